@@ -1,0 +1,32 @@
+.PHONY: demo test check style
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+demo: .venv/.demo
+	$(BIN)/giqa demo
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+style: .venv/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# torch first, as its CPU build: from a configured index, else from torch's own. A torch that is there stays.
+.venv/.torch:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/python -c "import torch" 2>/dev/null \
+	  || $(BIN)/pip install --quiet torch==2.13.0+cpu 2>/dev/null \
+	  || $(BIN)/pip install torch --index-url https://download.pytorch.org/whl/cpu
+	touch $@
+
+.venv/.demo .venv/.dev: .venv/.%: .venv/.torch pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	touch $@

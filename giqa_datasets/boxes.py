@@ -1,0 +1,97 @@
+"""Geometry on boxes. Every array is normalised xyxy: shape (N, 4), x1 y1 x2 y2, in [0, 1] of the original image."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+Boxes = npt.NDArray[np.float64]
+Overlaps = npt.NDArray[np.float64]  # (N, M), a number for each pair of boxes
+
+
+def to_boxes(xyxy: npt.ArrayLike) -> Boxes:
+    """Turn nested numbers into an array of boxes; no boxes become shape (0, 4).
+
+    Raises:
+        ValueError: If the shape is not (N, 4), or a box is not `0 <= x1 < x2 <= 1` and `0 <= y1 < y2 <= 1`.
+
+    Example:
+        >>> to_boxes([]).shape
+        (0, 4)
+    """
+    boxes = np.asarray(xyxy, dtype=np.float64)
+    if boxes.size == 0:
+        return np.zeros((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"expected boxes of shape (N, 4), got {boxes.shape}")
+    # `not (...)` rather than a direct comparison, so that NaN is refused too
+    ok = (boxes >= 0) & (boxes <= 1)
+    if not (ok.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
+        raise ValueError(f"expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got {boxes.tolist()}")
+    return boxes
+
+
+def area(xyxy: Boxes) -> npt.NDArray[np.float64]:
+    """Area of each box, shape (N,), as a share of the image.
+
+    Example:
+        >>> area(to_boxes([[0, 0, 0.5, 0.5]])).tolist()
+        [0.25]
+    """
+    return (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+
+
+def intersection(a: Boxes, b: Boxes) -> Overlaps:
+    """Area shared by every pair, shape (N, M)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    side = np.clip(high - low, 0, None)
+    shared: Overlaps = side[..., 0] * side[..., 1]
+    return shared
+
+
+def iou(a: Boxes, b: Boxes) -> Overlaps:
+    """Intersection over union of every pair, shape (N, M), in [0, 1]; 0 where the union has no area.
+
+    Example:
+        >>> iou(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0, 0, 1, 1], [0.5, 0, 1, 1]])).tolist()
+        [[0.5, 0.0]]
+    """
+    shared = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def coverage(a: Boxes, b: Boxes) -> Overlaps:
+    """Intersection over the smaller area of every pair, shape (N, M), in [0, 1] (ours; protocol section 3).
+
+    Example:
+        >>> coverage(to_boxes([[0, 0, 0.5, 0.5]]), to_boxes([[0, 0, 1, 1]])).tolist()
+        [[1.0]]
+    """
+    shared = intersection(a, b)
+    smaller = np.minimum(area(a)[:, None], area(b)[None, :])
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+
+
+def touch(a: Boxes, b: Boxes) -> npt.NDArray[np.bool_]:
+    """Whether the closed boxes of every pair meet, a shared edge or corner included, shape (N, M).
+
+    Example:
+        >>> touch(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0.5, 0, 1, 1], [0.6, 0, 1, 1]])).tolist()
+        [[True, False]]
+    """
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    meets: npt.NDArray[np.bool_] = np.all(low <= high, axis=-1)
+    return meets
+
+
+def hull(xyxy: Boxes) -> Boxes:
+    """Smallest box that holds all N boxes, shape (4,).
+
+    Raises:
+        ValueError: If there is no box.
+    """
+    if len(xyxy) == 0:
+        raise ValueError("expected at least one box to enclose, got none")
+    return np.concatenate([xyxy[:, :2].min(axis=0), xyxy[:, 2:].max(axis=0)])

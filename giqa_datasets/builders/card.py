@@ -1,0 +1,91 @@
+"""Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jinja2
+
+from giqa_datasets import __version__
+from giqa_datasets.builders.parquet import SplitCounts
+from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.records import Record
+from giqa_datasets.shipped import shipped
+
+
+# The bounds of the Hub's size categories
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def write_card(
+    name: str,
+    counts: Mapping[str, SplitCounts],
+    *,
+    columns: Iterable[str],
+    drops: Iterable[Drop],
+    licenses: Iterable[tuple[str, str, str]],
+) -> str:
+    """Render the card of a data set.
+
+    Args:
+        name: The set's name; `cards/datasets/<name>.md` is its text.
+        counts: What was written, by split.
+        columns: Every column, in order.
+        drops: What the pipeline left out; empty for a set that it did not make.
+        licenses: Distinct (source, licence of the pixels, licence of the text).
+
+    Returns:
+        The README: YAML front matter and Markdown.
+    """
+    from huggingface_hub import DatasetCardData
+
+    total = sum(split.rows.total() for split in counts.values())
+    tasks = {"des", "vqa"} if len({kind for split in counts.values() for kind in split.rows}) > 1 else {"des"}
+    rights = sorted(set(licenses))
+    known = {licence for _, pixels, text in rights for licence in (pixels, text)}
+    front_matter = DatasetCardData(
+        configs=_configs(list(counts), tasks, list(columns)),
+        language=["en"],
+        license=sorted(known),
+        pretty_name=name,
+        size_categories=[next((label for bound, label in _SIZES if total < bound), "n>1M")],
+        tags=["image-quality-assessment", "visual-grounding", "arxiv:2411.17237"],
+        task_categories=["image-text-to-text", "visual-question-answering"],
+    ).to_yaml()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(shipped("cards") / "datasets"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    body = environment.get_template(f"{name}.md").render(
+        name=name,
+        version=__version__,
+        counts=counts,
+        total=total,
+        tasks=tasks,
+        licenses=rights,
+        funnel=sorted(Counter((drop.stage, drop.reason) for drop in drops).items()),
+    )
+    return f"---\n{front_matter}\n---\n\n{body}"
+
+
+def license_rows(record: Record) -> tuple[str, str, str]:
+    """The record's source, the licence of its pixels and that of its text."""
+    return record.photograph.source, record.photograph.license, record.text_license
+
+
+def _configs(splits: list[str], tasks: set[str], columns: list[str]) -> list[dict[str, Any]]:
+    """The configs: views on one set of shards."""
+
+    def files() -> list[dict[str, str]]:  # a list of its own for each config, or YAML writes aliases
+        return [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+
+    views = [{"config_name": task, "data_files": files(), "filters": [["task", "==", task]]} for task in sorted(tasks)]
+    without_pixels = [column for column in columns if column != "image"]
+    return [
+        {"config_name": "default", "default": True, "data_files": files()},
+        *views,
+        {"config_name": "annotations", "data_files": files(), "columns": without_pixels},
+    ]

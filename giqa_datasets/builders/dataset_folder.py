@@ -1,0 +1,95 @@
+"""Records to a folder that `load_dataset` reads: shards, card and drops, whole or not at all."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from giqa_datasets.builders.card import license_rows, write_card
+from giqa_datasets.builders.parquet import SplitCounts, features, write_split
+from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.records import Record
+
+
+def build_folder(
+    out: Path,
+    name: str,
+    splits: Mapping[str, Iterable[Record]],
+    *,
+    drops: list[Drop],
+    box_format: str = "giqa",
+    overwrite: bool = False,
+    progress: Callable[[Iterable[Record], str], Iterable[Record]] = lambda records, split: records,
+) -> dict[str, SplitCounts]:
+    """Write a data set folder. It appears whole, by a rename, or not at all.
+
+    Args:
+        out: The folder to make.
+        name: The set's name, which has a card.
+        splits: Annotated records by split.
+        drops: The list that the pipeline's stages append to while `splits` is read.
+        box_format: Format of the boxes in `prompt` and `completion`.
+        overwrite: Replace a data set folder that is there already.
+        progress: Wraps each split's records.
+
+    Returns:
+        What was written, by split; splits without rows are left out.
+
+    Raises:
+        FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
+        ValueError: If no record has a sample, or a record does not fit the columns.
+    """
+    refuse_existing(out, overwrite=overwrite)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    partial.chmod(0o755)  # mkdtemp makes it private
+    try:
+        data = partial / "data"
+        data.mkdir()
+        rights: set[tuple[str, str, str]] = set()
+
+        def noting_rights(records: Iterable[Record]) -> Iterator[Record]:
+            for record in records:
+                rights.add(license_rows(record))
+                yield record
+
+        ids: set[str] = set()
+        counts = {
+            split: write_split(data, split, noting_rights(progress(records, split)), ids, box_format=box_format)
+            for split, records in splits.items()
+        }
+        counts = {split: count for split, count in counts.items() if count.rows}
+        if not counts:
+            raise ValueError(f"no sample was left for {name}: {_why(drops)}")
+        card = write_card(name, counts, columns=features(), drops=drops, licenses=rights)
+        (partial / "README.md").write_text(card, encoding="utf-8")
+        if drops:
+            provenance = partial / "provenance"
+            provenance.mkdir()  # not at the top, where load_dataset would take it for data
+            lines = "".join(json.dumps(asdict(drop), ensure_ascii=False) + "\n" for drop in drops)
+            (provenance / "drops.jsonl").write_text(lines, encoding="utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        partial.replace(out)
+        return counts
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Raise FileExistsError where writing `out` would lose something."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
+    if not (out / "README.md").is_file() or not (out / "data").is_dir():
+        raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
+
+
+def _why(drops: list[Drop]) -> str:
+    """The commonest reason, for an empty set."""
+    reasons = [f"{drop.stage}: {drop.reason}" for drop in drops]
+    return f"most often {max(set(reasons), key=reasons.count)}" if reasons else "there were no records"

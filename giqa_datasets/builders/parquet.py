@@ -1,0 +1,128 @@
+"""Records to Parquet shards: rows of one image stand together, and each row group stores an image once."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from giqa_datasets.pipeline.batches import batches
+from giqa_datasets.records import Record, rows
+
+
+ROW_GROUP = 100  # rows; a random row then costs 15 times less to read than from groups of 1,000
+SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
+
+
+@dataclass(slots=True)
+class SplitCounts:
+    """What was written of one split: rows by question type, and distinct images."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    images: set[str] = field(default_factory=set)
+
+
+def features() -> Any:
+    """The columns of every GIQA data set, as `datasets.Features`."""
+    from datasets import Features, Image, List, Value
+
+    turn = List({"role": Value("string"), "content": Value("string")})
+    return Features(
+        {
+            "id": Value("string"),
+            "image": Image(),
+            "width": Value("int32"),
+            "height": Value("int32"),
+            "task": Value("string"),
+            "question_type": Value("string"),
+            "question": Value("string"),
+            "answer": Value("string"),
+            "regions": List(
+                {
+                    "phrase": Value("string"),
+                    "role": Value("string"),
+                    "boxes": List(List(Value("float32"), length=4)),
+                }
+            ),
+            "prompt": turn,
+            "completion": turn,
+            "source": Value("string"),
+            "distortions": List({"name": Value("string"), "severity": Value("int32")}),
+            "image_sha256": Value("string"),
+            "image_license": Value("string"),
+            "text_license": Value("string"),
+        }
+    )
+
+
+def write_split(folder: Path, split: str, records: Iterable[Record], ids: set[str], *, box_format: str) -> SplitCounts:
+    """Write the shards of one split, `<split>-00000-of-00001.parquet` and so on.
+
+    Args:
+        folder: An existing folder.
+        split: `train` or `test`.
+        records: Annotated records; those without samples are passed over.
+        ids: Sample ids seen so far; the split's are added.
+        box_format: As in `rows`.
+
+    Raises:
+        ValueError: If an id occurs twice.
+    """
+    schema = features().arrow_schema
+    counts = SplitCounts()
+    shards: list[Path] = []
+    writer: pq.ParquetWriter | None = None
+    written = 0
+    try:
+        for group in batches(_checked_rows(records, ids, counts, box_format), ROW_GROUP):
+            if writer is None or written >= SHARD_BYTES:
+                if writer is not None:
+                    writer.close()
+                shards.append(folder / f"{split}-{len(shards):05d}.parquet")
+                writer, written = _writer(shards[-1], schema), 0
+            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROW_GROUP)
+            written += sum(len(image) for image in {row["image"]["bytes"] for row in group})
+    finally:
+        if writer is not None:
+            writer.close()
+    for number, shard in enumerate(shards):
+        shard.rename(folder / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
+    return counts
+
+
+def _checked_rows(
+    records: Iterable[Record], ids: set[str], counts: SplitCounts, box_format: str
+) -> Iterator[dict[str, Any]]:
+    """Yield rows, refuse a second row of the same id (the datasets library does not), and count."""
+    for record in records:
+        for row in rows(record, box_format=box_format):
+            if row["id"] in ids:
+                raise ValueError(f"expected unique ids, got {row['id']!r} twice")
+            ids.add(row["id"])
+            counts.rows[row["question_type"]] += 1
+            counts.images.add(row["image_sha256"])
+            yield row
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a shard: images uncompressed, once per row group, and chunked so that an edit re-sends little."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={column: "NONE" if column == "image.bytes" else "ZSTD" for column in _leaves(schema)},
+        use_dictionary=True,
+        dictionary_pagesize_limit=1 << 30,
+        use_content_defined_chunking=True,
+        write_page_index=True,
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Paths of the schema's leaf columns, as Parquet names them: `image.bytes`."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    return [leaves.column(index).path for index in range(len(leaves))]

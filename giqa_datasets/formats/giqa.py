@@ -1,0 +1,39 @@
+"""GIQA's own two box formats: `giqa`, cells of the 20 x 20 grid, and `giqa_decimal`, corners with two decimals.
+
+A format is a pair of functions, `read(text) -> GroundedText` and `write(plain, regions) -> str`. It is declared by the
+user and never guessed: cells in `giqa_decimal` text are malformed, and the other way round.
+"""
+
+from collections.abc import Iterable
+
+from giqa_datasets.text import GroundedText, Region, parse, render
+
+
+def read(text: str) -> GroundedText:
+    """Read cells.
+
+    Example:
+        >>> [region.phrase for region in read("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").regions]
+        ['dog']
+    """
+    return parse(text, forms=("cells",))
+
+
+def write(plain: str, regions: Iterable[Region]) -> str:
+    """Write cells; see `render`."""
+    return render(plain, regions, form="cells")
+
+
+def read_decimal(text: str) -> GroundedText:
+    """Read decimal corners.
+
+    Example:
+        >>> [region.phrase for region in read_decimal("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").regions]
+        ['cat']
+    """
+    return parse(text, forms=("decimals",))
+
+
+def write_decimal(plain: str, regions: Iterable[Region]) -> str:
+    """Write decimal corners; see `render`."""
+    return render(plain, regions, form="decimals")

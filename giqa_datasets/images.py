@@ -1,0 +1,89 @@
+"""Image files from outside, treated as hostile: decoded once, upright, RGB, of a bounded size."""
+
+import io
+import warnings
+from typing import NamedTuple
+
+from PIL import Image, ImageOps
+
+
+JPEG_QUALITY = 95  # of the images that must be encoded again
+MAX_PIXELS = (
+    64_000_000  # a decompression bomb is refused before it is decoded; 64 megapixels hold every upstream photograph
+)
+
+
+class Encoded(NamedTuple):
+    """An encoded image file and the size of what it decodes to."""
+
+    image: bytes
+    width: int
+    height: int
+
+
+def decode(raw: bytes, *, name: str) -> Image.Image:
+    """Decode a file to RGB with its EXIF orientation applied; transparency is put on white.
+
+    Args:
+        raw: The file's bytes.
+        name: What to call it in an error.
+
+    Raises:
+        ValueError: If it is no image, is broken or truncated, or holds more than `MAX_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is the stricter one
+            image: Image.Image = Image.open(io.BytesIO(raw))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {name!r} cannot be read: {error}") from error
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def encode(image: Image.Image) -> Encoded:
+    """Encode as JPEG, without metadata."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return Encoded(buffer.getvalue(), *image.size)
+
+
+def bake(raw: bytes, *, name: str, max_side: int | None = None) -> Encoded:
+    """Make a file fit for the data set: what it decodes to is upright RGB (or grey) of a bounded size.
+
+    A file that is so already keeps its bytes; any other is encoded again as JPEG.
+
+    Args:
+        raw: The file's bytes.
+        name: What to call it in an error.
+        max_side: Longest side in pixels, or None for no limit.
+
+    Raises:
+        ValueError: As `decode`.
+    """
+    decoded = decode(raw, name=name)
+    with Image.open(io.BytesIO(raw)) as original:
+        upright = original.getexif().get(0x0112, 1) == 1  # the EXIF orientation tag
+        is_plain = (
+            original.format in ("JPEG", "PNG")
+            and original.mode in ("RGB", "L")
+            and "transparency" not in original.info
+        )
+    if upright and is_plain and (max_side is None or max(decoded.size) <= max_side):
+        return Encoded(raw, *decoded.size)
+    return encode(shrink(decoded, max_side))
+
+
+def shrink(image: Image.Image, max_side: int | None) -> Image.Image:
+    """Scale down so that the longest side is at most `max_side` pixels; a smaller image stays as it is."""
+    if max_side is None or max(image.size) <= max_side:
+        return image
+    out = image.copy()
+    out.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    return out

@@ -1,0 +1,83 @@
+"""GIQA-VQA: questions about the boxed objects of a description, boxes in question or answer (protocol section 4)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from giqa_datasets.boxes import Boxes
+from giqa_datasets.pipeline.batches import batches, seed_of
+from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.pipeline.models import Asked, Asker
+from giqa_datasets.records import Record, Sample, Tag
+from giqa_datasets.text import Region, locate, render
+
+
+def ask(
+    records: Iterable[Record], asker: Asker, drop: DropSink, *, seed: int = 0, batch_size: int = 64
+) -> Iterator[Record]:
+    """Give every described record its GIQA-VQA samples.
+
+    Pairs that name no boxed object are dropped (the paper's keyword filter). Yes and No are balanced within each
+    record, so that half of all Yes/No answers are Yes in every part of the set.
+    """
+    for batch in batches(records, batch_size):
+        described = [record for record in batch if record.samples]
+        asked = asker.ask(
+            [record.description for record in described],
+            [record.tags for record in described],
+            [seed_of(record.id, seed) for record in described],
+        )
+        pairs = {record.id: found for record, found in zip(described, asked, strict=True)}
+        for record in batch:
+            grounded = []
+            for pair in pairs.get(record.id, []):
+                sample = _ground(pair, record.tags)
+                if sample is None:
+                    drop(Drop(record.id, "ask", "names_no_object", f"{pair.question} {pair.answer}"))
+                else:
+                    grounded.append(sample)
+            balanced = _balanced(record.id, grounded, drop)
+            numbered = (replace(sample, id=f"{record.id}-vqa-{k}") for k, sample in enumerate(balanced, start=1))
+            yield replace(record, samples=(*record.samples, *numbered))
+
+
+def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | None:
+    """Attach the boxes of the objects that the pair names: in the question if one stands there, else in the answer."""
+    in_question = _named(pair.question, tags)
+    in_answer = () if in_question else _named(pair.answer, tags)
+    if not in_question and not in_answer:
+        return None
+    try:
+        render(pair.question, in_question)
+        render(pair.answer, in_answer)
+    except ValueError:  # a model wrote markup of its own
+        return None
+    return Sample("", "vqa", pair.question_type, pair.question, pair.answer, in_question, in_answer)
+
+
+def _balanced(record_id: str, samples: Sequence[Sample], drop: DropSink) -> list[Sample]:
+    """Keep as many Yes as No answers, the first of each, and every other question."""
+    verdicts = [sample.answer.startswith("Yes") for sample in samples if sample.question_type == "yes_no"]
+    quota = min(sum(verdicts), len(verdicts) - sum(verdicts))
+    left = {True: quota, False: quota}
+    kept = []
+    for sample in samples:
+        if sample.question_type == "yes_no":
+            verdict = sample.answer.startswith("Yes")
+            left[verdict] -= 1
+            if left[verdict] < 0:
+                drop(Drop(record_id, "ask", "unbalanced", f"{sample.question} {sample.answer}"))
+                continue
+        kept.append(sample)
+    return kept
+
+
+def _named(text: str, tags: Sequence[Tag]) -> tuple[Region, ...]:
+    """Find the tags that a text names; the longer phrase wins where two overlap."""
+    found: list[tuple[str, Boxes]] = []
+    for tag in sorted(tags, key=lambda tag: len(tag.phrase), reverse=True):
+        if all(tag.phrase != phrase for phrase, _ in found):
+            with suppress(ValueError):  # this tag is not named
+                locate(text, [*found, (tag.phrase, tag.boxes)])
+                found.append((tag.phrase, tag.boxes))
+    return locate(text, found)

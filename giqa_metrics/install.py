@@ -1,0 +1,89 @@
+"""Makes `load_dataset("giqa-mini")` and `evaluate.load("giqa_grounding")` work from any folder, offline.
+
+Both libraries fall back on their caches where a bare name is neither beside the working directory nor on the Hub. This
+file writes what they look for there; the layouts are theirs, and a test holds them.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from giqa_metrics import METRICS
+
+
+# Names of the cache entries that are ours to replace and to remove
+_DATA_HASH = "giqa-install"
+_MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes names of 64 characters alone
+
+
+def install(folder: Path) -> list[Path]:
+    """Prime the caches for one data set folder and for the three metrics.
+
+    Only the config `default` is primed: with several the bare call would not know which.
+
+    Args:
+        folder: A folder that `giqa build` made; its name is the name to load.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileNotFoundError: If it is no data set folder.
+    """
+    return [_install_data(folder), *(_install_metric(name) for name in METRICS)]
+
+
+def remove(name: str) -> list[Path]:
+    """Take back what `install` wrote for a data set's name and for the metrics; what was there."""
+    gone = [path for path in (_data_entry(name), *map(_metric_entry, METRICS)) if path.exists()]
+    for path in gone:
+        shutil.rmtree(path)
+    return gone
+
+
+def _data_entry(name: str) -> Path:
+    """Where the datasets library looks for a set it has loaded before."""
+    from datasets import config
+
+    return Path(config.HF_DATASETS_CACHE).expanduser() / name / "default" / "0.0.0" / _DATA_HASH
+
+
+def _install_data(folder: Path) -> Path:
+    """Let the datasets library itself read the folder's shards into its cache."""
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
+    folder = folder.resolve()
+    files: dict[str, list[str]] = {}
+    shards = (folder / "data").glob("*.parquet")
+    for shard in sorted(shards, key=lambda path: (not path.name.startswith("train-"), path.name)):
+        files.setdefault(shard.name.split("-")[0], []).append(str(shard))
+    if not files:
+        raise FileNotFoundError(f"expected a data set folder with data/*.parquet at {folder}, found none")
+    entry = _data_entry(folder.name)
+    shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
+    builder = Parquet(
+        config_name="default", config_id="default", dataset_name=folder.name, hash=_DATA_HASH, data_files=files
+    )
+    builder.download_and_prepare()
+    return entry
+
+
+def _metric_entry(name: str) -> Path:
+    """Where evaluate looks for a module it has loaded before."""
+    from evaluate.loading import init_dynamic_modules
+
+    return Path(init_dynamic_modules()) / "metrics" / f"evaluate-metric--{name}" / _MODULE_HASH
+
+
+def _install_metric(name: str) -> Path:
+    """Write a shim that imports the class from the installed package."""
+    entry = _metric_entry(name)
+    entry.mkdir(parents=True, exist_ok=True)
+    for package in (entry, *list(entry.parents)[:2]):
+        (package / "__init__.py").touch()
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    shim = f"import evaluate\n\nfrom giqa_metrics.spaces.{name}.{name} import {class_name}\n"
+    partial = entry / f"{name}.py.partial"
+    partial.write_text(shim, encoding="utf-8")
+    partial.replace(entry / f"{name}.py")  # a fresh time stamp: evaluate takes the newest
+    return entry

@@ -1,0 +1,45 @@
+"""What the text metrics ask of an LLM judge: an integer from 0 to 4, or None where it gave none."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+TOP = 4  # the judge's best score, paper section 4.1
+
+
+class Verdict(NamedTuple):
+    """What a judge is asked about, boxes stripped; the question is empty for a description."""
+
+    question: str
+    reference: str
+    answer: str
+
+
+class Judge(Protocol):
+    """Scores answers against references."""
+
+    name: str
+
+    def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+        """Score each answer 0 to 4; None where the reply held no score."""
+        ...
+
+
+class Judged(NamedTuple):
+    """Scores of a run, each 0 to 4 or None, and the failures among them."""
+
+    scores: list[int | None]
+    n_failures: int
+
+
+def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> Judged:
+    """Ask a judge; a score that is no integer from 0 to 4 counts as a failure and is never used.
+
+    Raises:
+        ValueError: If the judge does not answer once for each question.
+    """
+    replies = judge.judge(batch)
+    if len(replies) != len(batch):
+        raise ValueError(f"expected {len(batch)} scores from judge {judge.name!r}, got {len(replies)}")
+    scores = [reply if isinstance(reply, int) and 0 <= reply <= TOP else None for reply in replies]
+    return Judged(scores, scores.count(None))

@@ -1,0 +1,142 @@
+"""The report of a run: one HTML file, readable offline, with the scores and every sample's boxes, worst first."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.images import decode, encode, shrink
+from giqa_datasets.text import GroundedText, parse
+from giqa_metrics.table import tables
+
+
+MAX_SIDE = 720  # pixels of a picture in the report
+
+
+def write_report(
+    path: Path, summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], dataset: Any, *, box_format: str
+) -> None:
+    """Write the report, whole or not at all.
+
+    Args:
+        path: The file to write.
+        summary: As `score_run` returns it.
+        rows: Scored samples: the data set's columns without the image, `prediction`, `scores`, and `row`, the index
+            into `dataset`.
+        dataset: The loaded split, with its images.
+        box_format: How the predictions write boxes.
+    """
+    from datasets import Image
+
+    encoded = dataset.cast_column("image", Image(decode=False))
+    pictures: dict[str, dict[str, Any]] = {}
+    samples = []
+    for row in sorted(rows, key=_goodness):
+        raw = encoded[row["row"]]["image"]["bytes"]
+        key = hashlib.sha256(raw).hexdigest()[:16]  # a picture that several samples share is embedded once
+        pictures.setdefault(key, _picture(raw, name=row["id"]))
+        samples.append(_sample(row, key, pictures[key], box_format))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.jinja").render(
+        summary=summary,
+        tables=tables(summary),
+        signatures=sorted(_signatures(summary)),
+        pictures=pictures,
+        samples=samples,
+        tasks=[task for task in ("des", "vqa") if task in summary],
+    )
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    partial.replace(path)
+
+
+def _goodness(row: Mapping[str, Any]) -> tuple[float, str]:
+    """What the samples are sorted by: accuracy where it was judged, else strict mIoU; unscored ones last."""
+    scores = row["scores"]
+    for key in ("accuracy", "miou_strict"):
+        if scores.get(key) is not None:
+            return float(scores[key]), row["id"]
+    return 2.0, row["id"]
+
+
+def _picture(raw: bytes, *, name: str) -> dict[str, Any]:
+    """A picture as the report embeds it, scaled down if need be."""
+    image = decode(raw, name=name)
+    kind, small = ("png" if raw.startswith(b"\x89PNG") else "jpeg"), raw
+    if max(image.size) > MAX_SIDE:
+        image = shrink(image, MAX_SIDE)
+        kind, small = "jpeg", encode(image).image
+    uri = f"data:image/{kind};base64,{base64.b64encode(small).decode()}"
+    return {"uri": uri, "width": image.width, "height": image.height}
+
+
+def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_format: str) -> dict[str, Any]:
+    """What the template needs of one sample; boxes in pixels of the picture."""
+    size = np.array([picture["width"], picture["height"]] * 2)
+    texts = {
+        "question": parse(row["question"]),
+        "predicted": format_named(box_format).read(row["prediction"] or ""),
+        "reference": parse(row["answer"]),
+    }
+    boxes = []
+    for role, text in texts.items():
+        for number, region in enumerate(text.regions):
+            for x1, y1, x2, y2 in (region.boxes * size).round(1).tolist():
+                boxes.append(
+                    {"role": role, "link": f"{role}-{number}", "phrase": region.phrase}
+                    | {"x": x1, "y": y1, "width": round(x2 - x1, 1), "height": round(y2 - y1, 1)}
+                )
+    scores = {
+        name: round(value, 3)
+        for name, value in row["scores"].items()
+        if name in ("miou", "miou_strict", "tag_recall", "accuracy") and value is not None
+    }
+    return {
+        "id": row["id"],
+        "task": row["task"],
+        "question_type": row["question_type"],
+        "picture": key,
+        "width": picture["width"],
+        "height": picture["height"],
+        "boxes": boxes,
+        "texts": {role: _pieces(role, text) for role, text in texts.items()},
+        "scores": scores,
+        "malformed": [text_part for text_part in _malformed(texts["predicted"])],
+        "distortions": ", ".join(f"{known['name']} {known['severity']}" for known in row["distortions"]),
+    }
+
+
+def _pieces(role: str, text: GroundedText) -> list[dict[str, str]]:
+    """Cut the plain text at its phrases; a piece with a link is a phrase with boxes."""
+    pieces = []
+    last = 0
+    for number, region in enumerate(text.regions):
+        start, end = region.span
+        pieces += [{"text": text.plain[last:start], "link": ""}, {"text": region.phrase, "link": f"{role}-{number}"}]
+        last = end
+    pieces.append({"text": text.plain[last:], "link": ""})
+    return [piece for piece in pieces if piece["text"]]
+
+
+def _malformed(text: GroundedText) -> list[dict[str, str]]:
+    """What was written where a box was expected."""
+    return [{"kind": broken.kind, "text": text.text[slice(*broken.span)]} for broken in text.malformed]
+
+
+def _signatures(scores: Any) -> set[str]:
+    """Every signature in a summary."""
+    if not isinstance(scores, dict):
+        return set()
+    found = {scores["signature"]} if "signature" in scores else set()
+    return found.union(*(_signatures(value) for value in scores.values()))

@@ -1,0 +1,1 @@
+"""What `evaluate.load` loads: one thin script per metric, with its card."""

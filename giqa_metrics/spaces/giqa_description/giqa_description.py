@@ -1,0 +1,30 @@
+"""The module that `evaluate.load("giqa_description")` loads; the metric itself is `giqa_metrics.description`."""
+
+import datasets
+import evaluate
+
+from giqa_metrics.description import description  # From: giqa
+
+
+class GiqaDescription(evaluate.Metric):
+    """BLEU@4 and LLM-Score of quality descriptions, boxes stripped; README.md is the card."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=self.__doc__,
+            citation="arXiv 2411.17237",
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(
+        self,
+        predictions,
+        references,
+        box_format="giqa",
+        judge=None,
+        tokenize="coco",
+        **others,  # evaluate.combine hands over what its other modules ask for
+    ):
+        return description(predictions, references, box_format=box_format, judge=judge, tokenize=tokenize)

@@ -1,0 +1,42 @@
+"""The module that `evaluate.load("giqa_grounding")` loads; the metric itself is `giqa_metrics.grounding`."""
+
+import datasets
+import evaluate
+
+from giqa_metrics.grounding import grounding  # From: giqa
+
+
+class GiqaGrounding(evaluate.Metric):
+    """mIoU, Tag-Recall, precision and F1 of grounded text; README.md is the card."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=self.__doc__,
+            citation="arXiv 2411.17237",
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(
+        self,
+        predictions,
+        references,
+        box_format="giqa",
+        similarity="minilm",
+        iou_threshold=0.5,
+        similarity_threshold=0.5,
+        exact_references=None,
+        per_sample=False,
+        **others,  # evaluate.combine hands over what its other modules ask for
+    ):
+        return grounding(
+            predictions,
+            references,
+            box_format=box_format,
+            similarity=similarity,
+            iou_threshold=iou_threshold,
+            similarity_threshold=similarity_threshold,
+            exact_references=exact_references,
+            per_sample=per_sample,
+        )
