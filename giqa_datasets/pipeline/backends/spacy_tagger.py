@@ -12,7 +12,7 @@ from giqa_datasets.records import Tag
 if TYPE_CHECKING:
     from spacy.tokens import Span, Token
 
-REACH = 10  # tokens between a name and a quality word of its sentence that still belong together (ours)
+REACH = 10  # tokens between a name and a quality word of its sentence that still go together (ours)
 
 
 class SpacyTagger:
