@@ -12,7 +12,7 @@ import numpy as np
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.text import Region
+from giqa_datasets.text import Region, render
 
 
 Task = Literal["des", "vqa"]
@@ -107,15 +107,13 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
         ValueError: If a sample's regions do not fit its text; the sample is named.
     """
     photograph = record.photograph
+    write = format_named(box_format).write
     for sample in record.samples:
         try:
-            texts = {
-                name: (
-                    format_named(name).write(sample.question, sample.question_regions),
-                    format_named(name).write(sample.answer, sample.answer_regions),
-                )
-                for name in ("giqa", box_format)
-            }
+            question = render(sample.question, sample.question_regions)
+            answer = render(sample.answer, sample.answer_regions)
+            prompt = write(sample.question, sample.question_regions)
+            completion = write(sample.answer, sample.answer_regions)
         except ValueError as error:
             raise ValueError(f"sample {sample.id!r}: {error}") from error
         yield {
@@ -125,15 +123,15 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
             "height": photograph.height,
             "task": sample.task,
             "question_type": sample.question_type,
-            "question": texts["giqa"][0],
-            "answer": texts["giqa"][1],
+            "question": question,
+            "answer": answer,
             "regions": [
                 {"phrase": region.phrase, "role": role, "boxes": region.boxes.astype(np.float32).tolist()}
                 for role, regions in (("question", sample.question_regions), ("answer", sample.answer_regions))
                 for region in regions
             ],
-            "prompt": [{"role": "user", "content": texts[box_format][0]}],
-            "completion": [{"role": "assistant", "content": texts[box_format][1]}],
+            "prompt": [{"role": "user", "content": prompt}],
+            "completion": [{"role": "assistant", "content": completion}],
             "source": photograph.source,
             "distortions": [{"name": known.name, "severity": known.severity} for known in photograph.distortions],
             "image_sha256": photograph.sha256,

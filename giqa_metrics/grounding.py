@@ -62,11 +62,10 @@ class Objects(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A predicted object and the reference object it was matched to."""
+    """A predicted object and the reference object it was matched to, by their places in `Objects`."""
 
     predicted: int
     reference: int
-    iou: float
 
 
 def objects(regions: Sequence[Region]) -> Objects:
@@ -101,7 +100,7 @@ def match(overlap: Matrix, likeness: Matrix, allowed: npt.NDArray[np.bool_]) -> 
         if p not in taken_predicted and r not in taken_reference:
             taken_predicted.add(p)
             taken_reference.add(r)
-            matches.append(Match(p, r, float(overlap[p, r])))
+            matches.append(Match(p, r))
     return matches
 
 
@@ -128,9 +127,9 @@ def sample(
     base = GroundingStats(n_samples=1, n_predicted=n_predicted, n_malformed=n_malformed)
     if n_reference == 0:
         return base
-    overlap = iou(predicted.boxes, reference.boxes).round(DIGITS)
-    likeness = likeness.round(DIGITS)
-    matched = [pair.iou for pair in match(overlap, likeness, overlap > 0)]
+    exact = iou(predicted.boxes, reference.boxes)
+    overlap, likeness = exact.round(DIGITS), likeness.round(DIGITS)
+    matched = [float(exact[pair]) for pair in match(overlap, likeness, overlap > 0)]
     recalled = len(match(overlap, likeness, (overlap > iou_threshold) & (likeness > similarity_threshold)))
     return base + GroundingStats(
         n_counted=1,

@@ -38,7 +38,10 @@ def tables(summary: dict[str, Any]) -> list[Table]:
         if task in summary:
             scored = summary[task]
             counts = scored["giqa_grounding"]
-            title = f"{TITLES[task]}: {counts['n_samples']} samples, {counts['n_counted']} with boxes in the reference"
+            title = (
+                f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
+                f"{counts['n_counted']} with boxes in the reference"
+            )
             rows = [[summary["model"], *_cells(scored, columns)]]
             rows += [[f"blind: {name}", *_cells(blind, columns)] for name, blind in scored["baselines"].items()]
             out.append(Table(title, [column for column, _, _ in columns], rows))

@@ -53,8 +53,6 @@ def workspace(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("workspace")
     for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
         drops = []
-        splits = {
-            split: islice(records, limit) for split, records in SETS[name](None, drops.append, 0).items()
-        }
+        splits = {split: islice(records, limit) for split, records in SETS[name](None, drops.append, 0).items()}
         build_folder(root / name, name, splits, drops=drops)
     return root

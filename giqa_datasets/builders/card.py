@@ -21,6 +21,7 @@ def write_card(
     name: str,
     counts: Mapping[str, SplitCounts],
     *,
+    content: str,
     columns: Iterable[str],
     drops: Iterable[Drop],
     licenses: Iterable[tuple[str, str, str]],
@@ -30,6 +31,8 @@ def write_card(
     Args:
         name: The set's name; `cards/datasets/<name>.md` is its text.
         counts: What was written, by split.
+        content: Digest of the shards. It stands in every config, because the datasets library keys its cache on the
+            card alone: a rebuilt folder would be read from the cache of the old one.
         columns: Every column, in order.
         drops: What the pipeline left out; empty for a set that it did not make.
         licenses: Distinct (source, licence of the pixels, licence of the text).
@@ -44,7 +47,7 @@ def write_card(
     rights = sorted(set(licenses))
     known = {licence for _, pixels, text in rights for licence in (pixels, text)}
     front_matter = DatasetCardData(
-        configs=_configs(list(counts), tasks, list(columns)),
+        configs=_configs(list(counts), tasks, list(columns), content),
         language=["en"],
         license=sorted(known),
         pretty_name=name,
@@ -76,16 +79,16 @@ def license_rows(record: Record) -> tuple[str, str, str]:
     return record.photograph.source, record.photograph.license, record.text_license
 
 
-def _configs(splits: list[str], tasks: set[str], columns: list[str]) -> list[dict[str, Any]]:
+def _configs(splits: list[str], tasks: set[str], columns: list[str], content: str) -> list[dict[str, Any]]:
     """The configs: views on one set of shards."""
 
-    def files() -> list[dict[str, str]]:  # a list of its own for each config, or YAML writes aliases
-        return [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+    def view(name: str, **options: Any) -> dict[str, Any]:
+        # data_files is a list of its own for each config, or YAML writes aliases
+        files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+        return {"config_name": name, "description": f"sha256 {content}", "data_files": files, **options}
 
-    views = [{"config_name": task, "data_files": files(), "filters": [["task", "==", task]]} for task in sorted(tasks)]
-    without_pixels = [column for column in columns if column != "image"]
     return [
-        {"config_name": "default", "default": True, "data_files": files()},
-        *views,
-        {"config_name": "annotations", "data_files": files(), "columns": without_pixels},
+        view("default", default=True),
+        *(view(task, filters=[["task", "==", task]]) for task in sorted(tasks)),
+        view("annotations", columns=[column for column in columns if column != "image"]),
     ]

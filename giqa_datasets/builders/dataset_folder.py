@@ -1,5 +1,6 @@
 """Records to a folder that `load_dataset` reads: shards, card and drops, whole or not at all."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -63,7 +64,7 @@ def build_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
-        card = write_card(name, counts, columns=features(), drops=drops, licenses=rights)
+        card = write_card(name, counts, content=_digest(data), columns=features(), drops=drops, licenses=rights)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if drops:
             provenance = partial / "provenance"
@@ -87,6 +88,15 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
     if not (out / "README.md").is_file() or not (out / "data").is_dir():
         raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
+
+
+def _digest(data: Path) -> str:
+    """sha256 of the shards, in the order of their names."""
+    digest = hashlib.sha256()
+    for shard in sorted(data.iterdir()):
+        with shard.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _why(drops: list[Drop]) -> str:

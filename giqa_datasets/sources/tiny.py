@@ -27,7 +27,7 @@ COLOURS = {"green": (0, 255, 0), "magenta": (255, 0, 255), "grey": (128, 128, 12
 DES_QUESTION = "Describe the quality of this image. Mention positions."
 VQA_QUESTION = "Is part of this image missing?"
 # Crops by split: with a description (a fifth of them intact), and with a Yes/No question (half of them intact)
-COUNTS: dict[Split, tuple[int, int]] = {"train": (10_000, 2_000), "test": (400, 100)}
+COUNTS: dict[Split, tuple[int, int]] = {"train": (8_000, 2_000), "test": (480, 120)}
 INTACT = (0.2, 0.5)
 
 _JITTER = 16  # levels that a channel of a block may be off

@@ -16,7 +16,7 @@ REACH = 10  # tokens between a name and a quality word of its sentence that stil
 
 
 class SpacyTagger:
-    """Tags every noun chunk with the quality word that its grammar points to, else with the nearest one of its sentence.
+    """Tags every noun chunk with the quality word that its grammar points to, else with the nearest of its sentence.
 
     Raises:
         ImportError: If spaCy or its model package is not installed.

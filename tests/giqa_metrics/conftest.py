@@ -1,0 +1,104 @@
+"""What the tests of giqa_metrics share: the command, judges that are no model, and a set that is loaded already."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from giqa_metrics.judge import Verdict
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class FakeJudge:
+    """Answers with the scores it was given, and remembers what it was asked."""
+
+    name = "fake"
+
+    def __init__(self, scores: Sequence[int | None]) -> None:
+        self.scores = list(scores)
+        self.asked: list[Verdict] = []
+
+    def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+        self.asked += batch
+        return self.scores
+
+
+@pytest.fixture(scope="session")
+def fake_judge():
+    return FakeJudge
+
+
+@pytest.fixture
+def giqa(monkeypatch, capfd):
+    """The `giqa` command in this process: argument strings to exit code, stdout and stderr."""
+    from giqa_metrics.cli import main
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["giqa", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Ran(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def python():
+    """A fresh Python in another folder: arguments to exit code, stdout and stderr."""
+
+    def run(*arguments: object, cwd: Path, **variables: object) -> Ran:
+        environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True,
+            check=False
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bench(workspace) -> Path:
+    """giqa-bench-mini, loaded once, so that no later load shows its progress."""
+    from datasets import load_dataset
+
+    folder = workspace / "giqa-bench-mini"
+    load_dataset(str(folder), split="test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bench_rows(bench) -> list[dict]:
+    """Its rows without the pixels, in order."""
+    from datasets import load_dataset
+
+    return list(load_dataset(str(bench), split="test").remove_columns("image"))
+
+
+@pytest.fixture
+def make_run(tmp_path, bench_rows):
+    """Write a run over giqa-bench-mini: every reference is its own prediction but for `changed`, a text by id."""
+
+    def write(changed: dict[str, str | None] | None = None, *, name: str = "run", without: Sequence[str] = ()) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        answers = {row["id"]: row["answer"] for row in bench_rows if row["id"] not in without} | (changed or {})
+        lines = [json.dumps({"id": identifier, "prediction": text}) for identifier, text in answers.items()]
+        (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return folder
+
+    return write

@@ -1,0 +1,155 @@
+"""The files of a run: what is refused, and what a killed run leaves behind."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from giqa_metrics.run import read_config, read_predictions, resume_predictions, write_config, write_jsonl
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "predictions.jsonl"
+
+
+def line(identifier: str, text: str | None = "Yes.", **more: object) -> str:
+    return json.dumps({"id": identifier, "prediction": text} | more) + "\n"
+
+
+def test_answers_are_read_by_id_in_order(path):
+    path.write_text(line("b", "[dog](<0, 42>) \u2028 caf\u00e9") + line("a", None), encoding="utf-8")
+    assert list(read_predictions(path).items()) == [("b", "[dog](<0, 42>) \u2028 caf\u00e9"), ("a", None)]
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    @given(st.dictionaries(st.text(), st.text() | st.none(), min_size=1))
+    def law(answers):
+        file = tmp_path / "law.jsonl"
+        write_jsonl(file, ({"id": identifier, "prediction": text} for identifier, text in answers.items()))
+        assert read_predictions(file) == answers
+
+    law()
+
+
+def test_other_keys_are_left_alone(path):
+    path.write_text(line("a", input_size=[336, 336]), encoding="utf-8")
+    assert read_predictions(path) == {"a": "Yes."}
+
+
+def test_a_missing_file_is_named(path):
+    with pytest.raises(FileNotFoundError, match=r"predictions\.jsonl"):
+        read_predictions(path)
+
+
+def test_an_empty_file_is_refused(path):
+    path.touch()
+    with pytest.raises(ValueError, match=r"at least one prediction in .*predictions\.jsonl"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"id": "b", "predic\n',
+        "\n",
+        "[1, 2]\n",
+        '{"id": "b"}\n',
+        '{"prediction": "Yes."}\n',
+        '{"id": 7, "prediction": "Yes."}\n',
+        '{"id": "b", "prediction": 7}\n',
+        '{"id": "b", "prediction": ["Yes."]}\n',
+        "null\n",
+        "x" * 100_000 + "\n",
+    ],
+    ids=["cut", "blank", "list", "no answer", "no id", "number as id", "number", "list of answers", "null", "long"],
+)
+def test_a_line_that_is_no_prediction_is_named_by_its_number(path, broken):
+    path.write_text(line("a") + broken + line("c"), encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2: expected") as error:
+        read_predictions(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_a_line_that_is_no_utf_8_is_named_by_its_number(path):
+    path.write_bytes(line("a").encode() + b'{"id": "\xff", "prediction": "Yes."}\n')
+    with pytest.raises(ValueError, match=r"predictions\.jsonl line 2"):
+        read_predictions(path)
+
+
+def test_an_id_that_occurs_twice_is_named(path):
+    path.write_text(line("a") + line("b") + line("a", "No."), encoding="utf-8")
+    with pytest.raises(ValueError, match="line 3: id 'a' occurs twice"):
+        read_predictions(path)
+
+
+def test_a_run_that_has_not_begun_has_finished_nothing(path):
+    assert resume_predictions(path) == set()
+    assert not path.exists()
+
+
+LAST = '{"id": "b", "prediction": "caf\u00e9"}'.encode()
+
+
+@pytest.mark.parametrize("cut", range(1, len(LAST) + 1))
+def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
+    whole = line("a")
+    path.write_bytes(whole.encode() + LAST[:cut])
+    assert resume_predictions(path) == {"a"}
+    assert path.read_text(encoding="utf-8") == whole
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line("b"))
+    assert read_predictions(path) == {"a": "Yes.", "b": "Yes."}
+
+
+def test_whole_lines_are_left_as_they_are(path):
+    path.write_text(line("a") + line("b"), encoding="utf-8")
+    assert resume_predictions(path) == {"a", "b"}
+    assert path.read_text(encoding="utf-8") == line("a") + line("b")
+
+
+def test_a_broken_line_in_the_middle_is_an_error_and_nothing_is_cut(path):
+    text = line("a") + "{broken\n" + line("c")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2"):
+        resume_predictions(path)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_folder_keeps_one_run(tmp_path):
+    folder = tmp_path / "new" / "run"
+    config = {"model": "a", "data": "giqa-tiny", "config": None, "limit": 3}
+    write_config(folder, config)
+    assert read_config(folder) == config
+    write_config(folder, config)
+    with pytest.raises(ValueError, match="holds another run") as error:
+        write_config(folder, config | {"model": "b"})
+    assert "\n" not in str(error.value)
+    assert read_config(folder) == config
+
+
+def test_a_folder_without_a_config_says_nothing(tmp_path):
+    assert read_config(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "a: [\n"], ids=["empty", "list", "words",
+"broken"]) def test_a_config_that_is_no_mapping_is_an_error_that_names_the_file(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.yaml"):
+        read_config(tmp_path)
+
+
+def test_jsonl_is_written_whole_or_not_at_all(path):
+    path.write_text("before\n", encoding="utf-8")
+
+    def rows():
+        yield {"id": "a"}
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        write_jsonl(path, rows())
+    assert path.read_text(encoding="utf-8") == "before\n"
+    write_jsonl(path, iter([{"id": "caf\u00e9"}]))
+    assert path.read_text(encoding="utf-8") == '{"id": "caf\u00e9"}\n'

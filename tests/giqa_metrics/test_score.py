@@ -1,0 +1,268 @@
+"""`giqa score` over the mini benchmark: what it writes, what it refuses, and that every door gives the same numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from giqa_datasets import parse
+from giqa_datasets.grid import SIDE
+from giqa_metrics import description, grounding, load, vqa
+from giqa_metrics.baselines import blind_boxes
+from giqa_metrics.score import score_run
+
+
+CHANGED = {
+    "astronaut-des": "The [head](<6, 151>) is fine, the [purple elephant](<200, 305>) is [gone](<3",
+    "penguins-des": None,
+}
+FILES = {"predictions.jsonl", "report.html", "scores.jsonl", "summary.json"}
+
+
+@pytest.fixture(scope="module")
+def scored(python, bench, bench_rows, tmp_path_factory):
+    """One run through a fresh process: its folder, what it printed, and predictions by id."""
+    folder = tmp_path_factory.mktemp("scored") / "run"
+    folder.mkdir()
+    answers = {row["id"]: row["answer"] for row in bench_rows} | CHANGED
+    lines = [json.dumps({"id": identifier, "prediction": answers[identifier]}) for identifier in reversed(answers)]
+    (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments = ("score", folder, "--data", bench, "--similarity", "lexical", "--format", "json")
+    ran = python("-m", "giqa_metrics.cli", *arguments, cwd=folder.parent)
+    assert ran.code == 0, ran.err
+    return folder, ran, answers
+
+
+def of_task(rows: list[dict], task: str, answers: dict) -> tuple[list, list, list, list]:
+    rows = [row for row in rows if row["task"] == task]
+    columns = ([row[key] for row in rows] for key in ("answer", "question", "question_type"))
+    return ([answers[row["id"]] for row in rows], *columns)
+
+
+def test_json_is_all_that_stands_on_stdout_and_is_the_summary(scored):
+    folder, ran, _ = scored
+    assert json.loads(ran.out) == json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_gains_the_summary_the_scores_and_the_report(scored):
+    folder, _, _ = scored
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_scores_hold_a_row_for_each_sample_in_the_order_of_the_data(scored, bench_rows):
+    folder, _, _ = scored
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == [row["id"] for row in bench_rows]
+    by_id = {row["id"]: row for row in rows}
+    assert by_id["astronaut-des"]["malformed"] == ["unclosed"]
+    assert by_id["astronaut-des"]["miou"] == 1.0
+    assert by_id["penguins-des"]["miou"] == 0.0
+    assert {key for row in rows for key in row if row["id"].endswith("-des")} >= {"miou", "miou_strict", "tag_recall"}
+    assert any(row.get("accuracy") == 1.0 for row in rows)
+
+
+def test_scores_hold_what_was_parsed(scored):
+    folder, _, _ = scored
+    lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if json.loads(line)["id"] == "astronaut-des")
+    assert "purple elephant" in line
+
+
+def test_every_door_gives_the_same_numbers(scored, bench_rows):
+    folder, _, answers = scored
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    through = {name: load(name) for name in ("giqa_grounding", "giqa_description", "giqa_vqa")}
+    for task in ("des", "vqa"):
+        mine, theirs, questions, kinds = of_task(bench_rows, task, answers)
+        boxes = grounding(mine, theirs, similarity="lexical")
+        texts = {"predictions": mine, "references": theirs}
+        assert summary[task]["giqa_grounding"] == boxes
+        assert through["giqa_grounding"].compute(**texts, similarity="lexical") == boxes
+        if task == "des":
+            assert summary[task]["giqa_description"] == description(mine, theirs)
+            assert through["giqa_description"].compute(**texts) == description(mine, theirs)
+        else:
+            words = vqa(mine, theirs, questions, kinds)
+            assert summary[task]["giqa_vqa"] == words
+            assert through["giqa_vqa"].compute(**texts, questions=questions, question_types=kinds) == words
+
+
+def test_the_summary_names_data_split_and_model(scored, bench):
+    summary = json.loads(scored[1].out)
+    assert (summary["data"], summary["split"], summary["model"]) == (str(bench), "test", "run")
+
+
+def test_blind_baselines_stand_beside_the_run(scored):
+    summary = json.loads(scored[1].out)
+    boxes = {"whole image", "grid of 4 x 4 boxes", "best constant box"}
+    assert set(summary["des"]["baselines"]) == boxes
+    assert set(summary["vqa"]["baselines"]) == {*boxes, "always Yes", "always No"}
+    for task in ("des", "vqa"):
+        run = summary[task]["giqa_grounding"]
+        for name in boxes:
+            blind = summary[task]["baselines"][name]["giqa_grounding"]
+            assert (blind["n_samples"], blind["n_reference"]) == (run["n_samples"], run["n_reference"])
+            assert 0 < blind["miou"] < run["miou"]
+    always = [summary["vqa"]["baselines"][name]["giqa_vqa"]["accuracy_yes_no"] for name in ("always Yes", "always No")]
+    assert sum(always) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("task", ["des", "vqa"])
+def test_no_constant_box_beats_the_best_one(bench_rows, task):
+    references = [row["answer"] for row in bench_rows if row["task"] == task]
+    blind = blind_boxes(references)
+
+    def miou(text: str) -> float:
+        return grounding([text] * len(references), references, similarity="exact")["miou"]
+
+    best = miou(blind["best constant box"])
+    assert best >= miou(blind["whole image"])
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        (left, right), (top, bottom) = np.sort(rng.integers(0, SIDE, (2, 2)), axis=1)
+        assert miou(f"[x](<{top * SIDE + left}, {bottom * SIDE + right}>)") <= best + 1e-9
+
+
+def test_no_constant_box_beats_the_best_one_on_many_samples():
+    references = ["[dog](<0, 42>)"] * 500 + ["[dog](<300, 399>)"] * 600
+    (box,) = parse(blind_boxes(references)["best constant box"]).regions[0].boxes
+    (other,) = parse("[dog](<300, 399>)").regions[0].boxes
+    assert box == pytest.approx(other)
+
+
+def test_blind_boxes_carry_the_commonest_name():
+    references = ["[dog](<0, 42>) [cat](<0, 42>)", "[cat](<0, 63>)", "Fine."]
+    assert {parse(text).regions[0].phrase for text in blind_boxes(references).values()} == {"cat"}
+
+
+def test_references_without_boxes_have_no_blind_boxes():
+    assert blind_boxes(["Fine.", ""]) == {}
+
+
+def test_a_person_gets_the_tables_and_the_path_of_the_report(giqa, make_run, bench):
+    folder = make_run()
+    ran = giqa("score", folder / "predictions.jsonl", "--data", bench, "--similarity", "exact")
+    assert ran.code == 0, ran.err
+    for text in ("GIQA-DES", "GIQA-VQA", "mIoU", "Tag-Recall", "BLEU@4", "Acc (Y)", "blind: best constant box", "1.0000"):
+        assert text in ran.out
+    assert ran.out.endswith(f"report: {(folder / 'report.html').resolve()}\n")
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_another_folder_may_take_the_results(make_run, bench, tmp_path):
+    folder, out = make_run(), tmp_path / "new" / "out"
+    score_run(folder, str(bench), out=out, similarity="exact")
+    assert [path.name for path in folder.iterdir()] == ["predictions.jsonl"]
+    assert {path.name for path in out.iterdir()} == FILES - {"predictions.jsonl"}
+
+
+def test_a_run_says_itself_what_it_answered(giqa, bench, bench_rows, tmp_path):
+    rows = [row for row in bench_rows if row["task"] == "vqa"][:5]
+    config = {"model": "me", "data": str(bench), "config": "vqa", "split": "test", "limit": 5}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    lines = [json.dumps({"id": row["id"], "prediction": row["answer"]}) + "\n" for row in rows]
+    (tmp_path / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
+    summary = score_run(tmp_path, None, similarity="exact")
+    assert summary["model"] == "me"
+    assert "des" not in summary
+    assert summary["vqa"]["giqa_vqa"]["n_samples"] == 5
+
+
+@pytest.fixture
+def refused(giqa, tmp_path):
+    """Score with bad input: one line on stderr, exit code 2, nothing written. Gives the line."""
+
+    def run(folder, *arguments) -> str:
+        out = tmp_path / "out"
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        ran = giqa("score", folder, "--similarity", "exact", "--out", out, *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith("giqa: ")
+        assert ran.err.count("\n") == 1
+        assert not out.exists()
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        return ran.err
+
+    return run
+
+
+def test_an_unknown_id_is_refused(refused, make_run, bench):
+    assert "'nobody'" in refused(make_run({"nobody": "Yes."}), "--data", bench)
+
+
+def test_a_sample_without_a_prediction_is_refused(refused, make_run, bench):
+    line = refused(make_run(without=["astronaut-des"]), "--data", bench)
+    assert "1 of 76" in line
+    assert "'astronaut-des'" in line
+
+
+def test_missing_predictions_are_refused(refused, bench, tmp_path):
+    assert "predictions.jsonl" in refused(tmp_path, "--data", bench)
+    assert "elsewhere" in refused(tmp_path / "elsewhere", "--data", bench)
+
+
+def test_broken_predictions_are_refused(refused, make_run, bench):
+    folder = make_run()
+    with (folder / "predictions.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "x", "predic')
+    assert "line 77" in refused(folder, "--data", bench)
+
+
+def test_an_unknown_box_format_is_refused(refused, make_run, bench):
+    assert "'kosmos'" in refused(make_run(), "--data", bench, "--box-format", "kosmos")
+
+
+def test_an_unknown_similarity_is_refused(giqa, make_run, bench, tmp_path):
+    ran = giqa("score", make_run(), "--data", bench, "--similarity", "wordnet", "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert ran.err.startswith("giqa: ")
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--data", "no-such-set"), ("--data", "/no/such/folder"), (), ("--split", "train"), ("--config", "nope")],
+    ids=lambda arguments: " ".join(arguments) or "no data set named",
+)
+def test_data_that_is_not_there_is_refused(refused, make_run, bench, arguments):
+    data = () if not arguments or "--data" in arguments else ("--data", bench)
+    refused(make_run(), *data, *arguments)
+
+
+def test_a_config_without_pixels_is_refused(refused, make_run, bench):
+    from datasets import load_dataset
+
+    load_dataset(str(bench), "annotations")
+    assert "image" in refused(make_run(), "--data", bench, "--config", "annotations")
+
+
+def test_a_folder_that_is_no_data_set_is_refused(giqa, make_run, tmp_path):
+    # An earlier run: JSON lines of different columns, which the datasets library stumbles over
+    folder = make_run()
+    earlier = make_run(name="earlier")
+    (earlier / "scores.jsonl").write_text('{"id": "a", "miou": 1.0}\n', encoding="utf-8")
+    ran = giqa("score", folder, "--data", earlier, "--similarity", "exact", "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert [line for line in ran.err.splitlines() if line.startswith("giqa: ")] == ran.err.splitlines()[-1:]
+
+
+def test_a_data_set_of_other_columns_is_refused(giqa, make_run, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    other = tmp_path / "other" / "data"
+    other.mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"]}), other / "test-00000-of-00001.parquet")
+    ran = giqa("score", make_run(), "--data", other.parent, "--similarity", "exact", "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith("giqa: ")
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("text", ["", "a: [\n"], ids=["empty", "broken"])
+def test_a_broken_config_of_the_run_is_refused(refused, make_run, bench, text):
+    folder = make_run()
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    assert "config.yaml" in refused(folder, "--data", bench)

@@ -1,0 +1,80 @@
+"""Who may import whom, how much the vocabulary costs, and what the packages offer."""
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("giqa_datasets", "giqa_metrics")
+VOCABULARY = ("text", "boxes", "grid", "records", "formats")
+WHAT_COMES = """
+import json, sys
+before = set(sys.modules)
+import {module}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_the_vocabulary_imports_numpy_and_the_standard_library_alone(name):
+    script = WHAT_COMES.format(module=f"giqa_datasets.{name}")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    packages = {module.split(".")[0] for module in json.loads(done.stdout)}
+    assert "giqa_datasets" in packages
+    assert packages - sys.stdlib_module_names - {"numpy", "giqa_datasets"} == set()
+
+
+def test_text_brings_its_own_vocabulary_and_no_other_file():
+    script = WHAT_COMES.format(module="giqa_datasets.text")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours = {module for module in json.loads(done.stdout) if module.startswith("giqa_")}
+    assert ours == {"giqa_datasets", "giqa_datasets.boxes", "giqa_datasets.grid", "giqa_datasets.text"}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, at the top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def test_giqa_datasets_never_imports_giqa_metrics():
+    files = sorted((ROOT / "giqa_datasets").rglob("*.py"))
+    assert files
+    guilty = [path for path in files if any(name.split(".")[0] == "giqa_metrics" for name in imported(path))]
+    assert guilty == []
+
+
+def test_the_vocabulary_imports_no_verb():
+    # Root modules are the vocabulary, folders are the verbs
+    verbs = ("giqa_datasets.sources", "giqa_datasets.pipeline", "giqa_datasets.builders")
+    files = [ROOT / "giqa_datasets" / f"{name}.py" for name in ("text", "boxes", "grid", "records", "images")]
+    files += sorted((ROOT / "giqa_datasets" / "formats").glob("*.py"))
+    assert [path for path in files if any(name.startswith(verbs) for name in imported(path))] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_is_sorted_and_complete(package):
+    module = importlib.import_module(package)
+    offered: set[str] = set()
+    for node in ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("giqa_"):
+            offered |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            offered.add(node.name)
+        elif isinstance(node, ast.Assign):
+            offered |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    offered = {name for name in offered if not name.startswith("_") or name == "__version__"}
+    assert module.__all__ == sorted(module.__all__)
+    assert set(module.__all__) == offered
+    assert all(hasattr(module, name) for name in module.__all__)

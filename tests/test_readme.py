@@ -1,0 +1,58 @@
+"""The README's commands and programs run, in their order, and print what it says they print."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+# Shortened where a test must be short: training in full is the demo's
+SHORTER = {"recipes/tiny/sft_full.yaml": "recipes/tiny/sft_full.yaml --max_steps 2"}
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def test_load_score_and_train_take_at_most_five_lines():
+    for heading in ("Load", "Score", "Train"):
+        section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        for language, text in re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL):
+            assert language == "text" or len([line for line in text.splitlines() if line.strip()]) <= 5
+
+
+def test_every_link_leads_to_a_file():
+    for target in re.findall(r"\]\((?!http|<)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.slow
+def test_every_block_runs_and_prints_what_the_readme_shows(tmp_path):
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    work.mkdir()
+    elsewhere.mkdir()
+    (work / "recipes").symlink_to(ROOT / "recipes")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "HF_HOME": str(tmp_path / "home")}
+    ran = []
+    for position, (language, text) in enumerate(BLOCKS):
+        if language == "sh" and "make demo" not in text:
+            for long, short in SHORTER.items():
+                text = text.replace(long, short)
+            subprocess.run(["bash", "-euc", text], cwd=work, env=env, check=True)
+            ran.append(language)
+        if language == "python":
+            # from a folder that holds nothing: the bare names must resolve anywhere
+            done = subprocess.run(
+                [sys.executable, "-c", text], cwd=elsewhere, env=env, check=True, capture_output=True, text=True
+            )
+            assert BLOCKS[position + 1] == ("text", done.stdout)
+            ran.append(language)
+    assert ran == ["sh", "python", "python", "sh"]
+    assert (work / "runs" / "tiny" / "report.html").is_file()
