@@ -21,16 +21,18 @@ class Encoded(NamedTuple):
     height: int
 
 
-def decode(raw: bytes, *, name: str) -> Image.Image:
+def decode(raw: bytes | None, *, name: str) -> Image.Image:
     """Decode a file to RGB with its EXIF orientation applied; transparency is put on white.
 
     Args:
-        raw: The file's bytes.
+        raw: The file's bytes; None where a data set came without its pixels.
         name: What to call it in an error.
 
     Raises:
-        ValueError: If it is no image, is broken or truncated, or holds more than `MAX_PIXELS`.
+        ValueError: If there are no bytes, they are no image, broken or truncated, or hold more than `MAX_PIXELS`.
     """
+    if raw is None:
+        raise ValueError(f"image {name!r} came without its pixels")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is the stricter one

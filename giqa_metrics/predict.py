@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from giqa_datasets.images import decode
 from giqa_metrics.run import load_split, resume_predictions, write_config
 
 
@@ -42,7 +43,7 @@ def predict(
     Raises:
         ImportError: If torch or transformers is not installed.
         OSError: If the model cannot be had.
-        ValueError: If the data set lacks a column, or `out` holds another run.
+        ValueError: If the data set lacks a column, an image cannot be read, or `out` holds another run.
     """
     rows = load_split(data, config, split)
     missing = {"id", "image", "prompt"} - set(rows.column_names)
@@ -59,7 +60,8 @@ def predict(
     with path.open("a", encoding="utf-8") as file:
         for batch in progress(batches, len(batches)):
             samples = [rows[index] for index in batch]
-            texts = answer([row["image"] for row in samples], [row["prompt"] for row in samples], max_new_tokens)
+            images = [decode(row["image"]["bytes"], name=row["id"]) for row in samples]
+            texts = answer(images, [row["prompt"] for row in samples], max_new_tokens)
             for row, text in zip(samples, texts, strict=True):
                 file.write(json.dumps({"id": row["id"], "prediction": text}, ensure_ascii=False) + "\n")
             file.flush()
@@ -94,7 +96,7 @@ def _load(model: str) -> Callable[[list[Any], list[Any], int], list[str]]:
             for conversation in conversations
         ]
         inputs = processor(
-            images=[[image.convert("RGB")] for image in images],
+            images=[[image] for image in images],
             text=texts,
             padding=True,
             return_tensors="pt",

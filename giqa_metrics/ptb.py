@@ -10,10 +10,9 @@ import re
 # Clitics are split off, a decimal point or comma stays in its number, a hyphen in its word
 _TOKEN = re.compile(
     r"(?:[a-z]\.){2,}"  # u.s.
-    r"|[0-9]+(?:[.,:/][0-9]+)*%?"
-    r"|[^\W\d_]+?(?=n't\b)|n't\b"
+    r"|[0-9]+(?:[.,:/][0-9]+)*"
+    r"|[^\W\d_]+(?=n't\b)|n't\b"
     r"|'(?:s|re|ve|ll|d|m)\b"
-    r"|\w+(?:[-/]\w+)*(?<!n)(?=n't\b)"
     r"|\w+(?:-\w+)*"
     r"|\.\.\.|--|[^\w\s]"
 )

@@ -28,16 +28,13 @@ def write_report(
         summary: As `score_run` returns it.
         rows: Scored samples: the data set's columns without the image, `prediction`, `scores`, and `row`, the index
             into `dataset`.
-        dataset: The loaded split, with its images.
+        dataset: The loaded split, with its images encoded.
         box_format: How the predictions write boxes.
     """
-    from datasets import Image
-
-    encoded = dataset.cast_column("image", Image(decode=False))
     pictures: dict[str, dict[str, Any]] = {}
     samples = []
     for row in sorted(rows, key=_goodness):
-        raw = encoded[row["row"]]["image"]["bytes"]
+        raw = dataset[row["row"]]["image"]["bytes"]
         key = hashlib.sha256(raw).hexdigest()[:16]  # a picture that several samples share is embedded once
         pictures.setdefault(key, _picture(raw, name=row["id"]))
         samples.append(_sample(row, key, pictures[key], box_format))

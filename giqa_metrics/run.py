@@ -93,18 +93,19 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 def load_split(data: str, config: str | None, split: str) -> Any:
     """Load one split of a data set: a folder that `giqa build` made, or a name that `load_dataset` knows.
 
-    The config None is the default one.
+    The config None is the default one. Images stay encoded: whoever decodes one can name its sample in an error.
 
     Raises:
         FileNotFoundError: If there is neither.
         ValueError: If there is no such split.
     """
-    from datasets import load_dataset
+    from datasets import Image, load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
     try:
-        return load_dataset(data, config, split=split)
+        rows = load_dataset(data, config, split=split)
     except (ConnectionError, DatasetNotFoundError) as error:
         raise FileNotFoundError(
             f"data set {data!r} is no folder here, is not installed, and cannot be fetched"
         ) from error
+    return rows.cast_column("image", Image(decode=False)) if "image" in rows.column_names else rows

@@ -63,8 +63,12 @@ def python():
     def run(*arguments: object, cwd: Path, **variables: object) -> Ran:
         environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
         done = subprocess.run(
-            [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True,
-            check=False
+            [sys.executable, *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -26,7 +26,9 @@ REFERENCES = [
     "A noisy picture of a dog; the [fur](<142, 309>) of the dog is lost.",
     "The picture is much too dark.",
 ]
-words = st.lists(st.sampled_from("the a cup table is very sharp dark , .".split()), max_size=12).map(" ".join)
+words = st.lists(
+    st.sampled_from(["the", "a", "cup", "table", "is", "very", "sharp", "dark", ",", "."]), max_size=12
+).map(" ".join)
 
 
 @pytest.mark.parametrize("row", PTB, ids=lambda row: row["why"])
@@ -78,7 +80,9 @@ def test_boxes_are_stripped_from_both_sides_and_names_stay():
     grounded = ["The [tower](<35, 319>) is very sharp, the [sky](<0, 99>, <5, 24>) is not."]
     plain = ["The tower is very sharp, the sky is not."]
     other = ["The [tower](<0, 21>) is very sharp, the [sky](<3) is not."]
-    scores = [description(a, b) for a, b in ((grounded, grounded), (plain, grounded), (grounded, plain), (other, plain))]
+    scores = [
+        description(a, b) for a, b in ((grounded, grounded), (plain, grounded), (grounded, plain), (other, plain))
+    ]
     assert [score["bleu4"] for score in scores] == [100.0] * 4
     assert description(["The is very sharp, the is not."], grounded)["bleu4"] < 100
 
@@ -158,4 +162,6 @@ def test_the_signature_names_what_moves_the_number(fake_judge):
 
 def test_bleu_counts_a_known_pair():
     # 5 of 6 words, 4 of 5 pairs, 3 of 4 triples, 2 of 3 quadruples: (1/3) ** (1/4)
-    assert bleu4(["the cup is very sharp here"], ["the cup is very sharp there"]) == pytest.approx(100 * (1 / 3) ** 0.25)
+    assert bleu4(["the cup is very sharp here"], ["the cup is very sharp there"]) == pytest.approx(
+        100 * (1 / 3) ** 0.25
+    )

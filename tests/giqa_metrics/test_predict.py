@@ -96,8 +96,10 @@ def test_answers_depend_on_the_picture(answer, tmp_path):
     assert len({row["prediction"] for row in answers(tmp_path)}) > 1
 
 
-@pytest.mark.parametrize("change", [{"limit": LIMIT + 1}, {"split": "train"}, {"max_new_tokens": 7}, {"config":
-"des"}]) def test_other_options_into_the_same_folder_are_refused(answer, tmp_path, change):
+@pytest.mark.parametrize(
+    "change", [{"limit": LIMIT + 1}, {"split": "train"}, {"max_new_tokens": 7}, {"config": "des"}], ids=str
+)
+def test_other_options_into_the_same_folder_are_refused(answer, tmp_path, change):
     answer(tmp_path, limit=LIMIT)
     before = (tmp_path / "predictions.jsonl").read_bytes()
     with pytest.raises(ValueError, match="holds another run"):

@@ -134,8 +134,10 @@ def test_a_folder_without_a_config_says_nothing(tmp_path):
     assert read_config(tmp_path) == {}
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "a: [\n"], ids=["empty", "list", "words",
-"broken"]) def test_a_config_that_is_no_mapping_is_an_error_that_names_the_file(tmp_path, text):
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "just words\n", "a: [\n"], ids=["empty", "list", "words", "broken"]
+)
+def test_a_config_that_is_no_mapping_is_an_error_that_names_the_file(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.yaml"):
         read_config(tmp_path)

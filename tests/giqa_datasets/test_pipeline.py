@@ -1,0 +1,734 @@
+import io
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import count, islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from giqa_datasets import parse, strip
+from giqa_datasets.boxes import iou
+from giqa_datasets.images import decode
+from giqa_datasets.pipeline.annotate import Models, annotate, offline_models
+from giqa_datasets.pipeline.ask import ask
+from giqa_datasets.pipeline.backends.classic_verifier import LIMITS, MEASURES, ClassicVerifier
+from giqa_datasets.pipeline.backends.coco_detector import coco_class
+from giqa_datasets.pipeline.backends.quality_words import quality_of, quality_words
+from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
+from giqa_datasets.pipeline.batches import batches, seed_of
+from giqa_datasets.pipeline.detect import detect
+from giqa_datasets.pipeline.fuse import fuse, question_pool
+from giqa_datasets.pipeline.models import Asked
+from giqa_datasets.pipeline.refine import MERGE_AREA, MERGE_COVERAGE, merge_boxes, refine
+from giqa_datasets.pipeline.tags import tags
+from giqa_datasets.records import Record, Tag, rows
+from giqa_datasets.sources import mini
+
+
+DESCRIPTION = "The cat is sharp, the old dog is blurred."
+SQUARE = [0.25, 0.25, 0.75, 0.75]  # the bright part of the photograph
+LEFT, RIGHT = [0.0, 0.0, 0.125, 0.125], [0.875, 0.875, 1.0, 1.0]
+
+
+def tag(phrase, boxes=(), *, quality="sharp", effect="positive", text=DESCRIPTION):
+    start = text.index(phrase)
+    return Tag(phrase, (start, start + len(phrase)), quality, effect, np.array(boxes, dtype=float).reshape(-1, 4))
+
+
+@pytest.fixture
+def record(photograph):
+    """A record with a description alone."""
+    return Record("one", photograph, DESCRIPTION, "cc0-1.0")
+
+
+@pytest.fixture
+def drops():
+    return []
+
+
+def reasons(drops):
+    return [(drop.stage, drop.reason, drop.what) for drop in drops]
+
+
+class FakeTagger:
+    """Finds the phrases it was given."""
+
+    def __init__(self, *found):
+        self.found = found
+
+    def tag(self, descriptions):
+        return [list(self.found) for _ in descriptions]
+
+
+class FakeDetector:
+    """Finds phrases where it was told, and remembers what it was asked."""
+
+    def __init__(self, **boxes):
+        self.boxes = boxes
+        self.asked = []
+
+    def detect(self, images, phrases):
+        self.asked += [(image.size, list(wanted)) for image, wanted in zip(images, phrases, strict=True)]
+        return [[self._boxes(phrase) for phrase in wanted] for wanted in phrases]
+
+    def _boxes(self, phrase):
+        boxes = self.boxes.get(phrase.replace(" ", "_"))
+        return None if boxes is None else np.array(boxes, dtype=float).reshape(-1, 4)
+
+
+class FakeVerifier:
+    """Says yes to bright crops, and remembers what it was asked."""
+
+    def __init__(self, verdict=lambda crop: np.asarray(crop).min() > 200):
+        self.verdict = verdict
+        self.asked = []
+
+    def verify(self, crops, qualities):
+        self.asked += [(crop.size, quality) for crop, quality in zip(crops, qualities, strict=True)]
+        return [bool(self.verdict(crop)) for crop in crops]
+
+
+class FakeAsker:
+    """Asks what it was told to, and remembers of what."""
+
+    def __init__(self, *asked):
+        self.asked = list(asked)
+        self.descriptions = []
+
+    def ask(self, descriptions, tags, seeds):
+        self.descriptions += descriptions
+        return [list(self.asked) for _ in descriptions]
+
+
+class DrawingAsker:
+    """Draws its questions from the seed."""
+
+    def ask(self, descriptions, tags, seeds):
+        return [
+            [
+                Asked("yes_no", f"Is the {found[int(index)].phrase} {k}?", ("Yes.", "No.")[k % 2])
+                for k, index in enumerate(np.random.default_rng(seed).integers(len(found), size=4))
+            ]
+            for found, seed in zip(tags, seeds, strict=True)
+        ]
+
+
+# Stage 1: tags
+
+
+def test_words_that_are_no_object_and_tags_without_a_quality_are_dropped(record, drops):
+    text = "The cat, the whole Image, the dog and the background."
+    tagger = FakeTagger(
+        tag("cat", text=text),
+        tag("whole Image", text=text),
+        tag("dog", quality="", text=text),
+        tag("background", quality="", text=text),
+    )
+    (out,) = tags([replace(record, description=text)], tagger, drops.append)
+    assert [kept.phrase for kept in out.tags] == ["cat"]
+    assert reasons(drops) == [
+        ("tags", "no_object", "whole Image"),
+        ("tags", "no_quality", "dog"),
+        ("tags", "no_object", "background"),
+    ]
+    assert {drop.id for drop in drops} == {"one"}
+
+
+def test_an_object_that_is_described_by_a_word_that_is_none_stays(record, drops):
+    text = "The image sensor and the photograph album are sharp."
+    (out,) = tags(
+        [record], FakeTagger(tag("image sensor", text=text), tag("photograph album", text=text)), drops.append
+    )
+    assert [kept.phrase for kept in out.tags] == ["image sensor", "photograph album"]
+    assert drops == []
+
+
+# Stage 2: detection
+
+
+def test_the_detector_is_prompted_with_the_phrases_on_the_decoded_photograph(record, drops):
+    detector = FakeDetector(cat=[LEFT], old_dog=[RIGHT])
+    (out,) = detect([replace(record, tags=(tag("cat"), tag("old dog")))], detector, drops.append)
+    assert detector.asked == [((64, 48), ["cat", "old dog"])]
+    assert [found.boxes.tolist() for found in out.tags] == [[LEFT], [RIGHT]]
+    assert drops == []
+
+
+def test_a_phrase_without_a_word_and_one_that_is_not_found_have_reasons_of_their_own(record, drops):
+    detector = FakeDetector(cat=[])
+    (out,) = detect([replace(record, tags=(tag("cat"), tag("old dog")))], detector, drops.append)
+    assert out.tags == ()
+    assert reasons(drops) == [("detect", "not_found", "cat"), ("detect", "unknown_word", "old dog")]
+
+
+def test_a_record_without_tags_goes_through_every_stage(record, drops):
+    models = Models(FakeTagger(), FakeDetector(), FakeVerifier(), FakeAsker())
+    (out,) = annotate([record], models, drops.append)
+    assert (out.tags, out.samples) == ((), ())
+    assert reasons(drops) == [("fuse", "no_boxed_object", DESCRIPTION)]
+
+
+# Stage 3: IQA-Filter
+
+
+def test_the_filter_is_asked_only_where_one_phrase_got_several_boxes(record, drops):
+    verifier = FakeVerifier()
+    found = (tag("cat", [SQUARE, LEFT], quality="clear"), tag("old dog", [RIGHT], quality="blurred"))
+    (out,) = refine([replace(record, tags=found)], verifier, drops.append)
+    assert verifier.asked == [((32, 24), "clear"), ((8, 6), "clear")]
+    # the dog's only box would have been refused, had the filter been asked
+    assert [kept.boxes.tolist() for kept in out.tags] == [[SQUARE], [RIGHT]]
+    assert reasons(drops) == [("refine", "box_refused", "cat")]
+
+
+def test_the_filter_is_not_asked_where_every_phrase_got_one_box(record, drops):
+    verifier = FakeVerifier()
+    found = (tag("cat", [LEFT]), tag("old dog", [RIGHT]))
+    (out,) = refine([replace(record, tags=found)], verifier, drops.append)
+    assert [kept.boxes.tolist() for kept in out.tags] == [[LEFT], [RIGHT]]
+    assert (verifier.asked, drops) == ([], [])
+
+
+def test_a_tag_whose_boxes_are_all_refused_is_dropped(record, drops):
+    found = (tag("cat", [LEFT, RIGHT]), tag("old dog", [SQUARE, LEFT]))
+    (out,) = refine([replace(record, tags=found)], FakeVerifier(), drops.append)
+    assert [(kept.phrase, kept.boxes.tolist()) for kept in out.tags] == [("old dog", [SQUARE])]
+    assert Counter((drop.reason, drop.what) for drop in drops) == {
+        ("box_refused", "cat"): 2,
+        ("all_boxes_refused", "cat"): 1,
+        ("box_refused", "old dog"): 1,
+    }
+
+
+def test_refused_boxes_are_not_merged_into_the_kept_ones(record, drops):
+    touching = [0.25, 0.1, 0.75, 0.25]  # above the bright part, and dark
+    (out,) = refine([replace(record, tags=(tag("cat", [touching, SQUARE]),))], FakeVerifier(), drops.append)
+    assert out.tags[0].boxes.tolist() == [SQUARE]
+
+
+def test_kept_boxes_are_merged(record, drops):
+    halves = [[0.25, 0.25, 0.5, 0.75], [0.5, 0.25, 0.75, 0.75]]
+    (out,) = refine([replace(record, tags=(tag("cat", halves),))], FakeVerifier(), drops.append)
+    assert out.tags[0].boxes.tolist() == [SQUARE]
+    assert drops == []
+
+
+def test_a_box_thinner_than_a_pixel_still_has_a_crop(record, drops):
+    thin = [0.5, 0.5, 0.501, 0.501]
+    verifier = FakeVerifier()
+    list(refine([replace(record, tags=(tag("cat", [thin, SQUARE]),))], verifier, drops.append))
+    assert verifier.asked[0] == ((1, 1), "sharp")
+
+
+# Stage 3: Box-Merge
+
+
+def merged_by_definition(boxes, merge_area, merge_coverage):
+    """The protocol's words, on plain numbers.
+
+    Over pairs i < j, if `(area(i) < T_a and the boxes touch) or coverage(i, j) > T_o`, then i becomes the union and j
+    goes, else j moves on.
+    """
+
+    def area(a):
+        return (a[2] - a[0]) * (a[3] - a[1])
+
+    def meet(a, b):
+        return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+    def covers(a, b):
+        shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+        return shared / min(area(a), area(b)) > merge_coverage
+
+    boxes = [list(box) for box in boxes]
+    alive = [True] * len(boxes)
+    for i in range(len(boxes)):
+        for j in range(i + 1, len(boxes)):
+            a, b = boxes[i], boxes[j]
+            if alive[i] and alive[j] and ((area(a) < merge_area and meet(a, b)) or covers(a, b)):
+                boxes[i] = [min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])]
+                alive[j] = False
+    return [box for box, lives in zip(boxes, alive, strict=True) if lives]
+
+
+# Corners on a coarse grid, so that boxes often share an edge or lie in one another; its numbers are exact
+coarse = st.lists(st.integers(0, 16), min_size=2, max_size=2, unique=True).map(sorted)
+coarse_box = st.tuples(coarse, coarse).map(lambda xy: [xy[0][0] / 16, xy[1][0] / 16, xy[0][1] / 16, xy[1][1] / 16])
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    st.lists(coarse_box, min_size=1, max_size=7),
+    st.sampled_from([0, 1 / 16, MERGE_AREA, 2]),
+    st.sampled_from([0, 0.5, MERGE_COVERAGE, 1]),
+)
+def test_merging_follows_the_definition(boxes, merge_area, merge_coverage):
+    merged = merge_boxes(np.array(boxes), merge_area=merge_area, merge_coverage=merge_coverage)
+    assert merged.tolist() == merged_by_definition(boxes, merge_area, merge_coverage)
+
+
+def test_the_thresholds_are_the_papers():
+    assert (MERGE_AREA, MERGE_COVERAGE) == (0.256, 0.95)
+
+
+def test_pairs_are_taken_in_order_and_not_again():
+    first, second, third = [0, 0, 0.125, 0.125], [0.25, 0, 0.375, 0.125], [0.125, 0, 0.25, 0.125]
+    # the third joins the first; the second, which touches the union now, was looked at before
+    assert merge_boxes(np.array([first, second, third])).tolist() == [[0, 0, 0.25, 0.125], second]
+    assert merge_boxes(np.array([first, third, second])).tolist() == [[0, 0, 0.375, 0.125]]
+
+
+def test_the_area_that_counts_is_that_of_the_first_box():
+    small, large = [0.5, 0, 0.625, 0.125], [0.0, 0.0, 0.5, 1.0]
+    assert merge_boxes(np.array([small, large])).tolist() == [[0, 0, 0.625, 1]]
+    assert merge_boxes(np.array([large, small])).tolist() == [large, small]
+
+
+def test_both_thresholds_are_strict():
+    quarter, beside = [0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5]
+    assert len(merge_boxes(np.array([quarter, beside]), merge_area=0.25)) == 2
+    assert len(merge_boxes(np.array([quarter, beside]), merge_area=0.2501)) == 1
+    half = [0.25, 0, 0.75, 0.5]  # shares half of the first
+    assert len(merge_boxes(np.array([quarter, half]), merge_area=0, merge_coverage=0.5)) == 2
+    assert len(merge_boxes(np.array([quarter, half]), merge_area=0, merge_coverage=0.4999)) == 1
+
+
+def test_merging_one_box_or_none_changes_nothing():
+    assert merge_boxes(np.array([SQUARE])).tolist() == [SQUARE]
+    assert merge_boxes(np.zeros((0, 4))).shape == (0, 4)
+
+
+def test_merging_leaves_the_boxes_given_as_they_are():
+    boxes = np.array([LEFT, [0.125, 0, 0.25, 0.125]])
+    before = boxes.copy()
+    merge_boxes(boxes)
+    assert (boxes == before).all()
+
+
+# Stage 4: fusion
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        DESCRIPTION,
+        "  The cat is sharp ,\r\n\tand the old dog\u00a0is  blurred.  \n",
+        "Das Kätzchen (\U0001f408) — cat — naïve; old dog…",
+        "cat, old dog: see [1] and (2), x < y > z, 100 %. Note positions as [label](<x, y>).",
+        "catold dog",
+    ],
+)
+def test_fusion_keeps_the_description_byte_for_byte(record, drops, description):
+    found = (tag("cat", [LEFT, RIGHT], text=description), tag("old dog", [SQUARE], text=description))
+    (out,) = fuse([replace(record, description=description, tags=found)], drops.append)
+    (sample,) = out.samples
+    (row,) = rows(out)
+    assert sample.answer == description
+    assert strip(row["answer"]).encode() == description.encode()
+    assert [region.phrase for region in parse(row["answer"]).regions] == ["cat", "old dog"]
+    assert [region["boxes"] for region in row["regions"]] == [[LEFT, RIGHT], [SQUARE]]
+    assert drops == []
+
+
+def test_a_description_is_a_sample_with_a_question_of_the_pool(record, drops):
+    (out,) = fuse([replace(record, tags=(tag("cat", [LEFT]),))], drops.append)
+    (sample,) = out.samples
+    assert (sample.id, sample.task, sample.question_type) == ("one-des", "des", "des")
+    assert sample.question in question_pool()
+
+
+def test_the_pool_has_15_different_questions_with_the_papers_endings():
+    pool = question_pool()
+    assert len(set(pool)) == len(pool) == 15
+    endings = [re.search(r"(Note positions as \[label\]\(<x, y>\)\.|Mention positions\.|)$", text)[1] for text in pool]
+    assert set(endings) == {"Note positions as [label](<x, y>).", "Mention positions.", ""}
+    assert all(strip(text) == text and not parse(text).malformed for text in pool)
+
+
+def test_many_records_get_every_question_of_the_pool(record, drops):
+    found = replace(record, tags=(tag("cat", [LEFT]),))
+    fused = fuse((replace(found, id=str(number)) for number in range(400)), drops.append)
+    assert {out.samples[0].question for out in fused} == set(question_pool())
+
+
+def test_tags_that_overlap_are_not_groundable(record, drops):
+    (out,) = fuse([replace(record, tags=(tag("old dog", [LEFT]), tag("dog", [RIGHT])))], drops.append)
+    assert out.samples == ()
+    assert [(drop.stage, drop.reason) for drop in drops] == [("fuse", "not_groundable")]
+
+
+def test_a_description_with_boxes_of_its_own_is_not_groundable(record, drops):
+    description = "The [cat](<1, 44>) and the old dog."
+    found = (tag("old dog", [LEFT], text=description),)
+    (out,) = fuse([replace(record, description=description, tags=found)], drops.append)
+    assert out.samples == ()
+    assert [(drop.stage, drop.reason) for drop in drops] == [("fuse", "not_groundable")]
+
+
+# Questions
+
+
+@pytest.fixture
+def described(record, drops):
+    """A record with two boxed objects and its description."""
+    (out,) = fuse([replace(record, tags=(tag("cat", [LEFT]), tag("old dog", [SQUARE])))], drops.append)
+    return out
+
+
+def asked(described, drops, *pairs):
+    (out,) = ask([described], FakeAsker(*pairs), drops.append)
+    return out.samples[1:]
+
+
+def test_boxes_go_into_the_question_if_it_names_an_object_and_else_into_the_answer(described, drops):
+    samples = asked(
+        described,
+        drops,
+        Asked("how", "How is the cat?", "Sharper than the old dog."),
+        Asked("what", "What is blurred?", "The old dog."),
+    )
+    assert [([r.phrase for r in s.question_regions], [r.phrase for r in s.answer_regions]) for s in samples] == [
+        (["cat"], []),
+        ([], ["old dog"]),
+    ]
+    assert [sample.id for sample in samples] == ["one-vqa-1", "one-vqa-2"]
+    assert {sample.task for sample in samples} == {"vqa"}
+    assert samples[0].question_regions[0].boxes.tolist() == [LEFT]
+
+
+def test_a_pair_that_names_no_boxed_object_is_dropped(described, drops):
+    samples = asked(
+        described,
+        drops,
+        Asked("what", "What is the weather like?", "Dull."),
+        Asked("how", "How are the cats of the catalogue?", "Fine."),  # no whole word
+        Asked("how", "How is the cat?", "Sharp."),
+    )
+    assert [sample.question for sample in samples] == ["How is the cat?"]
+    assert reasons(drops) == [
+        ("ask", "names_no_object", "What is the weather like? Dull."),
+        ("ask", "names_no_object", "How are the cats of the catalogue? Fine."),
+    ]
+
+
+def test_the_longer_of_two_phrases_wins_where_they_overlap(record, drops):
+    text = "The dog and the dog house are sharp."
+    found = (tag("dog", [LEFT], text=text), tag("dog house", [SQUARE], text=text))
+    (fused,) = fuse([replace(record, description=text, tags=found)], drops.append)
+    (sample,) = asked(fused, drops, Asked("how", "How is the dog house?", "Sharp."))
+    assert [region.phrase for region in sample.question_regions] == ["dog house"]
+
+
+def test_a_pair_with_markup_of_its_own_is_dropped(described, drops):
+    assert not asked(
+        described,
+        drops,
+        Asked("how", "How is the [cat](<1, 44>)?", "Sharp."),
+        Asked("how", "How is the cat?", "Sharp [there](<1, 44>)."),
+    )
+    assert len(drops) == 2
+
+
+@pytest.mark.parametrize("yes", range(4))
+@pytest.mark.parametrize("no", range(4))
+def test_half_of_the_yes_no_answers_are_yes(described, drops, yes, no):
+    pairs = [Asked("yes_no", f"Is the cat {k}?", "Yes.") for k in range(yes)]
+    pairs += [Asked("yes_no", f"Is the old dog {k}?", "No.") for k in range(no)]
+    samples = asked(described, drops, *pairs, Asked("how", "How is the cat?", "Yes and no."))
+    answers = Counter(sample.answer for sample in samples if sample.question_type == "yes_no")
+    assert answers["Yes."] == answers["No."] == min(yes, no)
+    assert [(drop.stage, drop.reason) for drop in drops] == [("ask", "unbalanced")] * abs(yes - no)
+    assert samples[-1].question_type == "how"  # open questions are not balanced
+    assert [sample.id for sample in samples] == [f"one-vqa-{k}" for k in range(1, len(samples) + 1)]
+
+
+def test_answers_are_balanced_after_the_keyword_filter(described, drops):
+    samples = asked(
+        described,
+        drops,
+        Asked("yes_no", "Is it sharp?", "Yes."),  # names no object
+        Asked("yes_no", "Is the cat blurred?", "No."),
+    )
+    assert samples == ()
+    assert [drop.reason for drop in drops] == ["names_no_object", "unbalanced"]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("Yes", "No"), ("yes.", "no."), ("YES", "NO"), ("Yes, it is.", "No, never.")])
+def test_a_models_yes_and_no_are_recognised_as_it_writes_them(described, drops, yes, no):
+    samples = asked(
+        described, drops, Asked("yes_no", "Is the cat sharp?", yes), Asked("yes_no", "Is the cat blurred?", no)
+    )
+    assert [sample.answer for sample in samples] == [yes, no]
+
+
+def test_nothing_is_asked_of_a_record_without_a_description(record, described, drops):
+    asker = FakeAsker(Asked("how", "How is the cat?", "Sharp."))
+    plain, grounded = ask([replace(record, id="two"), described], asker, drops.append)
+    assert asker.descriptions == [DESCRIPTION]
+    assert (len(plain.samples), len(grounded.samples)) == (0, 2)
+
+
+# The whole pipeline
+
+
+@pytest.fixture
+def fakes():
+    tagger = FakeTagger(tag("cat"), tag("old dog", quality="blurred"))
+    detector = FakeDetector(cat=[LEFT], old_dog=[SQUARE, LEFT])
+    return Models(tagger, detector, FakeVerifier(), DrawingAsker())
+
+
+def annotated(records, models, *, seed=0):
+    return {record.id: list(rows(record)) for record in annotate(records, models, lambda drop: None, seed=seed)}
+
+
+@pytest.fixture
+def many(record):
+    return [replace(record, id=f"photo-{number}") for number in range(70)]  # more than a batch
+
+
+def test_the_same_seed_gives_the_same_samples(many, fakes):
+    assert annotated(many, fakes) == annotated(many, fakes)
+
+
+def test_another_seed_gives_other_samples(many, fakes):
+    assert annotated(many, fakes) != annotated(many, fakes, seed=1)
+
+
+def test_the_order_of_the_records_does_not_change_a_records_samples(many, fakes):
+    assert annotated(many, fakes) == annotated(many[::-1], fakes)
+
+
+def test_a_records_samples_do_not_depend_on_its_neighbours(many, fakes):
+    assert annotated(many[3:4], fakes)["photo-3"] == annotated(many, fakes)["photo-3"]
+
+
+def test_records_come_out_in_the_order_they_went_in(many, fakes):
+    assert list(annotated(many, fakes)) == [record.id for record in many]
+
+
+def test_the_pipeline_reads_no_further_than_a_few_batches(record, fakes):
+    endless = (replace(record, id=str(number)) for number in count())
+    assert [out.id for out in islice(annotate(endless, fakes, lambda drop: None), 3)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_the_size_of_a_batch_changes_nothing(many, fakes, size):
+    stream = tags(many, fakes.tagger, lambda drop: None, batch_size=size)
+    stream = detect(stream, fakes.detector, lambda drop: None, batch_size=size)
+    stream = fuse(refine(stream, fakes.verifier, lambda drop: None), lambda drop: None)
+    stream = ask(stream, fakes.asker, lambda drop: None, batch_size=size)
+    assert {record.id: list(rows(record)) for record in stream} == annotated(many, fakes)
+
+
+def test_batches_hold_every_item_once_in_order():
+    assert [item for batch in batches(range(10), 4) for item in batch] == list(range(10))
+    assert list(batches([], 4)) == []
+
+
+def test_seeds_differ_by_record_and_by_seed():
+    seeds = {seed_of(f"photo-{number}", seed) for number in range(100) for seed in range(3)}
+    assert len(seeds) == 300
+    assert seed_of("coffee", 0) == 12093544764423386190  # the same on every machine
+
+
+# The offline models on real photographs
+
+
+@pytest.fixture(scope="module")
+def offline():
+    return offline_models()
+
+
+@pytest.fixture(scope="module")
+def hand_made():
+    return {record.id: record for record in islice(mini.read_hand_made("test"), 6)}
+
+
+@pytest.fixture(scope="module")
+def real(offline):
+    """The first six test photographs with their samples, and what was dropped."""
+    drops: list = []
+    records = {record.id: record for record in annotate(islice(mini.read("test"), 6), offline, drops.append)}
+    return records, drops
+
+
+@pytest.mark.parametrize(("photo", "phrase"), [("camera", "man"), ("motorcycle", "motorcycle"), ("coffee", "cup")])
+def test_someone_is_found_where_a_hand_drew_the_box(real, hand_made, photo, phrase):
+    (found,) = (known for known in real[0][photo].tags if known.phrase == phrase)
+    (drawn,) = (region for region in hand_made[photo].samples[0].answer_regions if region.phrase == phrase)
+    assert iou(found.boxes, drawn.boxes).max() > 0.5
+
+
+@pytest.mark.parametrize(("photo", "phrase"), [("camera", "tripod"), ("astronaut", "flag"), ("coffee", "red saucer")])
+def test_words_that_the_detector_does_not_know_are_dropped_and_written_down(real, photo, phrase):
+    drops = {(drop.id, drop.stage, drop.reason, drop.what) for drop in real[1]}
+    assert (photo, "detect", "unknown_word", phrase) in drops
+    assert all(known.phrase != phrase for known in real[0][photo].tags)
+
+
+def test_real_descriptions_are_kept_and_real_questions_are_balanced(real):
+    grounded = [record for record in real[0].values() if record.samples]
+    assert len(grounded) >= 3
+    for record in grounded:
+        des, *questions = rows(record)
+        assert strip(des["answer"]) == record.description
+        assert {row["question_type"] for row in questions} > {"yes_no"}
+        answers = Counter(row["answer"] for row in questions if row["question_type"] == "yes_no")
+        assert answers["Yes."] == answers["No."] >= 1
+
+
+def test_the_offline_detector_gives_valid_boxes_and_the_same_ones_again(offline, hand_made):
+    image = decode(hand_made["motorcycle"].photograph.image, name="motorcycle")
+    first, second = (offline.detector.detect([image], [["motorcycle", "cat", "castle"]])[0] for _ in range(2))
+    assert first[2] is None
+    assert first[1].shape == (0, 4)
+    assert ((first[0] >= 0) & (first[0] <= 1)).all()
+    assert (first[0][:, :2] < first[0][:, 2:]).all()
+    assert first[0].tolist() == second[0].tolist()
+
+
+def test_the_offline_tagger_finds_each_objects_quality(offline):
+    text = "The cup is badly blurred, while the wooden table is sharp and the window is overexposed."
+    (found,) = offline.tagger.tag([text])
+    assert {known.phrase: (known.quality, known.effect) for known in found} == {
+        "cup": ("blurred", "negative"),
+        "wooden table": ("sharp", "positive"),
+        "window": ("overexposed", "negative"),
+    }
+
+
+def test_the_offline_taggers_phrases_stand_at_their_spans(offline, hand_made):
+    descriptions = [record.description for record in hand_made.values()]
+    for text, found in zip(descriptions, offline.tagger.tag(descriptions), strict=True):
+        assert found
+        for known in found:
+            assert text[slice(*known.span)] == known.phrase
+            assert known.boxes.shape == (0, 4)
+
+
+def test_the_offline_tagger_finds_nothing_in_nothing(offline):
+    assert offline.tagger.tag(["", "It is sharp."]) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "expected"),
+    [
+        ("man", "person"),
+        ("three Students", "person"),
+        ("people", "person"),
+        ("red sports car", "car"),
+        ("wine glass", "wine glass"),
+        ("hot dogs", "hot dog"),
+        ("teddy bear", "teddy bear"),
+        ("scissors", "scissors"),
+        ("castle", None),
+        ("car door", None),
+        ("", None),
+    ],
+)
+def test_a_phrase_is_looked_for_by_its_last_words(phrase, expected):
+    assert coco_class(phrase) == expected
+
+
+@pytest.mark.parametrize(
+    ("plural", "expected"),
+    [
+        ("cups", "cup"),
+        ("buses", "bus"),
+        ("benches", "bench"),
+        ("couches", "couch"),
+        ("sandwiches", "sandwich"),
+        ("wine glasses", "wine glass"),
+        ("toothbrushes", "toothbrush"),
+        ("knives", "knife"),
+        ("puppies", "dog"),
+    ],
+)
+def test_a_plural_is_looked_for_like_its_singular(plural, expected):
+    assert coco_class(plural) == expected
+
+
+def shade(level):
+    return Image.new("RGB", (32, 32), (level, level, level))
+
+
+@pytest.mark.parametrize(
+    ("crop", "yes", "no"),
+    [
+        (shade(20), "dark", "bright"),
+        (shade(240), "bright", "dark"),
+        (shade(240), "overexposed", "dark"),
+        (shade(120), "blurred", "sharp"),
+        (shade(120), "clean", "noisy"),
+        (shade(120), "dull", "vivid"),
+    ],
+)
+def test_the_offline_verifier_refuses_what_contradicts_the_description(crop, yes, no):
+    assert ClassicVerifier().verify([crop, crop], [yes, no]) == [True, False]
+
+
+@pytest.mark.parametrize("quality", ["blocky", "pixelated", "pleasant", ""])
+def test_the_offline_verifier_never_refuses_what_it_cannot_measure(quality):
+    assert ClassicVerifier().verify([shade(0)], [quality]) == [True]
+
+
+def test_every_measure_has_limits():
+    assert set(LIMITS) == set(MEASURES)
+    assert all(low < high for low, high in LIMITS.values())
+
+
+def test_every_quality_word_can_be_found_again_and_has_an_opposite_that_can_be_asked():
+    for word in quality_words().values():
+        assert quality_of(word.says) is not None
+        assert (word.measure is None) == (word.wants is None)
+        assert word.measure is None or word.measure in MEASURES
+        opposite = quality_of(word.opposite)
+        assert opposite is not None, word.opposite
+        assert opposite.effect != word.effect, (word.says, word.opposite)
+
+
+def test_the_offline_asker_asks_yes_no_and_open():
+    found = [tag("cat"), tag("old dog", quality="blurred", effect="negative")]
+    for seed in range(30):
+        ((yes, no, about),) = TemplateAsker().ask([DESCRIPTION], [found], [seed])
+        assert (yes.question_type, yes.answer) == (no.question_type, "Yes.") == ("yes_no", "Yes.")
+        assert yes.question in ("Is the cat sharp?", "Is the old dog blurred?")
+        assert (no.answer, no.question) in (("No.", "Is the cat blurry?"), ("No.", "Is the old dog sharp?"))
+        assert about.question_type in ("what", "how", "why")
+        assert about.answer in ("Sharp.", "Blurred.", "The cat.", "The old dog.")
+
+
+def test_the_offline_asker_agrees_in_number():
+    text = "The dogs are sharp."
+    ((yes, *_),) = TemplateAsker().ask([text], [[tag("dogs", text=text)]], [0])
+    assert yes.question == "Are the dogs sharp?"
+
+
+def test_the_offline_asker_asks_nothing_without_a_quality_it_knows():
+    assert TemplateAsker().ask(["", DESCRIPTION], [[], [tag("cat", quality="majestic")]], [0, 0]) == [[], []]
+
+
+def test_a_photograph_that_is_broken_is_named(record, drops):
+    broken = replace(record, photograph=replace(record.photograph, image=b"no image"), tags=(tag("cat"),))
+    with pytest.raises(ValueError, match="image 'one' cannot be read"):
+        list(detect([broken], FakeDetector(), drops.append))
+
+
+def test_a_grey_photograph_reaches_the_models_as_rgb(record, drops):
+    buffer = io.BytesIO()
+    Image.new("L", (64, 48)).save(buffer, "PNG")
+    modes = []
+
+    class ModeDetector(FakeDetector):
+        def detect(self, images, phrases):
+            modes.extend(image.mode for image in images)
+            return super().detect(images, phrases)
+
+    grey = replace(record, photograph=replace(record.photograph, image=buffer.getvalue()), tags=(tag("cat"),))
+    list(detect([grey], ModeDetector(), drops.append))
+    assert modes == ["RGB"]
