@@ -77,7 +77,7 @@ def install(
     from giqa_metrics import install as installer
 
     if remove:
-        for path in installer.remove(folder.name):
+        for path in installer.remove(folder.resolve().name):
             typer.echo(f"removed {path}")
         return
     for path in installer.install(folder):

@@ -241,7 +241,7 @@ def grounding(
         )
     }
     if per_sample:
-        result["per_sample"] = [_sample_row(part, text) for part, text in zip(stats, parsed, strict=True)]
+        result["per_sample"] = [_sample_row(*each) for each in zip(stats, predicted, parsed, strict=True)]
     return result
 
 
@@ -258,8 +258,8 @@ def _likeness(predicted: Sequence[Objects], reference: Sequence[Objects], compar
     ]
 
 
-def _sample_row(stats: GroundingStats, text: GroundedText) -> dict[str, Any]:
-    """One sample's scores; None where its reference holds no object."""
+def _sample_row(stats: GroundingStats, predicted: Objects, text: GroundedText) -> dict[str, Any]:
+    """One sample's scores, None where its reference holds no object, and what was parsed."""
     counted = stats.n_counted > 0
     return {
         "miou": stats.miou if counted else None,
@@ -268,6 +268,9 @@ def _sample_row(stats: GroundingStats, text: GroundedText) -> dict[str, Any]:
         "n_predicted": stats.n_predicted,
         "n_reference": stats.n_reference,
         "n_recalled": stats.n_recalled,
+        "predicted": [
+            {"phrase": name, "box": box} for name, box in zip(predicted.names, predicted.boxes.tolist(), strict=True)
+        ],
         "malformed": [broken.kind for broken in text.malformed],
     }
 

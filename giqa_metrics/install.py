@@ -44,8 +44,10 @@ def remove(name: str) -> list[Path]:
 def _data_entry(name: str) -> Path:
     """Where the datasets library looks for a set it has loaded before."""
     from datasets import config
+    from datasets.naming import camelcase_to_snakecase
 
-    return Path(config.HF_DATASETS_CACHE).expanduser() / name / "default" / "0.0.0" / _DATA_HASH
+    cache = Path(config.HF_DATASETS_CACHE).expanduser()
+    return cache / str(camelcase_to_snakecase(name)) / "default" / "0.0.0" / _DATA_HASH
 
 
 def _install_data(folder: Path) -> Path:

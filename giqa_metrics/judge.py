@@ -41,5 +41,6 @@ def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> Judged:
     replies = judge.judge(batch)
     if len(replies) != len(batch):
         raise ValueError(f"expected {len(batch)} scores from judge {judge.name!r}, got {len(replies)}")
-    scores = [reply if isinstance(reply, int) and 0 <= reply <= TOP else None for reply in replies]
+    # True is an int in Python, and no score
+    scores = [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
     return Judged(scores, scores.count(None))

@@ -1,33 +1,34 @@
 """Words as the image-captioning tool set counts them: Penn Treebank splitting, lower case, no punctuation.
 
-Written after the rules of Stanford's PTBTokenizer for ordinary English, and the list of punctuation that pycocoevalcap
-removes.
+Written after what pycocoevalcap's PTBTokenizer (Stanford CoreNLP 3.4.1) prints for ordinary English;
+`tests/data/ptb_tokens.json` holds its output. Its habits included: it removes punctuation after lower-casing, so that
+brackets stay, as -lrb- and the like.
 """
 
 import re
 
 
-# Clitics are split off, a decimal point or comma stays in its number, a hyphen in its word
 _TOKEN = re.compile(
-    r"(?:[a-z]\.){2,}"  # u.s.
-    r"|[0-9]+(?:[.,:/][0-9]+)*"
-    r"|[^\W\d_]+(?=n't\b)|n't\b"
-    r"|'(?:s|re|ve|ll|d|m)\b"
-    r"|\w+(?:-\w+)*"
-    r"|\.\.\.|--|[^\w\s]"
+    r"https?://\S*\w|[\w.+-]+@[\w.-]+\w"
+    r"|(?:[a-z]\.){2,}|(?:mr|mrs|ms|dr|prof|st|vs|etc|jr|sr|inc|co|corp)\.|no\.(?=\s?[0-9])"
+    r"|[^\W\d_]+(?=n't\b)|n't\b|\bcan(?=not\b)|\bgon(?=na\b)|\bwan(?=na\b)|\bgot(?=ta\b)"
+    r"|\bo'[a-z]+|'n'|'(?:s|re|ve|ll|d|m)\b"
+    r"|[0-9]+[a-z]\w*"
+    r"|(?<![\w.])-?[0-9]+(?:[.,:/-][0-9]+)*"
+    r"|[#@][a-z]\w*|<\w+>"
+    r"|\w+(?:[-/&.]\w+)*"
+    r"|[?!]+|\.\.\.|--|[^\w\s]"
 )
-PUNCTUATION = frozenset(
-    ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
-)
-_BRACKETS = frozenset('()[]{}"')  # PTB writes them as -LRB- and so on, and quotes as `` and ''
+_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
+_PUNCTUATION = frozenset("'`\".?!,:-;\u201c\u201d\u2018\u2013\u2014\u2026") | {"--", "..."}
 
 
 def ptb_tokens(text: str) -> list[str]:
     """Split a text into words.
 
     Example:
-        >>> ptb_tokens("It isn't sharp: the cup's well-lit rim (left) is 2.5x blurred.")
-        ['it', 'is', "n't", 'sharp', 'the', 'cup', "'s", 'well-lit', 'rim', 'left', 'is', '2.5', 'x', 'blurred']
+        >>> " ".join(ptb_tokens("It isn't sharp: the cup's well-lit rim (left) is 2.5x blurred."))
+        "it is n't sharp the cup 's well-lit rim -lrb- left -rrb- is 2.5 x blurred"
     """
     tokens = _TOKEN.findall(text.lower().replace("\u2019", "'"))
-    return [token for token in tokens if token not in PUNCTUATION and token not in _BRACKETS]
+    return [_BRACKETS.get(token, token) for token in tokens if token not in _PUNCTUATION]

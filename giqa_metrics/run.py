@@ -26,14 +26,14 @@ def read_predictions(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a predictions file at {path}, found none")
     predictions: dict[str, str | None] = {}
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 read = Prediction.model_validate_json(line)
             except ValidationError as error:
                 raise ValueError(
                     f"{path} line {number}: expected an object with the strings id and prediction, "
-                    f"got {line.strip()[:80]!r}"
+                    f"got {line.strip()[:80].decode(errors='replace')!r}"
                 ) from error
             if read.id in predictions:
                 raise ValueError(f"{path} line {number}: id {read.id!r} occurs twice")
@@ -63,22 +63,31 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     """
     import yaml
 
-    path = folder / "config.yaml"
-    if path.exists():
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if there != config:
-            raise ValueError(f"{folder} holds another run ({there}); choose another --out")
-        return
+    there = read_config(folder)
+    if there and there != config:
+        raise ValueError(f"{folder} holds another run ({there}); choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a run's `config.yaml`; empty where there is none."""
+    """Read a run's `config.yaml`; empty where there is none.
+
+    Raises:
+        ValueError: If the file holds no mapping.
+    """
     import yaml
 
     path = folder / "config.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"expected a mapping in {path}, got {config!r}")
+    return config
 
 
 def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
@@ -100,7 +109,7 @@ def load_split(data: str, config: str | None, split: str) -> Any:
         ValueError: If there is no such split.
     """
     from datasets import Image, load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:
         rows = load_dataset(data, config, split=split)
@@ -108,4 +117,6 @@ def load_split(data: str, config: str | None, split: str) -> Any:
         raise FileNotFoundError(
             f"data set {data!r} is no folder here, is not installed, and cannot be fetched"
         ) from error
+    except DatasetsError as error:
+        raise ValueError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
     return rows.cast_column("image", Image(decode=False)) if "image" in rows.column_names else rows

@@ -4,6 +4,7 @@ A similarity takes two lists of names and gives the matrix of their likeness. Th
 names.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -30,6 +31,13 @@ class Similarity(NamedTuple):
     compare: Compare
 
 
+class Encoder(NamedTuple):
+    """A loaded encoder's comparison, and the first eight digits of its weights' sha256."""
+
+    compare: Compare
+    digest: str
+
+
 def similarity_named(similarity: str | Compare) -> Similarity:
     """Look a similarity up.
 
@@ -52,12 +60,12 @@ def similarity_named(similarity: str | Compare) -> Similarity:
         return Similarity("exact", exact)
     if similarity == "minilm":
         folder = os.environ.get("GIQA_MINILM")
-        compare = encoder(folder) if folder else encoder(MINILM, revision=MINILM_REVISION)
-        return Similarity(f"minilm@{'local' if folder else MINILM_REVISION[:7]}", compare)
-    if similarity == "bert":
-        return Similarity(BERT, encoder(BERT))
-    is_folder = Path(similarity).is_dir()
-    return Similarity(Path(similarity).name if is_folder else similarity, encoder(similarity))
+        loaded = encoder(folder) if folder else encoder(MINILM, revision=MINILM_REVISION)
+    else:
+        loaded = encoder(BERT if similarity == "bert" else similarity)
+    # A folder's path says nothing about the model, its weights do
+    label = Path(similarity).name if Path(similarity).is_dir() else similarity
+    return Similarity(f"{label}@{loaded.digest}", loaded.compare)
 
 
 def lexical(a: Sequence[str], b: Sequence[str]) -> Matrix:
@@ -87,8 +95,8 @@ def exact(a: Sequence[str], b: Sequence[str]) -> Matrix:
 
 
 @cache
-def encoder(model: str, *, revision: str | None = None) -> Compare:
-    """Cosine of mean-pooled embeddings from a transformers encoder, in [-1, 1].
+def encoder(model: str, *, revision: str | None = None) -> Encoder:
+    """Load a transformers encoder; names are compared by the cosine of mean-pooled embeddings, in [-1, 1].
 
     Args:
         model: A local folder or a model id on the Hub.
@@ -134,4 +142,7 @@ def encoder(model: str, *, revision: str | None = None) -> Compare:
         cosine: Matrix = vectors[[row[name] for name in a]] @ vectors[[row[name] for name in b]].T
         return cosine
 
-    return compare
+    digest = hashlib.sha256()
+    for name, weights in sorted(network.state_dict().items()):
+        digest.update(name.encode() + weights.contiguous().numpy().tobytes())
+    return Encoder(compare, digest.hexdigest()[:8])

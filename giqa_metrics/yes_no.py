@@ -6,7 +6,7 @@ from typing import Literal
 from giqa_datasets.text import strip
 
 
-_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_WORD = re.compile(r"\b([Yy][Ee][Ss]|[Nn][Oo])\b")  # IGNORECASE would fold foreign letters in
 
 
 def read_yes_no(answer: str) -> Literal["yes", "no"] | None:

@@ -23,6 +23,11 @@ class GiqaVqa(evaluate.Metric):
             ),
         )
 
+    def add_batch(self, *, predictions=None, references=None, **inputs):
+        """Add texts; None is no answer. (evaluate tells the types by the first row, where None would be refused.)"""
+        predictions, references = ([text or "" for text in texts] for texts in (predictions, references))
+        super().add_batch(predictions=predictions, references=references, **inputs)
+
     def _compute(
         self,
         predictions,
