@@ -1,5 +1,6 @@
 """The verbs that make data sets; `giqa_metrics.cli` mounts them. Heavy imports stay inside the functions."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,10 @@ def build(
     out: Annotated[Path | None, typer.Option(help="folder to make; default: ./SET")] = None,
     box_format: Annotated[str, typer.Option(help="format of the boxes in prompt and completion")] = "giqa",
     seed: Annotated[int, typer.Option(help="seed of all random choices")] = 0,
-    limit: Annotated[int | None, typer.Option(help="take the first so many records of each split")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="take the first so many records of each split")] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
     """Build a data set folder that load_dataset reads."""
-    from itertools import islice
-
     from tqdm import tqdm
 
     from giqa_datasets.builders import SETS
@@ -33,16 +32,17 @@ def build(
     out = out or Path(name)
     refuse_existing(out, overwrite=overwrite)
     drops: list[Drop] = []
-    splits = SETS[name](root, drops.append, seed)
-    counts = build_folder(
-        out,
-        name,
-        {split: islice(records, limit) for split, records in splits.items()},
-        drops=drops,
-        box_format=box_format,
-        overwrite=overwrite,
-        progress=lambda records, split: tqdm(records, desc=f"{name} {split}", unit=" records"),
-    )
+    splits = SETS[name](root, drops.append, seed, limit)
+    with ExitStack() as bars:  # a bar that is left open would share its line with an error
+        counts = build_folder(
+            out,
+            name,
+            splits,
+            drops=drops,
+            box_format=box_format,
+            overwrite=overwrite,
+            progress=lambda records, split: bars.enter_context(tqdm(records, desc=f"{name} {split}", unit=" records")),
+        )
     for split, count in counts.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
         typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")

@@ -36,7 +36,9 @@ def distort(
     out = image.convert("RGB")
     width, height = out.size
     x1, y1, x2, y2 = xyxy
-    box_px = (round(x1 * width), round(y1 * height), round(x2 * width), round(y2 * height))
+    left, right = (min(max(round(x * width), 0), width) for x in (x1, x2))
+    top, bottom = (min(max(round(y * height), 0), height) for y in (y1, y2))
+    box_px = (left, top, right, bottom)
     if box_px[0] >= box_px[2] or box_px[1] >= box_px[3]:
         raise ValueError(f"expected a box that holds at least one pixel, got {xyxy!r} on {width}x{height}")
     rng = np.random.default_rng(seed)

@@ -4,7 +4,8 @@ import io
 import warnings
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 JPEG_QUALITY = 95  # of the images that must be encoded again
@@ -41,12 +42,18 @@ def decode(raw: bytes | None, *, name: str) -> Image.Image:
             raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
         image.load()
         image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise ValueError(f"image {name!r} cannot be read: it is in no format that Pillow knows") from error
+    except Exception as error:  # a decoder may raise anything on a hostile file
         raise ValueError(f"image {name!r} cannot be read: {error}") from error
+    if image.mode.startswith("I;16"):  # convert() would clip 16 bits to 8 instead of scaling them
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    image.info.clear()  # comments and the like would be saved with it
+    return image
 
 
 def encode(image: Image.Image) -> Encoded:

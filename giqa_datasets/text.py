@@ -65,15 +65,13 @@ class GroundedText:
     malformed: tuple[Malformed, ...]
 
 
-PLACEHOLDER = "[label](<x, y>)"  # stands in the paper's questions as an instruction: text, not a region
-
-# Alternatives in the order they are tried. Every repetition is over a class that its follower cannot match, so time is
-# linear.
+# Alternatives in the order they are tried. The placeholder stands in the paper's questions as an instruction: it is
+# text. No repetition is over a class that its follower can match, so that time stays linear.
 _TOKEN = re.compile(
     r"(?P<placeholder>\[label\]\(<x, y>\))"
     r"|\[(?P<name>[^\[\]]*)\]\("
     r"(?:\s*(?P<boxes><[^<>()\[\]]*>(?:\s*,\s*<[^<>()\[\]]*>)*)\s*\)"
-    r"|(?P<broken>\s*<[-<>,;.0-9\s]*\)|\s*<[-<>,;.0-9\s]*(?<![\s.,;])|\s*-?[0-9][-<>,;.0-9\s]*\)|\Z))"
+    r"|(?P<broken>\s*<[-<>,;.0-9\s]*\)|\s*<[-<>,;.0-9\s]*(?<![\s.,;])|\s*-?[0-9][-<>,;.0-9\s]*\)|\s*\Z))"
     r"|(?P<stray>(?:\(\s*)?<(?=[-.,\s]*[0-9])[-0-9.,\s]*>(?:\s*\))?)"
 )
 _BOX = re.compile(r"<([^<>]*)>")
@@ -151,17 +149,14 @@ def render(plain: str, regions: Iterable[Region], *, form: Form = "cells") -> st
             round to no area.
 
     Raises:
-        ValueError: If the plain text already holds markup, a region's phrase is not what stands at its span, is blank,
-            holds a bracket or has no box, or two spans overlap.
+        ValueError: If the plain text already holds markup, so that it would not be read back, a region's phrase is not
+            what stands at its span, is blank, holds a bracket or has no box, or two spans overlap.
 
     Example:
         >>> region = Region("tower", (4, 9), np.array([[0.75, 0.05, 1.0, 0.8]]))
         >>> render("The tower is sharp.", [region]), render("The tower is sharp.", [region], form="decimals")
         ('The [tower](<35, 319>) is sharp.', 'The [tower](<0.75, 0.05, 1.00, 0.80>) is sharp.')
     """
-    held = parse(plain)
-    if held.regions or held.malformed:
-        raise ValueError(f"expected text without boxes, got {plain!r}")
     out: list[str] = []
     last = 0
     for region in sorted(regions, key=lambda region: region.span):
@@ -179,8 +174,10 @@ def render(plain: str, regions: Iterable[Region], *, form: Form = "cells") -> st
         boxes = ", ".join(dict.fromkeys(_write_boxes(region.boxes, form)))
         out += [plain[last:start], f"[{region.phrase}]({boxes})"]
         last = end
-    out.append(plain[last:])
-    return "".join(out)
+    text = "".join([*out, plain[last:]])
+    if parse(text).plain != plain:
+        raise ValueError(f"expected text without boxes, and no phrase inside an instruction, got {plain!r}")
+    return text
 
 
 def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ...]:

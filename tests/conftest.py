@@ -45,14 +45,11 @@ def photograph() -> Photograph:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory) -> Path:
     """A folder with giqa-mini, giqa-bench-mini and a small giqa-tiny, built once by the real builders."""
-    from itertools import islice
-
     from giqa_datasets.builders import SETS
     from giqa_datasets.builders.dataset_folder import build_folder
 
     root = tmp_path_factory.mktemp("workspace")
     for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
         drops = []
-        splits = {split: islice(records, limit) for split, records in SETS[name](None, drops.append, 0).items()}
-        build_folder(root / name, name, splits, drops=drops)
+        build_folder(root / name, name, SETS[name](None, drops.append, 0, limit), drops=drops)
     return root

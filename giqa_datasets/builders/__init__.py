@@ -11,8 +11,8 @@ from giqa_datasets.pipeline.drops import DropSink
 from giqa_datasets.records import Record
 
 
-# (folder or None, drop sink, seed) -> records by split
-SETS: dict[str, Callable[[Path | None, DropSink, int], dict[str, Iterable[Record]]]] = {
+# (folder or None, drop sink, seed, records to take of each split) -> records by split
+SETS: dict[str, Callable[[Path | None, DropSink, int, int | None], dict[str, Iterable[Record]]]] = {
     "folder": folder_set,
     "giqa-bench-mini": giqa_bench_mini,
     "giqa-mini": giqa_mini,

@@ -43,7 +43,7 @@ def write_card(
     from huggingface_hub import DatasetCardData
 
     total = sum(split.rows.total() for split in counts.values())
-    tasks = {"des", "vqa"} if len({kind for split in counts.values() for kind in split.rows}) > 1 else {"des"}
+    tasks = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
     rights = sorted(set(licenses))
     known = {licence for _, pixels, text in rights for licence in (pixels, text)}
     front_matter = DatasetCardData(

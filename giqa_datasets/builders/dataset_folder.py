@@ -43,8 +43,9 @@ def build_folder(
         ValueError: If no record has a sample, or a record does not fit the columns.
     """
     refuse_existing(out, overwrite=overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    out = out.absolute()
+    anchor = next(folder for folder in out.parents if folder.exists())
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
     partial.chmod(0o755)  # mkdtemp makes it private
     try:
         data = partial / "data"
@@ -53,7 +54,8 @@ def build_folder(
 
         def noting_rights(records: Iterable[Record]) -> Iterator[Record]:
             for record in records:
-                rights.add(license_rows(record))
+                if record.samples:
+                    rights.add(license_rows(record))
                 yield record
 
         ids: set[str] = set()
@@ -73,6 +75,7 @@ def build_folder(
             (provenance / "drops.jsonl").write_text(lines, encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(out)
         return counts
     except BaseException:
@@ -86,7 +89,9 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
-    if not (out / "README.md").is_file() or not (out / "data").is_dir():
+    shards = list((out / "data").glob("*"))
+    ours = {"README.md", "data", "provenance"}
+    if not shards or any(path.suffix != ".parquet" for path in shards) or {path.name for path in out.iterdir()} - ours:
         raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
 
 

@@ -1,7 +1,7 @@
 """folder: anyone's photographs and descriptions (`sources/folder.py`), as one train split."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from giqa_datasets.pipeline.annotate import annotate, offline_models
@@ -10,7 +10,7 @@ from giqa_datasets.records import Record
 from giqa_datasets.sources import folder
 
 
-def folder_set(root: Path | None, drop: DropSink, seed: int) -> dict[str, Iterable[Record]]:
+def folder_set(root: Path | None, drop: DropSink, seed: int, limit: int | None = None) -> dict[str, Iterable[Record]]:
     """Yield the folder's records; those without regions go through the offline pipeline.
 
     Raises:
@@ -18,7 +18,7 @@ def folder_set(root: Path | None, drop: DropSink, seed: int) -> dict[str, Iterab
     """
     if root is None:
         raise ValueError("expected a folder of photographs with a metadata.jsonl, got none")
-    return {"train": _grounded(folder.read(root), drop, seed)}
+    return {"train": _grounded(islice(folder.read(root), limit), drop, seed)}
 
 
 def _grounded(records: Iterable[Record], drop: DropSink, seed: int) -> Iterator[Record]:

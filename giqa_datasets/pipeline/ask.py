@@ -32,8 +32,8 @@ def ask(
             grounded = []
             for pair in pairs.get(record.id, []):
                 sample = _ground(pair, record.tags)
-                if sample is None:
-                    drop(Drop(record.id, "ask", "names_no_object", f"{pair.question} {pair.answer}"))
+                if isinstance(sample, str):
+                    drop(Drop(record.id, "ask", sample, f"{pair.question} {pair.answer}"))
                 else:
                     grounded.append(sample)
             balanced = _balanced(record.id, grounded, drop)
@@ -41,35 +41,43 @@ def ask(
             yield replace(record, samples=(*record.samples, *numbered))
 
 
-def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | None:
-    """Attach the boxes of the objects that the pair names: in the question if one stands there, else in the answer."""
+def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | str:
+    """Attach the boxes of the objects that the pair names, in the question if one stands there, else in the answer.
+
+    A pair that cannot be used gives the reason.
+    """
     in_question = _named(pair.question, tags)
     in_answer = () if in_question else _named(pair.answer, tags)
     if not in_question and not in_answer:
-        return None
+        return "names_no_object"
     try:
         render(pair.question, in_question)
         render(pair.answer, in_answer)
     except ValueError:  # a model wrote markup of its own
-        return None
+        return "not_groundable"
     return Sample("", "vqa", pair.question_type, pair.question, pair.answer, in_question, in_answer)
 
 
 def _balanced(record_id: str, samples: Sequence[Sample], drop: DropSink) -> list[Sample]:
     """Keep as many Yes as No answers, the first of each, and every other question."""
-    verdicts = [sample.answer.startswith("Yes") for sample in samples if sample.question_type == "yes_no"]
+    verdicts = [_says_yes(sample) for sample in samples if sample.question_type == "yes_no"]
     quota = min(sum(verdicts), len(verdicts) - sum(verdicts))
     left = {True: quota, False: quota}
     kept = []
     for sample in samples:
         if sample.question_type == "yes_no":
-            verdict = sample.answer.startswith("Yes")
+            verdict = _says_yes(sample)
             left[verdict] -= 1
             if left[verdict] < 0:
                 drop(Drop(record_id, "ask", "unbalanced", f"{sample.question} {sample.answer}"))
                 continue
         kept.append(sample)
     return kept
+
+
+def _says_yes(sample: Sample) -> bool:
+    """Whether a Yes/No answer is Yes."""
+    return sample.answer.lower().startswith("yes")
 
 
 def _named(text: str, tags: Sequence[Tag]) -> tuple[Region, ...]:

@@ -23,8 +23,8 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
             continue
         try:
             render(record.description, regions)
-        except ValueError as error:
-            drop(Drop(record.id, "fuse", "not_groundable", str(error)))
+        except ValueError:  # the description holds markup of its own
+            drop(Drop(record.id, "fuse", "not_groundable", record.description))
             yield record
             continue
         question = questions[int(np.random.default_rng(seed_of(record.id, seed)).integers(len(questions)))]

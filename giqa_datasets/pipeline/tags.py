@@ -79,15 +79,11 @@ def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_siz
         for record, found in zip(batch, tagger.tag([record.description for record in batch]), strict=True):
             kept = []
             for tag in found:
-                reason = (
-                    "no_object"
-                    if tag.phrase.rsplit(maxsplit=1)[-1].lower() in NO_OBJECTS
-                    else "no_quality"
-                    if not tag.quality
-                    else None
-                )
-                if reason is None:
-                    kept.append(tag)
+                words = tag.phrase.lower().split()
+                if not words or words[-1] in NO_OBJECTS:
+                    drop(Drop(record.id, "tags", "no_object", tag.phrase))
+                elif not tag.quality:
+                    drop(Drop(record.id, "tags", "no_quality", tag.phrase))
                 else:
-                    drop(Drop(record.id, "tags", reason, tag.phrase))
+                    kept.append(tag)
             yield replace(record, tags=tuple(kept))

@@ -7,6 +7,7 @@
 looks for the boxes.
 """
 
+import codecs
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,9 @@ def read(root: Path) -> Iterator[Record]:
     if not metadata.is_file():
         raise FileNotFoundError(f"expected {metadata} with one line per photograph, found none")
     empty = True
-    with metadata.open(encoding="utf-8") as lines:
+    with metadata.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 empty = False
                 try:
@@ -69,6 +71,8 @@ def _record(root: Path, line: _Line) -> Record:
     path = (root / line.file_name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"file_name {line.file_name!r} lies outside the folder")
+    if Path(line.file_name).is_absolute():  # it would become the id
+        raise ValueError(f"expected a file_name relative to the folder, got {line.file_name!r}")
     if not path.is_file():
         raise FileNotFoundError(f"photograph {path} is missing")
     raw = path.read_bytes()

@@ -128,7 +128,7 @@ def test_an_unknown_severity_is_refused(severity):
     ],
 )
 def test_a_box_without_a_pixel_of_the_image_is_refused(xyxy):
-    with pytest.raises(ValueError, match="^expected a box that holds at least one pixel"):
+    with pytest.raises(ValueError, match=r"^expected a box that holds at least one pixel"):
         distort(Image.new("RGB", (10, 10)), "darken", severity=1, xyxy=xyxy)
 
 

@@ -105,7 +105,9 @@ def test_boxes_in_the_column_are_exact_and_on_the_grid_those_of_the_text(record)
 def test_box_format_rewrites_prompt_and_completion_alone(record):
     for cells, decimals in zip(rows(record), rows(record, box_format="giqa_decimal"), strict=True):
         assert {name for name in COLUMNS if cells[name] != decimals[name]} <= {"prompt", "completion"}
-    assert decimals["prompt"] == [{"role": "user", "content": "What is worse than the [cat](<0.12, 0.38, 0.48, 0.77>)?"}]
+    assert decimals["prompt"] == [
+        {"role": "user", "content": "What is worse than the [cat](<0.12, 0.38, 0.48, 0.77>)?"}
+    ]
     assert decimals["completion"] == [
         {"role": "assistant", "content": "The [dogs](<0.02, 0.02, 0.08, 0.08>, <0.52, 0.02, 0.98, 0.98>)."}
     ]

@@ -1,6 +1,7 @@
 """giqa_description: BLEU@4 against sacreBLEU, words against Stanford's own tokeniser, and the judge's arithmetic."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_words_are_those_of_the_image_captioning_tool_set(row):
 @given(st.text())
 def test_any_text_has_words_without_white_space(text):
     assert all(token.split() == [token] for token in ptb_tokens(text))
+
+
+@pytest.mark.parametrize("piece", ["a", "1.", "a.", "a-", "n't", "'s", "don't ", "isn", '"(', "Too dark. "])
+def test_a_text_of_one_megabyte_is_split_in_seconds(piece):
+    began = time.monotonic()
+    ptb_tokens(piece * (1_000_000 // len(piece)))
+    assert time.monotonic() - began < 5
 
 
 @settings(deadline=None)

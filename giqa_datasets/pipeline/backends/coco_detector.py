@@ -19,6 +19,8 @@ from giqa_datasets.boxes import Boxes
 SCORE = 0.35  # of a box; the same as Grounding DINO's box threshold (protocol section 3)
 SIDE_PX = 300  # input of the network
 
+# Endings of a plural and of its singular, tried in this order
+_PLURALS = (("", ""), ("s", ""), ("es", ""), ("ves", "fe"))
 # Class numbers 1-90 of COCO in the order of coco_words.json; these ten are unused
 _UNUSED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
@@ -78,8 +80,8 @@ def coco_class(phrase: str) -> str | None:
     words = phrase.lower().split()
     for length in (2, 1):
         tail = " ".join(words[-length:])
-        for candidate in (tail, tail.removesuffix("s")):
-            if candidate in _classes():
+        for plural, singular in _PLURALS:
+            if tail.endswith(plural) and (candidate := tail.removesuffix(plural) + singular) in _classes():
                 return _classes()[candidate]
     return None
 
