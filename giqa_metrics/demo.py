@@ -28,11 +28,16 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
         max_steps: Train the tiny model for so many steps instead of its recipe's.
 
     Raises:
+        FileExistsError: If the folder holds something else.
         ImportError: If the extra `demo` is not installed.
         OSError: If a step fails.
     """
     _require_packages()
+    marker = out / ".giqa-demo"
+    if out.exists() and not marker.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out} is no folder of an earlier demo, so nothing in it is replaced")
     out.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     out = out.resolve()
     # Before the libraries are imported: no network, a cache that goes with the folder, the packaged MiniLM
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(out / "cache")}

@@ -46,8 +46,17 @@ def test_the_demo_scores_the_offline_pipeline_on_every_described_photograph(demo
     assert scores["n_malformed"] == 0
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine.txt").write_text("mine")
+    done = subprocess.run([GIQA, "demo", "--out", tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"giqa: {tmp_path} is no folder of an earlier demo, so nothing in it is replaced\n"
+    assert (tmp_path / "runs" / "mine.txt").read_text() == "mine"
+
+
 @pytest.mark.slow
-def test_a_demo_can_be_run_again_in_its_folder(demo):
+def test_a_set_that_the_demo_built_is_replaced_only_when_asked(demo):
     folder, _ = demo
     command = [GIQA, "build", "giqa-mini", "--out", folder / "giqa-mini"]
     again = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)

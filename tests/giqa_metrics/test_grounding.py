@@ -224,7 +224,7 @@ likenesses = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.tuples(ordered_sides, ordered_sides), min_size=1, max_size=3),
     likenesses,

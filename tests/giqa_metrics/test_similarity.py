@@ -155,3 +155,13 @@ def test_two_encoders_never_share_a_signature(other_encoder, monkeypatch, throug
     packaged, other = named(os.environ["GIQA_MINILM"]), named(str(other_encoder))
     assert packaged.compare(["cat"], ["dog"]) != pytest.approx(other.compare(["cat"], ["dog"]), abs=0.01)
     assert packaged.name != other.name
+
+
+def test_an_encoder_in_half_precision_is_a_similarity(other_encoder, tmp_path):
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    AutoTokenizer.from_pretrained(other_encoder).save_pretrained(tmp_path)
+    AutoModel.from_pretrained(other_encoder).to(torch.bfloat16).save_pretrained(tmp_path)
+    half, whole = similarity_named(str(tmp_path)), similarity_named(str(other_encoder))
+    assert half.compare(["cat"], ["dog"]) == pytest.approx(whole.compare(["cat"], ["dog"]), abs=0.05)
