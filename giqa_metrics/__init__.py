@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from giqa_metrics.description import description
-from giqa_metrics.grounding import grounding
-from giqa_metrics.vqa import vqa
+from giqa_metrics.description import giqa_description
+from giqa_metrics.grounding import giqa_grounding
+from giqa_metrics.vqa import giqa_vqa
 
 
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = ["METRICS", "description", "grounding", "load", "vqa"]
+__all__ = ["METRICS", "giqa_description", "giqa_grounding", "giqa_vqa", "load"]
 
 METRICS = ("giqa_grounding", "giqa_description", "giqa_vqa")
 

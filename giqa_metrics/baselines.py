@@ -58,9 +58,9 @@ def best_constant_cells(boxes: Sequence[Boxes]) -> tuple[int, int]:
     first, last = np.divmod(np.arange(SIDE**4), SIDE**2)
     pairs = np.stack([first, last], axis=1)[(first % SIDE <= last % SIDE) & (first // SIDE <= last // SIDE)]
     weights = Counter(tuple(map(tuple, each.tolist())) for each in boxes)
-    total = np.zeros(len(pairs))
+    rectangles, total = cells_to_boxes(pairs), np.zeros(len(pairs))
     for distinct, weight in weights.items():
-        total += weight * iou(cells_to_boxes(pairs), np.array(distinct)).max(axis=1)
+        total += weight * iou(rectangles, np.array(distinct)).max(axis=1)
     best_first, best_last = pairs[total.argmax()].tolist()
     return best_first, best_last
 

@@ -13,7 +13,7 @@ from giqa_metrics.signature import signature
 Tokenize = Literal["coco", "13a"]
 
 
-def description(
+def giqa_description(
     predictions: Sequence[str | None],
     references: Sequence[str | None],
     *,
@@ -38,7 +38,7 @@ def description(
 
     Example:
         >>> text = "The [tower](<35, 319>) is sharp and well lit."
-        >>> description(["The tower is sharp and well lit."], [text])["bleu4"]
+        >>> giqa_description(["The tower is sharp and well lit."], [text])["bleu4"]
         100.0
     """
     if len(predictions) != len(references) or not predictions:

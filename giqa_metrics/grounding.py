@@ -1,13 +1,13 @@
 """giqa_grounding: mIoU, Tag-Recall and what spurious boxes cost (protocol section 7). Text to statistics to scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from giqa_datasets.boxes import Boxes, iou
+from giqa_datasets.boxes import Boxes, iou, to_boxes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE, boxes_to_cells
 from giqa_datasets.text import GroundedText, Region, parse
@@ -167,7 +167,7 @@ def aggregate(stats: GroundingStats) -> dict[str, Any]:
     return {**scores, **counts}
 
 
-def grounding(
+def giqa_grounding(
     predictions: Sequence[str | None],
     references: Sequence[str | None],
     *,
@@ -175,7 +175,7 @@ def grounding(
     similarity: str | Compare = "minilm",
     iou_threshold: float = 0.5,
     similarity_threshold: float = 0.5,
-    exact_references: Sequence[Sequence[Region]] | None = None,
+    exact_references: Sequence[Sequence[Region | Mapping[str, Any]]] | None = None,
     per_sample: bool = False,
 ) -> dict[str, Any]:
     """Score the boxes of predictions against those of references.
@@ -187,7 +187,8 @@ def grounding(
         similarity: See `similarity_named`.
         iou_threshold: Of Tag-Recall, in [0, 1).
         similarity_threshold: Of Tag-Recall, in [0, 1).
-        exact_references: The references' regions before the grid, instead of the text's cells.
+        exact_references: The references' regions before the grid, instead of the text's cells: `Region`s, or rows of
+            the data set's column `regions`, of which those in the answer count.
         per_sample: Add the key `per_sample`, a list of dicts in input order.
 
     Returns:
@@ -198,7 +199,7 @@ def grounding(
         ValueError: If there is no sample, the lengths differ, or the format is unknown.
 
     Example:
-        >>> scores = grounding(["[tower](<14, 319>)"], ["[tower](<35, 319>)"], similarity="exact")
+        >>> scores = giqa_grounding(["[tower](<14, 319>)"], ["[tower](<35, 319>)"], similarity="exact")
         >>> round(scores["miou"], 3), scores["tag_recall"], scores["signature"].split("|")[0]
         (0.747, 1.0, 'giqa_grounding')
     """
@@ -215,7 +216,7 @@ def grounding(
     predicted = [objects(text.regions) for text in parsed]
     reference = [objects(parse(text or "").regions) for text in references]
     if exact_references is not None:
-        reference = [objects(list(regions)) for regions in exact_references]
+        reference = [objects(_answer_regions(regions)) for regions in exact_references]
     likeness = _likeness(predicted, reference, compare)
     stats = [
         sample(
@@ -243,6 +244,15 @@ def grounding(
     if per_sample:
         result["per_sample"] = [_sample_row(*each) for each in zip(stats, predicted, parsed, strict=True)]
     return result
+
+
+def _answer_regions(regions: Sequence[Region | Mapping[str, Any]]) -> list[Region]:
+    """Read a row of the column `regions`; the spans are not kept there, and matching does not need them."""
+    return [
+        region if isinstance(region, Region) else Region(region["phrase"], (0, 0), to_boxes(region["boxes"]))
+        for region in regions
+        if isinstance(region, Region) or region["role"] == "answer"
+    ]
 
 
 def _likeness(predicted: Sequence[Objects], reference: Sequence[Objects], compare: Compare) -> list[Matrix]:

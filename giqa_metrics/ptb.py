@@ -9,11 +9,11 @@ import re
 
 
 _TOKEN = re.compile(
-    r"https?://\S*\w|[\w.+-]+@[\w.-]+\w"
+    r"https?://\S*\w|(?<![\w.+-])[\w.+-]+@[\w.-]+\w"
     r"|(?:[a-z]\.){2,}|(?:mr|mrs|ms|dr|prof|st|vs|etc|jr|sr|inc|co|corp)\.|no\.(?=\s?[0-9])"
     r"|[^\W\d_]+(?=n't\b)|n't\b|\bcan(?=not\b)|\bgon(?=na\b)|\bwan(?=na\b)|\bgot(?=ta\b)"
     r"|\bo'[a-z]+|'n'|'(?:s|re|ve|ll|d|m)\b"
-    r"|[0-9]+[a-z]\w*"
+    r"|[0-9]+-?[a-z]\w*(?:-\w+)*"
     r"|(?<![\w.])-?[0-9]+(?:[.,:/-][0-9]+)*"
     r"|[#@][a-z]\w*|<\w+>"
     r"|\w+(?:[-/&.]\w+)*"

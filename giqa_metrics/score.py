@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from giqa_metrics.baselines import VERDICTS, blind_boxes
-from giqa_metrics.description import description
-from giqa_metrics.grounding import grounding
+from giqa_metrics.description import giqa_description
+from giqa_metrics.grounding import giqa_grounding
 from giqa_metrics.judge import Judge
 from giqa_metrics.report import write_report
 from giqa_metrics.run import load_split, read_config, read_predictions, write_jsonl
 from giqa_metrics.similarity import Compare
-from giqa_metrics.vqa import vqa
+from giqa_metrics.vqa import giqa_vqa
 
 
 Rows = list[dict[str, Any]]
@@ -95,23 +95,23 @@ def _score_task(
     """Score one task's samples and the blind baselines on the same references; each row gets its own scores."""
     answers = [row["prediction"] for row in rows]
     references = [row["answer"] for row in rows]
-    boxes = grounding(answers, references, box_format=box_format, similarity=similarity, per_sample=True)
+    boxes = giqa_grounding(answers, references, box_format=box_format, similarity=similarity, per_sample=True)
     for row, scores in zip(rows, boxes.pop("per_sample"), strict=True):
         row["scores"] = scores
     result = {"giqa_grounding": boxes}
     questions, kinds = [row["question"] for row in rows], [row["question_type"] for row in rows]
     if task == "des":
-        result["giqa_description"] = description(answers, references, box_format=box_format, judge=judge)
+        result["giqa_description"] = giqa_description(answers, references, box_format=box_format, judge=judge)
     else:
-        words = vqa(answers, references, questions, kinds, box_format=box_format, judge=judge, per_sample=True)
+        words = giqa_vqa(answers, references, questions, kinds, box_format=box_format, judge=judge, per_sample=True)
         for row, accuracy in zip(rows, words.pop("per_sample"), strict=True):
             row["scores"] = row["scores"] | {"accuracy": accuracy}
         result["giqa_vqa"] = words
     baselines: dict[str, Any] = {}
     for name, answer in blind_boxes(references).items():
         blind = [answer] * len(rows)
-        baselines[name] = {"giqa_grounding": grounding(blind, references, similarity=similarity)}
+        baselines[name] = {"giqa_grounding": giqa_grounding(blind, references, similarity=similarity)}
     if any(row["question_type"] == "yes_no" for row in rows):
         for name, answer in VERDICTS.items():
-            baselines[name] = {"giqa_vqa": vqa([answer] * len(rows), references, questions, kinds)}
+            baselines[name] = {"giqa_vqa": giqa_vqa([answer] * len(rows), references, questions, kinds)}
     return {**result, "baselines": baselines}

@@ -144,5 +144,5 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
 
     digest = hashlib.sha256()
     for name, weights in sorted(network.state_dict().items()):
-        digest.update(name.encode() + weights.contiguous().numpy().tobytes())
+        digest.update(name.encode() + weights.reshape(-1).view(torch.uint8).numpy().tobytes())
     return Encoder(compare, digest.hexdigest()[:8])

@@ -11,7 +11,7 @@ from giqa_metrics.signature import signature
 from giqa_metrics.yes_no import read_yes_no
 
 
-def vqa(
+def giqa_vqa(
     predictions: Sequence[str | None],
     references: Sequence[str | None],
     questions: Sequence[str],
@@ -43,7 +43,7 @@ def vqa(
             neither.
 
     Example:
-        >>> scores = vqa(["Yes, it is."], ["Yes."], ["Is the [cup](<5, 254>) sharp?"], ["yes_no"])
+        >>> scores = giqa_vqa(["Yes, it is."], ["Yes."], ["Is the [cup](<5, 254>) sharp?"], ["yes_no"])
         >>> scores["accuracy_yes_no"], scores["accuracy_open"], scores["accuracy"]
         (1.0, None, 1.0)
     """

@@ -1,7 +1,6 @@
 """giqa_description: BLEU@4 against sacreBLEU, words against Stanford's own tokeniser, and the judge's arithmetic."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giqa_datasets import strip
-from giqa_metrics import description
+from giqa_metrics import giqa_description
 from giqa_metrics.description import bleu4
 from giqa_metrics.ptb import ptb_tokens
 
@@ -64,11 +63,10 @@ PIECES = [
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_the_time_to_split_a_text_grows_with_its_length_and_no_faster(piece):
-    # 60 kB are 20 ms in linear time; in quadratic time they are seconds here, and hours at a megabyte
-    began = time.monotonic()
-    ptb_tokens(piece * (60_000 // len(piece)))
-    assert time.monotonic() - began < 0.7
+def test_a_megabyte_of_anything_is_split(piece):
+    # Half a second in linear time; in quadratic time this would not come to an end
+    tokens = ptb_tokens(piece * (1_000_000 // len(piece)))
+    assert all(token.split() == [token] for token in tokens)
 
 
 @settings(deadline=None)
@@ -76,7 +74,7 @@ def test_the_time_to_split_a_text_grows_with_its_length_and_no_faster(piece):
 def test_bleu_is_sacrebleus_on_the_same_words(pairs):
     ours, theirs = ([" ".join(ptb_tokens(text)) for text in side] for side in zip(*pairs, strict=True))
     expected = sacrebleu.corpus_bleu(ours, [theirs], tokenize="none", smooth_method="none", force=True).score
-    scores = description([text for text, _ in pairs], [text for _, text in pairs])
+    scores = giqa_description([text for text, _ in pairs], [text for _, text in pairs])
     assert scores["bleu4"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -89,21 +87,21 @@ def test_bleu_of_the_corpus_is_not_the_mean_of_its_sentences():
         force=True,
     ).score
     assert 0 < expected < 100
-    assert description(PREDICTIONS, REFERENCES)["bleu4"] == pytest.approx(expected, abs=1e-6)
+    assert giqa_description(PREDICTIONS, REFERENCES)["bleu4"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_13a_is_sacrebleus_own_tokenisation():
     plain = [strip(text) for text in PREDICTIONS], [[strip(text) for text in REFERENCES]]
     expected = sacrebleu.corpus_bleu(*plain, tokenize="13a", smooth_method="none", force=True).score
-    scores = description(PREDICTIONS, REFERENCES, tokenize="13a")
+    scores = giqa_description(PREDICTIONS, REFERENCES, tokenize="13a")
     assert scores["bleu4"] == pytest.approx(expected, abs=1e-6)
-    assert scores["bleu4"] != description(PREDICTIONS, REFERENCES)["bleu4"]
+    assert scores["bleu4"] != giqa_description(PREDICTIONS, REFERENCES)["bleu4"]
 
 
 @given(st.lists(words.filter(lambda text: len(ptb_tokens(text)) >= 4), min_size=1, max_size=4))
 def test_identity_is_one_hundred(texts):
-    assert description(texts, texts)["bleu4"] == 100.0
-    assert description(texts, texts, tokenize="13a")["bleu4"] == 100.0
+    assert giqa_description(texts, texts)["bleu4"] == 100.0
+    assert giqa_description(texts, texts, tokenize="13a")["bleu4"] == 100.0
 
 
 def test_boxes_are_stripped_from_both_sides_and_names_stay():
@@ -111,60 +109,60 @@ def test_boxes_are_stripped_from_both_sides_and_names_stay():
     plain = ["The tower is very sharp, the sky is not."]
     other = ["The [tower](<0, 21>) is very sharp, the [sky](<3) is not."]
     scores = [
-        description(a, b) for a, b in ((grounded, grounded), (plain, grounded), (grounded, plain), (other, plain))
+        giqa_description(a, b) for a, b in ((grounded, grounded), (plain, grounded), (grounded, plain), (other, plain))
     ]
     assert [score["bleu4"] for score in scores] == [100.0] * 4
-    assert description(["The is very sharp, the is not."], grounded)["bleu4"] < 100
+    assert giqa_description(["The is very sharp, the is not."], grounded)["bleu4"] < 100
 
 
 def test_predictions_are_stripped_of_the_declared_format():
     prediction, reference = ["A very sharp [cup](<0.10, 0.10, 0.50, 0.50>) here."], ["A very sharp cup here."]
-    assert description(prediction, reference, box_format="giqa_decimal")["bleu4"] == 100.0
+    assert giqa_description(prediction, reference, box_format="giqa_decimal")["bleu4"] == 100.0
 
 
 def test_case_and_punctuation_do_not_count_for_coco_words():
-    assert description(["the Cup is VERY sharp"], ["The cup is: very sharp!"])["bleu4"] == 100.0
-    assert description(["the Cup is VERY sharp"], ["The cup is: very sharp!"], tokenize="13a")["bleu4"] < 100
+    assert giqa_description(["the Cup is VERY sharp"], ["The cup is: very sharp!"])["bleu4"] == 100.0
+    assert giqa_description(["the Cup is VERY sharp"], ["The cup is: very sharp!"], tokenize="13a")["bleu4"] < 100
 
 
 @pytest.mark.parametrize("empty", [None, "", "   "], ids=repr)
 def test_no_answer_scores_zero_and_not_an_error(empty):
-    assert description([empty], ["The cup is sharp here."])["bleu4"] == 0.0
-    assert description([empty, "The cup is sharp here."], ["The cup is sharp here."] * 2)["bleu4"] > 0
+    assert giqa_description([empty], ["The cup is sharp here."])["bleu4"] == 0.0
+    assert giqa_description([empty, "The cup is sharp here."], ["The cup is sharp here."] * 2)["bleu4"] > 0
 
 
 def test_without_a_judge_llm_score_does_not_exist():
-    scores = description(PREDICTIONS, REFERENCES)
+    scores = giqa_description(PREDICTIONS, REFERENCES)
     assert (scores["llm_score"], scores["n_judge_failures"], scores["n_samples"]) == (None, 0, 3)
 
 
 def test_llm_score_is_the_mean_of_0_to_4_on_100(fake_judge):
-    scores = description(PREDICTIONS, REFERENCES, judge=fake_judge([4, 0, 3]))
+    scores = giqa_description(PREDICTIONS, REFERENCES, judge=fake_judge([4, 0, 3]))
     assert scores["llm_score"] == pytest.approx(100 * 7 / 12)
     assert scores["n_judge_failures"] == 0
 
 
 def test_the_judge_reads_texts_without_boxes_and_no_question(fake_judge):
     judge = fake_judge([4, 4, 4])
-    description(PREDICTIONS, REFERENCES, judge=judge)
+    giqa_description(PREDICTIONS, REFERENCES, judge=judge)
     pairs = zip(REFERENCES, PREDICTIONS, strict=True)
     assert judge.asked == [("", strip(reference), strip(prediction)) for reference, prediction in pairs]
 
 
 @pytest.mark.parametrize("failure", [None, 7, -1, 5, 2.5, 3.0, "3", True, False, float("nan")], ids=repr)
 def test_a_reply_that_is_no_integer_from_0_to_4_is_counted_and_left_out(fake_judge, failure):
-    scores = description(PREDICTIONS, REFERENCES, judge=fake_judge([4, failure, 2]))
+    scores = giqa_description(PREDICTIONS, REFERENCES, judge=fake_judge([4, failure, 2]))
     assert (scores["llm_score"], scores["n_judge_failures"]) == (75.0, 1)
 
 
 def test_a_judge_that_always_fails_leaves_no_score(fake_judge):
-    scores = description(PREDICTIONS, REFERENCES, judge=fake_judge([None] * 3))
+    scores = giqa_description(PREDICTIONS, REFERENCES, judge=fake_judge([None] * 3))
     assert (scores["llm_score"], scores["n_judge_failures"]) == (None, 3)
 
 
 def test_a_judge_that_answers_too_few_is_refused(fake_judge):
     with pytest.raises(ValueError, match="expected 3 scores from judge 'fake', got 1"):
-        description(PREDICTIONS, REFERENCES, judge=fake_judge([4]))
+        giqa_description(PREDICTIONS, REFERENCES, judge=fake_judge([4]))
 
 
 @pytest.mark.parametrize(
@@ -178,16 +176,16 @@ def test_a_judge_that_answers_too_few_is_refused(fake_judge):
 )
 def test_errors_are_one_sentence_that_says_what_came(arguments, options, fact):
     with pytest.raises(ValueError, match="expected") as error:
-        description(*arguments, **options)
+        giqa_description(*arguments, **options)
     assert fact in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_the_signature_names_what_moves_the_number(fake_judge):
-    start = description(PREDICTIONS, REFERENCES)["signature"]
+    start = giqa_description(PREDICTIONS, REFERENCES)["signature"]
     assert start.startswith("giqa_description|format:giqa|bleu:corpus-4|tok:coco|smooth:none|judge:none|v:")
     others = ({"tokenize": "13a"}, {"box_format": "giqa_decimal"}, {"judge": fake_judge([1, 2, 3])})
-    assert len({start, *(description(PREDICTIONS, REFERENCES, **other)["signature"] for other in others)}) == 4
+    assert len({start, *(giqa_description(PREDICTIONS, REFERENCES, **other)["signature"] for other in others)}) == 4
 
 
 def test_bleu_counts_a_known_pair():

@@ -8,7 +8,7 @@ import yaml
 
 from giqa_datasets import parse
 from giqa_datasets.grid import SIDE
-from giqa_metrics import description, grounding, load, vqa
+from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
 from giqa_metrics.baselines import blind_boxes
 from giqa_metrics.score import score_run
 
@@ -75,15 +75,15 @@ def test_every_door_gives_the_same_numbers(scored, bench_rows):
     through = {name: load(name) for name in ("giqa_grounding", "giqa_description", "giqa_vqa")}
     for task in ("des", "vqa"):
         mine, theirs, questions, kinds = of_task(bench_rows, task, answers)
-        boxes = grounding(mine, theirs, similarity="lexical")
+        boxes = giqa_grounding(mine, theirs, similarity="lexical")
         texts = {"predictions": mine, "references": theirs}
         assert summary[task]["giqa_grounding"] == boxes
         assert through["giqa_grounding"].compute(**texts, similarity="lexical") == boxes
         if task == "des":
-            assert summary[task]["giqa_description"] == description(mine, theirs)
-            assert through["giqa_description"].compute(**texts) == description(mine, theirs)
+            assert summary[task]["giqa_description"] == giqa_description(mine, theirs)
+            assert through["giqa_description"].compute(**texts) == giqa_description(mine, theirs)
         else:
-            words = vqa(mine, theirs, questions, kinds)
+            words = giqa_vqa(mine, theirs, questions, kinds)
             assert summary[task]["giqa_vqa"] == words
             assert through["giqa_vqa"].compute(**texts, questions=questions, question_types=kinds) == words
 
@@ -114,7 +114,7 @@ def test_no_constant_box_beats_the_best_one(bench_rows, task):
     blind = blind_boxes(references)
 
     def miou(text: str) -> float:
-        return grounding([text] * len(references), references, similarity="exact")["miou"]
+        return giqa_grounding([text] * len(references), references, similarity="exact")["miou"]
 
     best = miou(blind["best constant box"])
     assert best >= miou(blind["whole image"])

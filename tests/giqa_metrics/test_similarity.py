@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from giqa_metrics import grounding
+from giqa_metrics import giqa_grounding
 from giqa_metrics.similarity import exact, lexical, similarity_named
 
 
@@ -87,7 +87,7 @@ def test_a_function_is_used_as_it_is_and_names_itself():
     def my_measure(a, b):
         return np.full((len(a), len(b)), 0.75)
 
-    scores = grounding(["[dog](<0, 42>)"], ["[cat](<0, 42>)"], similarity=my_measure)
+    scores = giqa_grounding(["[dog](<0, 42>)"], ["[cat](<0, 42>)"], similarity=my_measure)
     assert scores["tag_recall"] == 1.0
     assert "names:my_measure>0.5" in scores["signature"]
 
@@ -99,7 +99,7 @@ def test_each_distinct_name_reaches_the_comparison_once():
         calls.append((list(a), list(b)))
         return exact(a, b)
 
-    grounding(
+    giqa_grounding(
         ["[dog](<0, 42>) [cat](<0, 63>, <1, 64>)", "[dog](<20, 42>)", None],
         ["[dog](<0, 42>) [tree](<0, 42>)", "[dog](<0, 42>) [dog](<0, 63>)", "[tree](<0, 42>)"],
         similarity=spy,
@@ -111,7 +111,7 @@ def test_each_distinct_name_reaches_the_comparison_once():
 def test_a_default_that_cannot_be_had_is_an_error_and_no_fallback(monkeypatch):
     monkeypatch.delenv("GIQA_MINILM")
     with pytest.raises(OSError, match="GIQA_MINILM") as error:
-        grounding(["[dog](<0, 42>)"], ["[dog](<0, 42>)"])
+        giqa_grounding(["[dog](<0, 42>)"], ["[dog](<0, 42>)"])
     message = str(error.value)
     assert "\n" not in message
     assert "all-MiniLM-L6-v2" in message

@@ -25,7 +25,7 @@ every_space = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: fold
 
 
 def function_of(folder: Path):
-    return getattr(giqa_metrics, folder.name.removeprefix("giqa_"))
+    return getattr(giqa_metrics, folder.name)
 
 
 def inputs_of(folder: Path) -> dict:
@@ -123,7 +123,7 @@ def test_exact_references_pass_through_evaluate():
 
     exact = [list(parse(text or "").regions) for text in TEXTS["references"]]
     options = {"similarity": "lexical", "exact_references": exact, "per_sample": True}
-    assert load("giqa_grounding").compute(**TEXTS, **options) == giqa_metrics.grounding(**TEXTS, **options)
+    assert load("giqa_grounding").compute(**TEXTS, **options) == giqa_metrics.giqa_grounding(**TEXTS, **options)
 
 
 def test_the_three_combine():
@@ -131,9 +131,9 @@ def test_the_three_combine():
 
     combined = evaluate.combine([load(name) for name in METRICS])
     scores = combined.compute(**TEXTS, **MORE, similarity="lexical")
-    assert scores["miou"] == giqa_metrics.grounding(**TEXTS, similarity="lexical")["miou"]
-    assert scores["bleu4"] == giqa_metrics.description(**TEXTS)["bleu4"]
-    assert scores["accuracy_yes_no"] == giqa_metrics.vqa(**TEXTS, **MORE)["accuracy_yes_no"]
+    assert scores["miou"] == giqa_metrics.giqa_grounding(**TEXTS, similarity="lexical")["miou"]
+    assert scores["bleu4"] == giqa_metrics.giqa_description(**TEXTS)["bleu4"]
+    assert scores["accuracy_yes_no"] == giqa_metrics.giqa_vqa(**TEXTS, **MORE)["accuracy_yes_no"]
     signatures = {value.split("|")[0] for key, value in scores.items() if key.endswith("signature")}
     assert signatures == set(METRICS)
 

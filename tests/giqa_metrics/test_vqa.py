@@ -4,15 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from giqa_metrics import vqa
+from giqa_metrics import giqa_vqa
 
 
 def closed(predictions, references, **options) -> dict:
-    return vqa(predictions, references, ["Is it sharp?"] * len(references), ["yes_no"] * len(references), **options)
+    return giqa_vqa(
+        predictions, references, ["Is it sharp?"] * len(references), ["yes_no"] * len(references), **options
+    )
 
 
 def opened(predictions, references, **options) -> dict:
-    return vqa(predictions, references, ["What is wrong?"] * len(references), ["what"] * len(references), **options)
+    return giqa_vqa(
+        predictions, references, ["What is wrong?"] * len(references), ["what"] * len(references), **options
+    )
 
 
 @settings(deadline=None)
@@ -21,7 +25,7 @@ def test_the_total_is_the_mean_of_90_yes_no_and_60_open_answers(fake_judge, is_r
     truths = ["Yes." if index % 18 < 7 else "No." for index in range(90)]
     said = [truth if right else "Perhaps." for truth, right in zip(truths, is_right, strict=True)]
     kinds = ["yes_no"] * 90 + ["what"] * 30 + ["why"] * 18 + ["how"] * 12
-    scores = vqa(said + ["Noise."] * 60, truths + ["Blur."] * 60, ["?"] * 150, kinds, judge=fake_judge(judged))
+    scores = giqa_vqa(said + ["Noise."] * 60, truths + ["Blur."] * 60, ["?"] * 150, kinds, judge=fake_judge(judged))
     yes, words = sum(is_right) / 90, sum(judged) / 240
     assert scores["accuracy_yes_no"] == pytest.approx(yes)
     assert scores["accuracy_open"] == pytest.approx(words)
@@ -58,7 +62,7 @@ def test_the_answers_are_read_in_the_declared_format(fake_judge):
 
 
 def test_without_a_judge_open_answers_have_no_score_and_no_total():
-    scores = vqa(["Yes.", "Noise."], ["Yes.", "Noise."], ["?", "?"], ["yes_no", "how"])
+    scores = giqa_vqa(["Yes.", "Noise."], ["Yes.", "Noise."], ["?", "?"], ["yes_no", "how"])
     assert (scores["accuracy_yes_no"], scores["accuracy_open"], scores["accuracy"]) == (1.0, None, None)
     assert (scores["n_open"], scores["n_judge_failures"]) == (1, 0)
 
@@ -75,7 +79,7 @@ def test_without_yes_no_questions_that_accuracy_does_not_exist(fake_judge):
 
 def test_the_judge_reads_question_reference_and_answer_without_boxes_and_yes_no_never(fake_judge):
     judge = fake_judge([2, 2])
-    vqa(
+    giqa_vqa(
         ["The [tower](<35, 319>).", "Yes.", None],
         ["The [roof](<35, 319>).", "Yes.", "Noise."],
         ["What is in [it](<0, 399>)?", "Is it sharp?", "What is wrong?"],
@@ -104,7 +108,7 @@ def test_a_judge_that_answers_too_few_is_refused(fake_judge):
 
 
 def test_scores_of_samples_come_in_input_order(fake_judge):
-    scores = vqa(
+    scores = giqa_vqa(
         ["Noise.", "Yes.", "Blur.", "Perhaps."],
         ["Noise.", "Yes.", "Blur.", "No."],
         ["?"] * 4,
@@ -118,7 +122,7 @@ def test_scores_of_samples_come_in_input_order(fake_judge):
 @pytest.mark.parametrize("kind", ["des", "yes/no", "", "YES_NO", "where"])
 def test_an_unknown_question_type_is_refused(kind):
     with pytest.raises(ValueError, match=f"got '{kind}'"):
-        vqa(["Yes."], ["Yes."], ["?"], [kind])
+        giqa_vqa(["Yes."], ["Yes."], ["?"], [kind])
 
 
 @pytest.mark.parametrize("reference", ["Perhaps.", "", None, "It is either yes or no."])
@@ -131,7 +135,7 @@ def test_a_yes_no_reference_that_says_neither_is_refused(reference):
 def test_lengths_that_differ_are_refused_in_one_sentence(lengths):
     texts = [["Yes."] * length for length in lengths[:3]]
     with pytest.raises(ValueError, match="expected as many") as error:
-        vqa(*texts, ["yes_no"] * lengths[3])
+        giqa_vqa(*texts, ["yes_no"] * lengths[3])
     assert f"{lengths[0]}, {lengths[1]}, {lengths[2]} and {lengths[3]}" in str(error.value)
     assert "\n" not in str(error.value)
 

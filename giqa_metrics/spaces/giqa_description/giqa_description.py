@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from giqa_metrics.description import description  # From: giqa
+from giqa_metrics.description import giqa_description  # From: giqa
 
 
 class GiqaDescription(evaluate.Metric):
@@ -32,4 +32,4 @@ class GiqaDescription(evaluate.Metric):
         tokenize="coco",
         **others,  # evaluate.combine hands over what its other modules ask for
     ):
-        return description(predictions, references, box_format=box_format, judge=judge, tokenize=tokenize)
+        return giqa_description(predictions, references, box_format=box_format, judge=judge, tokenize=tokenize)

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from giqa_metrics.grounding import grounding  # From: giqa
+from giqa_metrics.grounding import giqa_grounding  # From: giqa
 
 
 class GiqaGrounding(evaluate.Metric):
@@ -35,7 +35,7 @@ class GiqaGrounding(evaluate.Metric):
         per_sample=False,
         **others,  # evaluate.combine hands over what its other modules ask for
     ):
-        return grounding(
+        return giqa_grounding(
             predictions,
             references,
             box_format=box_format,

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from giqa_metrics.vqa import vqa  # From: giqa
+from giqa_metrics.vqa import giqa_vqa  # From: giqa
 
 
 class GiqaVqa(evaluate.Metric):
@@ -39,7 +39,7 @@ class GiqaVqa(evaluate.Metric):
         per_sample=False,
         **others,  # evaluate.combine hands over what its other modules ask for
     ):
-        return vqa(
+        return giqa_vqa(
             predictions,
             references,
             questions,
