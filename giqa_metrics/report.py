@@ -18,18 +18,21 @@ from giqa_metrics.table import tables
 MAX_SIDE = 720  # pixels of a picture in the report
 
 
-def write_report(
-    path: Path, summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], dataset: Any, *, box_format: str
-) -> None:
-    """Write the report, whole or not at all.
+def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], dataset: Any, *, box_format: str) -> str:
+    """Render the report.
 
     Args:
-        path: The file to write.
         summary: As `score_run` returns it.
         rows: Scored samples: the data set's columns without the image, `prediction`, `scores`, and `row`, the index
             into `dataset`.
         dataset: The loaded split, with its images encoded.
         box_format: How the predictions write boxes.
+
+    Returns:
+        The HTML page.
+
+    Raises:
+        ValueError: If an image cannot be read; its sample is named.
     """
     pictures: dict[str, dict[str, Any]] = {}
     samples = []
@@ -45,7 +48,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.jinja").render(
+    return environment.get_template("report.html.jinja").render(
         summary=summary,
         tables=tables(summary),
         signatures=sorted(_signatures(summary)),
@@ -53,9 +56,6 @@ def write_report(
         samples=samples,
         tasks=[task for task in ("des", "vqa") if task in summary],
     )
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(path)
 
 
 def _goodness(row: Mapping[str, Any]) -> tuple[float, str]:

@@ -1,7 +1,5 @@
 """The files of a run: `config.yaml`, `predictions.jsonl` and what scoring adds."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +88,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    """Write a JSONL file whole, or leave what was there."""
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

@@ -9,8 +9,8 @@ from giqa_metrics.baselines import VERDICTS, blind_boxes
 from giqa_metrics.description import giqa_description
 from giqa_metrics.grounding import giqa_grounding
 from giqa_metrics.judge import Judge
-from giqa_metrics.report import write_report
-from giqa_metrics.run import load_split, read_config, read_predictions, write_jsonl
+from giqa_metrics.report import render_report
+from giqa_metrics.run import load_split, read_config, read_predictions, write_whole
 from giqa_metrics.similarity import Compare
 from giqa_metrics.vqa import giqa_vqa
 
@@ -46,7 +46,7 @@ def score_run(
 
     Raises:
         FileNotFoundError: If predictions or data are not there.
-        ValueError: If a prediction's id is unknown, or a sample has none.
+        ValueError: If a prediction's id is unknown, a sample has none, or an image cannot be read.
     """
     path = predictions / "predictions.jsonl" if predictions.is_dir() else predictions
     answers = read_predictions(path)
@@ -67,12 +67,14 @@ def score_run(
     for task in ("des", "vqa"):
         if of_task := [row for row in rows if row["task"] == task]:
             summary[task] = _score_task(task, of_task, box_format=box_format, similarity=similarity, judge=judge)
+    # Everything is made before anything is written: a broken image must not leave half of the files
+    scores = "".join(json.dumps({"id": row["id"], **row["scores"]}, ensure_ascii=False) + "\n" for row in rows)
+    report = render_report(summary, rows, loaded, box_format=box_format)
     out = out or path.parent
     out.mkdir(parents=True, exist_ok=True)
-    write_jsonl(out / "scores.jsonl", ({"id": row["id"], **row["scores"]} for row in rows))
-    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    (out / "summary.json").write_text(text, encoding="utf-8")
-    write_report(out / "report.html", summary, rows, loaded, box_format=box_format)
+    write_whole(out / "scores.jsonl", scores)
+    write_whole(out / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_whole(out / "report.html", report)
     return summary
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -106,3 +107,19 @@ def make_run(tmp_path, bench_rows):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def broken(workspace, tmp_path_factory) -> Path:
+    """giqa-tiny with one test image that cannot be read, the third."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path_factory.mktemp("broken") / "giqa-broken"
+    shutil.copytree(workspace / "giqa-tiny", folder)
+    shard = folder / "data" / "test-00000-of-00001.parquet"
+    table = pq.read_table(shard)
+    rows = table.to_pylist()
+    rows[2]["image"]["bytes"] = rows[2]["image"]["bytes"][:200]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
+    return folder

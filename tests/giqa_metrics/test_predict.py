@@ -159,3 +159,11 @@ def test_a_folder_that_holds_no_model_is_one_sentence(giqa, tiny, tmp_path):
     assert str(tmp_path / "empty") in ran.err
     assert ran.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_image_is_named_and_the_answers_before_it_are_kept(giqa, model, broken, tmp_path):
+    options = ("--batch-size", 1, "--max-new-tokens", 3)
+    ran = giqa("predict", "--model", model, "--data", broken, "--out", tmp_path / "run", *options)
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(f"giqa: image {ids(str(broken))[2]!r} cannot be read: ")
+    assert [row["id"] for row in answers(tmp_path / "run")] == ids(str(broken))[:2]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giqa_metrics.run import read_config, read_predictions, resume_predictions, write_config, write_jsonl
+from giqa_metrics.run import read_config, read_predictions, resume_predictions, write_config, write_whole
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def test_what_is_written_is_read_again(tmp_path):
     @given(st.dictionaries(st.text(), st.text() | st.none(), min_size=1))
     def law(answers):
         file = tmp_path / "law.jsonl"
-        write_jsonl(file, ({"id": identifier, "prediction": text} for identifier, text in answers.items()))
+        rows = ({"id": identifier, "prediction": text} for identifier, text in answers.items())
+        write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         assert read_predictions(file) == answers
 
     law()
@@ -143,15 +144,10 @@ def test_a_config_that_is_no_mapping_is_an_error_that_names_the_file(tmp_path, t
         read_config(tmp_path)
 
 
-def test_jsonl_is_written_whole_or_not_at_all(path):
+def test_a_file_is_written_whole_or_not_at_all(path):
     path.write_text("before\n", encoding="utf-8")
-
-    def rows():
-        yield {"id": "a"}
-        raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError):
-        write_jsonl(path, rows())
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "after \ud800")
     assert path.read_text(encoding="utf-8") == "before\n"
-    write_jsonl(path, iter([{"id": "caf\u00e9"}]))
-    assert path.read_text(encoding="utf-8") == '{"id": "caf\u00e9"}\n'
+    write_whole(path, "caf\u00e9")
+    assert path.read_text(encoding="utf-8") == "caf\u00e9"

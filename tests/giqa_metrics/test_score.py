@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import yaml
+from datasets import load_dataset
 
 from giqa_datasets import parse
 from giqa_datasets.grid import SIDE
@@ -275,3 +276,14 @@ def test_a_broken_config_of_the_run_is_refused(refused, make_run, bench, text):
     folder = make_run()
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     assert "config.yaml" in refused(folder, "--data", bench)
+
+
+def test_a_broken_image_is_named_and_nothing_is_written(giqa, broken, tmp_path):
+    ids = load_dataset(str(broken), split="test")["id"]
+    lines = [json.dumps({"id": identifier, "prediction": "Yes."}) + "\n" for identifier in ids]
+    (tmp_path / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
+    arguments = ("--data", broken, "--similarity", "lexical", "--out", tmp_path / "new")
+    ran = giqa("score", tmp_path / "predictions.jsonl", *arguments)
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(f"giqa: image {ids[2]!r} cannot be read: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
