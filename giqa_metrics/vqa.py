@@ -35,8 +35,7 @@ def giqa_vqa(
     Returns:
         accuracy_yes_no, accuracy_open, accuracy (0-1 or None; accuracy weighs samples equally), n_samples, n_yes_no,
         n_open, n_unreadable, n_judge_failures and signature. An unreadable Yes/No answer is wrong; an open answer that
-        the judge failed on
-        is left out.
+        the judge failed on is left out.
 
     Raises:
         ValueError: If there is no sample, lengths differ, a question type is unknown, or a Yes/No reference says
@@ -47,34 +46,22 @@ def giqa_vqa(
         >>> scores["accuracy_yes_no"], scores["accuracy_open"], scores["accuracy"]
         (1.0, None, 1.0)
     """
-    lengths = {len(predictions), len(references), len(questions), len(question_types)}
-    if len(lengths) != 1 or not predictions:
-        raise ValueError(
-            "expected as many predictions as references, questions and question types, and at least one, got "
-            f"{len(predictions)}, {len(references)}, {len(questions)} and {len(question_types)}"
-        )
-    for kind in question_types:
-        if kind not in QUESTION_TYPES or kind == "des":
-            raise ValueError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
+    _check(predictions, references, questions, question_types)
     read = format_named(box_format).read
     answers = [read(text or "").plain for text in predictions]
     truths = [strip(text or "") for text in references]
-
     closed = [index for index, kind in enumerate(question_types) if kind == "yes_no"]
     opened = [index for index, kind in enumerate(question_types) if kind != "yes_no"]
+
     scores: list[float | None] = [None] * len(answers)
     n_unreadable = 0
     for index in closed:
-        truth = read_yes_no(truths[index])
-        if truth is None:
-            raise ValueError(f"expected a Yes/No reference to say Yes or No, got {truths[index]!r} at {index}")
         said = read_yes_no(answers[index])
         n_unreadable += said is None
-        scores[index] = float(said == truth)
+        scores[index] = float(said == read_yes_no(truths[index]))
     n_failures = 0
     if judge is not None and opened:
-        verdicts = [Verdict(strip(questions[index]), truths[index], answers[index]) for index in opened]
-        judged = ask_judge(judge, verdicts)
+        judged = ask_judge(judge, [Verdict(strip(questions[k]), truths[k], answers[k]) for k in opened])
         n_failures = judged.n_failures
         for index, score in zip(opened, judged.scores, strict=True):
             scores[index] = None if score is None else score / TOP
@@ -93,6 +80,26 @@ def giqa_vqa(
         ),
     }
     return result | {"per_sample": scores} if per_sample else result
+
+
+def _check(
+    predictions: Sequence[str | None],
+    references: Sequence[str | None],
+    questions: Sequence[str],
+    question_types: Sequence[str],
+) -> None:
+    """Refuse inputs that cannot be scored."""
+    lengths = [len(texts) for texts in (predictions, references, questions, question_types)]
+    if len(set(lengths)) != 1 or not predictions:
+        raise ValueError(
+            "expected as many predictions as references, questions and question types, and at least one, "
+            f"got {', '.join(map(str, lengths[:3]))} and {lengths[3]}"
+        )
+    for index, (kind, reference) in enumerate(zip(question_types, references, strict=True)):
+        if kind not in QUESTION_TYPES or kind == "des":
+            raise ValueError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
+        if kind == "yes_no" and read_yes_no(reference or "") is None:
+            raise ValueError(f"expected a Yes/No reference to say Yes or No, got {reference!r} at {index}")
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:

@@ -9,7 +9,6 @@ import jinja2
 from giqa_datasets import __version__
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.pipeline.drops import Drop
-from giqa_datasets.records import Record
 from giqa_datasets.shipped import shipped
 
 
@@ -24,7 +23,6 @@ def write_card(
     content: str,
     columns: Iterable[str],
     drops: Iterable[Drop],
-    licenses: Iterable[tuple[str, str, str]],
 ) -> str:
     """Render the card of a data set.
 
@@ -35,7 +33,6 @@ def write_card(
             card alone: a rebuilt folder would be read from the cache of the old one.
         columns: Every column, in order.
         drops: What the pipeline left out; empty for a set that it did not make.
-        licenses: Distinct (source, licence of the pixels, licence of the text).
 
     Returns:
         The README: YAML front matter and Markdown.
@@ -44,7 +41,7 @@ def write_card(
 
     total = sum(split.rows.total() for split in counts.values())
     tasks = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
-    rights = sorted(set(licenses))
+    rights = sorted(set().union(*(split.rights for split in counts.values())))
     known = {licence for _, pixels, text in rights for licence in (pixels, text)}
     front_matter = DatasetCardData(
         configs=_configs(list(counts), tasks, list(columns), content),
@@ -72,11 +69,6 @@ def write_card(
         funnel=sorted(Counter((drop.stage, drop.reason) for drop in drops).items()),
     )
     return f"---\n{front_matter}\n---\n\n{body}"
-
-
-def license_rows(record: Record) -> tuple[str, str, str]:
-    """The record's source, the licence of its pixels and that of its text."""
-    return record.photograph.source, record.photograph.license, record.text_license
 
 
 def _configs(splits: list[str], tasks: set[str], columns: list[str], content: str) -> list[dict[str, Any]]:

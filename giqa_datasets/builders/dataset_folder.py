@@ -5,10 +5,11 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from giqa_datasets.builders.card import license_rows, write_card
+from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.parquet import SplitCounts, features, write_split
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.records import Record
@@ -43,44 +44,25 @@ def build_folder(
         ValueError: If no record has a sample, or a record does not fit the columns.
     """
     refuse_existing(out, overwrite=overwrite)
-    out = out.absolute()
-    anchor = next(folder for folder in out.parents if folder.exists())
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
-    partial.chmod(0o755)  # mkdtemp makes it private
-    try:
+    with _appearing(out.absolute()) as partial:
         data = partial / "data"
         data.mkdir()
-        rights: set[tuple[str, str, str]] = set()
-
-        def noting_rights(records: Iterable[Record]) -> Iterator[Record]:
-            for record in records:
-                if record.samples:
-                    rights.add(license_rows(record))
-                yield record
-
         ids: set[str] = set()
         counts = {
-            split: write_split(data, split, noting_rights(progress(records, split)), ids, box_format=box_format)
+            split: write_split(data, split, progress(records, split), ids, box_format=box_format)
             for split, records in splits.items()
         }
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
-        card = write_card(name, counts, content=_digest(data), columns=features(), drops=drops, licenses=rights)
+        card = write_card(name, counts, content=_digest(data), columns=features(), drops=drops)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if drops:
             provenance = partial / "provenance"
             provenance.mkdir()  # not at the top, where load_dataset would take it for data
             lines = "".join(json.dumps(asdict(drop), ensure_ascii=False) + "\n" for drop in drops)
             (provenance / "drops.jsonl").write_text(lines, encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(out)
-        return counts
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    return counts
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -93,6 +75,23 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     ours = {"README.md", "data", "provenance"}
     if not shards or any(path.suffix != ".parquet" for path in shards) or {path.name for path in out.iterdir()} - ours:
         raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """Give a folder to fill that becomes `out`, and replaces it, when all went well, and is gone when not."""
+    anchor = next(folder for folder in out.parents if folder.exists())
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
+    partial.chmod(0o755)  # mkdtemp makes it private
+    try:
+        yield partial
+        if out.exists():
+            shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _digest(data: Path) -> str:

@@ -19,10 +19,17 @@ SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
 
 @dataclass(slots=True)
 class SplitCounts:
-    """What was written of one split: rows by question type, and distinct images."""
+    """What was written of one split.
+
+    Attributes:
+        rows: Number of rows by question type.
+        images: sha256 of the distinct original images.
+        rights: Distinct (source, licence of the pixels, licence of the text).
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     images: set[str] = field(default_factory=set)
+    rights: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 def features() -> Any:
@@ -104,6 +111,7 @@ def _checked_rows(
             ids.add(row["id"])
             counts.rows[row["question_type"]] += 1
             counts.images.add(row["image_sha256"])
+            counts.rights.add((row["source"], row["image_license"], row["text_license"]))
             yield row
 
 

@@ -143,12 +143,11 @@ def test_the_card_is_clean_markdown(built):
 
 
 def card(counts, *, name="folder", drops=()):
-    rights = [("folder", "unknown", "unknown")]
-    return front_matter(write_card(name, counts, content="0" * 64, columns=features(), drops=drops, licenses=rights))
+    return front_matter(write_card(name, counts, content="0" * 64, columns=features(), drops=drops))
 
 
 def configs_of(kinds):
-    matter, _ = card({"train": SplitCounts(Counter(kinds), {"a"})})
+    matter, _ = card({"train": SplitCounts(Counter(kinds), {"a"}, {("folder", "unknown", "unknown")})})
     return [config["config_name"] for config in matter["configs"]]
 
 
