@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.drops import Drop, DropSink
@@ -10,67 +11,7 @@ from giqa_datasets.records import Record
 
 
 # T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours
-NO_OBJECTS = frozenset(
-    [
-        "image",
-        "picture",
-        "photo",
-        "photograph",
-        "shot",
-        "scene",
-        "frame",
-        "view",
-        "portrait",
-        "snapshot",
-        "close-up",
-        "foreground",
-        "background",
-        "subject",
-        "composition",
-        "quality",
-        "detail",
-        "details",
-        "focus",
-        "sharpness",
-        "blur",
-        "noise",
-        "grain",
-        "exposure",
-        "lighting",
-        "light",
-        "contrast",
-        "colour",
-        "colours",
-        "color",
-        "colors",
-        "saturation",
-        "brightness",
-        "shadow",
-        "shadows",
-        "highlight",
-        "highlights",
-        "texture",
-        "depth",
-        "field",
-        "edge",
-        "edges",
-        "centre",
-        "center",
-        "left",
-        "right",
-        "top",
-        "bottom",
-        "side",
-        "middle",
-        "part",
-        "area",
-        "corner",
-        "result",
-        "look",
-        "overall",
-        "distance",
-    ]
-)
+NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.txt").read_text(encoding="utf-8").split())
 
 
 def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_size: int = 64) -> Iterator[Record]:
