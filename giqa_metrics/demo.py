@@ -62,8 +62,8 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
         _train(max_steps)
     with _step(6, "the trained model answers held-out crops"):
         tiny = Path("runs") / "tiny-llava-sft"
-        _giqa("predict", "--model", "tiny-llava-sft", "--data", "giqa-tiny", "--out", str(tiny), "--batch-size", "64",
-        "--max-new-tokens", "48")  # fmt: skip
+        options = "--model tiny-llava-sft --data giqa-tiny --batch-size 64 --max-new-tokens 48"
+        _giqa("predict", *options.split(), "--out", str(tiny))
     with _step(7, "scores and reports"):
         tiny_summary = _score(tiny)
 
