@@ -102,7 +102,8 @@ def parse(text: str, *, forms: Iterable[Form] = FORMS) -> GroundedText:
     plain: list[str] = []
     length = 0  # of the plain text so far
     last = 0  # end of the previous token in the text
-    regions: list[Region] = []
+    boxes: list[tuple[float, ...]] = []  # of all phrases, two cells or four decimals each; decoded at once below
+    phrases: list[tuple[str, tuple[int, int], slice]] = []
     malformed: list[Malformed] = []
     for token in _TOKEN.finditer(text):
         if token["placeholder"] is not None:
@@ -116,17 +117,19 @@ def parse(text: str, *, forms: Iterable[Form] = FORMS) -> GroundedText:
         if token["boxes"] is None or not name.strip():
             malformed.append(Malformed(token.span(), _broken_kind(token)))
             continue
-        boxes: list[Boxes] = []
+        first = len(boxes)
         for box in _BOX.finditer(text, *token.span("boxes")):
             read = _read_box(box[1], accepted)
             if isinstance(read, str):
                 malformed.append(Malformed(box.span(), read))
             else:
                 boxes.append(read)
-        if boxes:
-            regions.append(Region(name, (start, length), np.concatenate(boxes)))
+        if len(boxes) > first:
+            phrases.append((name, (start, length), slice(first, len(boxes))))
     plain.append(text[last:])
-    return GroundedText(text, "".join(plain), tuple(regions), tuple(malformed))
+    xyxy = _decode(boxes)
+    regions = tuple(Region(name, span, xyxy[of_phrase]) for name, span, of_phrase in phrases)
+    return GroundedText(text, "".join(plain), regions, tuple(malformed))
 
 
 def strip(text: str) -> str:
@@ -210,20 +213,32 @@ def _broken_kind(token: re.Match[str]) -> Kind:
     return "nested" if before == "]" else "unnamed"
 
 
-def _read_box(inside: str, forms: frozenset[Form]) -> Boxes | Kind:
-    """Read what stands between two angle brackets."""
+def _decode(boxes: list[tuple[float, ...]]) -> Boxes:
+    """Turn boxes of either form to corners, shape (N, 4)."""
+    xyxy = np.zeros((len(boxes), 4))
+    cells = [index for index, box in enumerate(boxes) if len(box) == 2]
+    decimals = [index for index, box in enumerate(boxes) if len(box) == 4]
+    if cells:
+        xyxy[cells] = cells_to_boxes(np.array([boxes[index] for index in cells], dtype=np.int64))
+    if decimals:
+        xyxy[decimals] = [boxes[index] for index in decimals]
+    return xyxy
+
+
+def _read_box(inside: str, forms: frozenset[Form]) -> tuple[float, ...] | Kind:
+    """Read what stands between two angle brackets: two cells, four decimals, or what is wrong."""
     parts = [part.strip() for part in inside.split(",")]
     if len(parts) == 2 and "cells" in forms and all(map(_CELL.fullmatch, parts)):
         # three digits hold 0-399, and int() refuses thousands of them
         if any(len(part) > 3 or not 0 <= int(part) < SIDE * SIDE for part in parts):
             return "out_of_range"
         first, last = int(parts[0]), int(parts[1])
-        return cells_to_boxes(np.array([[first, last]])) if is_rectangle(first, last) else "reversed"
+        return (first, last) if is_rectangle(first, last) else "reversed"
     if len(parts) == 4 and "decimals" in forms and all(map(_DECIMAL.fullmatch, parts)):
         x1, y1, x2, y2 = map(float, parts)
         if not all(0 <= value <= 1 for value in (x1, y1, x2, y2)):
             return "out_of_range"
-        return np.array([[x1, y1, x2, y2]]) if x1 < x2 and y1 < y2 else "reversed"
+        return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else "reversed"
     return "not_a_box"
 
 
