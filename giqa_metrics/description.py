@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import strip
+from giqa_metrics.inputs import require_samples
 from giqa_metrics.judge import TOP, Judge, Verdict, ask_judge
 from giqa_metrics.ptb import ptb_tokens
 from giqa_metrics.signature import signature
@@ -41,11 +42,7 @@ def giqa_description(
         >>> giqa_description(["The tower is sharp and well lit."], [text])["bleu4"]
         100.0
     """
-    if len(predictions) != len(references) or not predictions:
-        raise ValueError(
-            "expected as many predictions as references, and at least one, "
-            f"got {len(predictions)} and {len(references)}"
-        )
+    require_samples(predictions=predictions, references=references)
     if tokenize not in ("coco", "13a"):
         raise ValueError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
     read = format_named(box_format).read

@@ -11,6 +11,7 @@ from giqa_datasets.boxes import Boxes, iou, to_boxes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE, boxes_to_cells
 from giqa_datasets.text import GroundedText, Region, parse
+from giqa_metrics.inputs import require_samples
 from giqa_metrics.signature import signature
 from giqa_metrics.similarity import Compare, Matrix, similarity_named
 
@@ -203,11 +204,7 @@ def giqa_grounding(
         >>> round(scores["miou"], 3), scores["tag_recall"], scores["signature"].split("|")[0]
         (0.747, 1.0, 'giqa_grounding')
     """
-    if len(predictions) != len(references) or not predictions:
-        raise ValueError(
-            "expected as many predictions as references, and at least one, "
-            f"got {len(predictions)} and {len(references)}"
-        )
+    require_samples(predictions=predictions, references=references)
     if exact_references is not None and len(exact_references) != len(references):
         raise ValueError(f"expected {len(references)} exact references, got {len(exact_references)}")
     read = format_named(box_format).read

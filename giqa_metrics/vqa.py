@@ -6,6 +6,7 @@ from typing import Any
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.text import strip
+from giqa_metrics.inputs import require_samples
 from giqa_metrics.judge import TOP, Judge, Verdict, ask_judge
 from giqa_metrics.signature import signature
 from giqa_metrics.yes_no import read_yes_no
@@ -46,7 +47,8 @@ def giqa_vqa(
         >>> scores["accuracy_yes_no"], scores["accuracy_open"], scores["accuracy"]
         (1.0, None, 1.0)
     """
-    _check(predictions, references, questions, question_types)
+    require_samples(predictions=predictions, references=references, questions=questions, question_types=question_types)
+    _check(question_types, references)
     read = format_named(box_format).read
     answers = [read(text or "").plain for text in predictions]
     truths = [strip(text or "") for text in references]
@@ -82,19 +84,8 @@ def giqa_vqa(
     return result | {"per_sample": scores} if per_sample else result
 
 
-def _check(
-    predictions: Sequence[str | None],
-    references: Sequence[str | None],
-    questions: Sequence[str],
-    question_types: Sequence[str],
-) -> None:
-    """Refuse inputs that cannot be scored."""
-    lengths = [len(texts) for texts in (predictions, references, questions, question_types)]
-    if len(set(lengths)) != 1 or not predictions:
-        raise ValueError(
-            "expected as many predictions as references, questions and question types, and at least one, "
-            f"got {', '.join(map(str, lengths[:3]))} and {lengths[3]}"
-        )
+def _check(question_types: Sequence[str], references: Sequence[str | None]) -> None:
+    """Refuse references that cannot be scored against."""
     for index, (kind, reference) in enumerate(zip(question_types, references, strict=True)):
         if kind not in QUESTION_TYPES or kind == "des":
             raise ValueError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
