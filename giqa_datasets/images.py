@@ -9,9 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 JPEG_QUALITY = 95  # of the images that must be encoded again
-MAX_PIXELS = (
-    64_000_000  # a decompression bomb is refused before it is decoded; 64 megapixels hold every upstream photograph
-)
+MAX_PIXELS = 64_000_000  # ours; a decompression bomb is refused before it is decoded
 
 
 class Encoded(NamedTuple):

@@ -63,8 +63,6 @@ def write_card(
         name=name,
         version=__version__,
         counts=counts,
-        total=total,
-        tasks=tasks,
         licenses=rights,
         funnel=sorted(Counter((drop.stage, drop.reason) for drop in drops).items()),
     )

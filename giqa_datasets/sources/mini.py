@@ -17,7 +17,7 @@ from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
-from giqa_datasets.text import locate
+from giqa_datasets.text import Region, locate
 
 
 Split = Literal["train", "test"]
@@ -107,7 +107,7 @@ def _entries(split: Split) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["split"] == split]
 
 
-def _regions(text: str, entries: list[dict[str, Any]]) -> Any:
+def _regions(text: str, entries: list[dict[str, Any]]) -> tuple[Region, ...]:
     """Find each entry's phrase in the text."""
     return locate(text, [(entry["phrase"], to_boxes(entry["boxes"])) for entry in entries])
 

@@ -12,8 +12,7 @@ from giqa_datasets.pipeline.backends.quality_words import Measure, quality_of
 Grey = npt.NDArray[np.float64]
 
 # Above `high` a measure counts as high, below `low` as low, so a value between them satisfies both sides: only what
-# clearly
-# contradicts the description is refused (ours).
+# clearly contradicts the description is refused (ours).
 LIMITS: dict[Measure, tuple[float, float]] = {
     "sharpness": (15.0, 600.0),
     "noise": (2.0, 8.0),

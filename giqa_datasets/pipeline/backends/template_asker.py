@@ -43,7 +43,7 @@ def _open_question(tag: Tag, rng: np.random.Generator) -> Asked:
     do = "do" if _be(tag) == "Are" else "does"
     return [
         Asked("what", f"What is {tag.quality} in this image?", f"The {tag.phrase}."),
-        Asked("how", f"How {'do' if do == 'do' else 'does'} the {tag.phrase} look?", answer),
+        Asked("how", f"How {do} the {tag.phrase} look?", answer),
         Asked("why", f"Why {do} the {tag.phrase} {verb} the quality of the image?", answer),
     ][int(rng.integers(3))]
 
