@@ -59,7 +59,7 @@ def _options(
 def demo(
     out: Annotated[Path, typer.Option(help="folder to work in")] = Path("giqa-demo"),
     max_steps: Annotated[
-        int | None, typer.Option(help="train the tiny model for fewer steps than its recipe says")
+        int | None, typer.Option(min=1, help="train the tiny model for fewer steps than its recipe says")
     ] = None,
 ) -> None:
     """Run the whole path offline on the mini set: build, load, train, predict, score, report."""
@@ -91,7 +91,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="the run's folder; an unfinished run there goes on")],
     config: Annotated[str | None, typer.Option(help="the data set's config: des, vqa; default: all rows")] = None,
     split: Annotated[str, typer.Option(help="the split to answer")] = "test",
-    limit: Annotated[int | None, typer.Option(help="answer the first so many samples")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="answer the first so many samples")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="samples generated at once")] = 16,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
 ) -> None:

@@ -6,6 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
+# What predicting, scoring and the report read
+COLUMNS = frozenset({"id", "image", "task", "question_type", "question", "answer", "prompt", "distortions"})
+
+
 class Prediction(BaseModel):
     """One line of `predictions.jsonl`."""
 
@@ -102,7 +106,7 @@ def load_split(data: str, config: str | None, split: str) -> Any:
 
     Raises:
         FileNotFoundError: If there is neither.
-        ValueError: If there is no such split.
+        ValueError: If there is no such split, or it lacks the columns of a GIQA data set with pixels.
     """
     from datasets import Image, load_dataset
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
@@ -115,4 +119,7 @@ def load_split(data: str, config: str | None, split: str) -> Any:
         ) from error
     except DatasetsError as error:
         raise ValueError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
-    return rows.cast_column("image", Image(decode=False)) if "image" in rows.column_names else rows
+    missing = COLUMNS - set(rows.column_names)
+    if missing:
+        raise ValueError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no GIQA data set with pixels")
+    return rows.cast_column("image", Image(decode=False))

@@ -82,16 +82,21 @@ def _appearing(out: Path) -> Iterator[Path]:
     """Give a folder to fill that becomes `out`, and replaces it, when all went well, and is gone when not."""
     anchor = next(folder for folder in out.parents if folder.exists())
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
-    partial.chmod(0o755)  # mkdtemp makes it private
     try:
-        yield partial
-        if out.exists():
-            shutil.rmtree(out)
+        (partial / "new").mkdir()  # mkdtemp's own folder is private
+        yield partial / "new"
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(out)
-    except BaseException:
+        old = partial / "old"
+        if out.exists():
+            out.replace(old)  # renamed before it is deleted, so that a failure can put it back
+        try:
+            (partial / "new").replace(out)
+        except BaseException:
+            if old.exists():
+                old.replace(out)
+            raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _digest(data: Path) -> str:

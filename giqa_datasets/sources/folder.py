@@ -1,6 +1,6 @@
 """Anyone's photographs: a folder with a `metadata.jsonl` beside them, one line per photograph.
 
-    {"file_name": "cat.jpg", "description": "A sharp cat.", "regions": [{"phrase": "cat", "boxes": [[0, 0.2, 1, 0.9]]}]}
+    {"file_name": "cat.jpg", "description": "A sharp cat.", "regions": [{"phrase": "cat", "boxes": [[0, 0, 1, 1]]}]}
 
 `file_name` and `description` are needed. With `regions`, even none, the line is taken as it is; without, the pipeline
 looks for the boxes.

@@ -287,3 +287,16 @@ def test_a_broken_image_is_named_and_nothing_is_written(giqa, broken, tmp_path):
     assert ran.code == 2
     assert ran.err.splitlines()[-1].startswith(f"giqa: image {ids[2]!r} cannot be read: ")
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
+
+
+@pytest.mark.parametrize("verb", ["score", "predict"])
+def test_a_data_set_without_pixels_is_one_sentence(giqa, bench, tmp_path, verb):
+    (tmp_path / "predictions.jsonl").write_text('{"id": "a", "prediction": "b"}\n', encoding="utf-8")
+    arguments = {
+        "score": (tmp_path / "predictions.jsonl", "--out", tmp_path / "new"),
+        "predict": ("--model", "none", "--out", tmp_path / "new"),
+    }
+    ran = giqa(verb, *arguments[verb], "--data", bench, "--config", "annotations")
+    sentence = f"giqa: data set {str(bench)!r} lacks the columns ['image']; it is no GIQA data set with pixels"
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, sentence)
+    assert not (tmp_path / "new").exists()
