@@ -43,10 +43,9 @@ def similarity_named(similarity: str | Compare) -> Similarity:
 
     Args:
         similarity: `minilm` (the default encoder at a pinned revision, or the folder that GIQA_MINILM in the
-            environment names), `lexical` (rapidfuzz's ratio of the lower-cased names), `bert` (`bert-base-uncased`),
-            `exact` (1 for equal names,
-            else 0), a local folder or a model id on the Hub of a transformers encoder (mean-pooled), or a function of
-            two lists of names to a matrix of shape (N, M).
+            environment names), `bert` (`bert-base-uncased`), `lexical` (rapidfuzz's ratio of the lower-cased names),
+            `exact` (1 for equal names, else 0), a local folder or a model id on the Hub of a transformers encoder
+            (mean-pooled), or a function of two lists of names to a matrix of shape (N, M).
 
     Raises:
         ImportError: If an encoder is asked for and torch or transformers is not installed.
