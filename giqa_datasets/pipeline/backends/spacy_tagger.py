@@ -12,6 +12,7 @@ from giqa_datasets.records import Tag
 if TYPE_CHECKING:
     from spacy.tokens import Span, Token
 
+_SUBJECTS = ("nsubj", "nsubjpass")
 REACH = 10  # tokens between a name and a quality word of its sentence that still go together (ours)
 
 
@@ -76,21 +77,20 @@ def _predicate(name: "Token") -> Iterator["Token"]:
     A part of the sentence with a subject of its own speaks of another name and is left out; of a verb's object ("noise
     covers the cup") the verb's subject speaks too.
     """
-    is_subject = name.dep_ in ("nsubj", "nsubjpass")
-    queue = [*name.children, name.head] if name.head is not name else [*name.children]
+    is_subject = name.dep_ in _SUBJECTS
+    queue = [*name.children, name.head]
     seen = {name}
     while queue:
         token = queue.pop(0)
-        if token in seen:
-            continue
-        seen.add(token)
-        yield token
-        queue += [
-            child
-            for child in token.children
-            if not (is_subject and child.dep_ in ("nsubj", "nsubjpass"))
-            and (child is name.head or not any(part.dep_ in ("nsubj", "nsubjpass") for part in child.children))
-        ]
+        if token not in seen:
+            seen.add(token)
+            yield token
+            queue += [
+                child
+                for child in token.children
+                if not (is_subject and child.dep_ in _SUBJECTS)
+                and not any(part.dep_ in _SUBJECTS for part in child.children)
+            ]
 
 
 def _distance(chunk: "Span", token: "Token") -> int:
