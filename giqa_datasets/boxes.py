@@ -31,22 +31,18 @@ def to_boxes(xyxy: npt.ArrayLike) -> Boxes:
 
 
 def area(xyxy: Boxes) -> npt.NDArray[np.float64]:
-    """Area of each box, shape (N,), as a share of the image.
+    """Area of each box, shape (N,) for (N, 4), as a share of the image.
 
     Example:
         >>> area(to_boxes([[0, 0, 0.5, 0.5]])).tolist()
         [0.25]
     """
-    return (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    return (xyxy[..., 2] - xyxy[..., 0]) * (xyxy[..., 3] - xyxy[..., 1])
 
 
 def intersection(a: Boxes, b: Boxes) -> Overlaps:
     """Area shared by every pair, shape (N, M)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    side = np.clip(high - low, 0, None)
-    shared: Overlaps = side[..., 0] * side[..., 1]
-    return shared
+    return _shared(a[:, None], b[None, :])
 
 
 def iou(a: Boxes, b: Boxes) -> Overlaps:
@@ -56,9 +52,20 @@ def iou(a: Boxes, b: Boxes) -> Overlaps:
         >>> iou(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0, 0, 1, 1], [0.5, 0, 1, 1]])).tolist()
         [[0.5, 0.0]]
     """
-    shared = intersection(a, b)
-    union = area(a)[:, None] + area(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return paired_iou(a[:, None], b[None, :])
+
+
+def paired_iou(a: Boxes, b: Boxes) -> Overlaps:
+    """Intersection over union of box k of the one with box k of the other: (K, 4) and (K, 4) to (K,).
+
+    Example:
+        >>> paired_iou(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0, 0, 1, 1]])).tolist()
+        [0.5]
+    """
+    shared = _shared(a, b)
+    union = area(a) + area(b) - shared
+    iou: Overlaps = shared / np.maximum(union, np.finfo(np.float64).tiny)  # where there is no union, 0 / tiny
+    return iou
 
 
 def coverage(a: Boxes, b: Boxes) -> Overlaps:
@@ -95,3 +102,33 @@ def hull(xyxy: Boxes) -> Boxes:
     if len(xyxy) == 0:
         raise ValueError("expected at least one box to enclose, got none")
     return np.concatenate([xyxy[:, :2].min(axis=0), xyxy[:, 2:].max(axis=0)])
+
+
+def _shared(a: Boxes, b: Boxes) -> Overlaps:
+    """Area shared by boxes that broadcast against each other. A column at a time: numpy's inner loop stays long."""
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    shared: Overlaps = np.maximum(width, 0) * np.maximum(height, 0)
+    return shared
+
+
+def rounded(xyxy: Boxes, *, digits: int, wh: tuple[float, float] = (1, 1)) -> Boxes:
+    """Round corners to so many decimals, and widen a box where it would round to no area.
+
+    Args:
+        xyxy: Boxes, shape (N, 4), inside a frame from 0 to `wh`.
+        digits: Decimals to keep.
+        wh: Width and height of the frame, on the rounded steps themselves.
+
+    Example:
+        >>> rounded(np.array([[0.123, 0.501, 0.456, 0.502]]), digits=2).tolist()
+        [[0.12, 0.5, 0.46, 0.51]]
+    """
+    steps = 10**digits
+    scaled = np.round(np.asarray(xyxy, dtype=np.float64) * steps, 6)  # what lies 1e-6 off a step lies on it
+    nearest = np.round(scaled)
+    thin = np.tile(nearest[:, :2] >= nearest[:, 2:], (1, 2))
+    low = np.minimum(np.floor(scaled[:, :2]), np.array(wh) * steps - 1)
+    wide = np.concatenate([low, np.maximum(np.ceil(scaled[:, 2:]), low + 1)], axis=1)
+    corners: Boxes = np.where(thin, wide, nearest) / steps
+    return corners

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import Region, render
 
@@ -107,13 +108,14 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
         ValueError: If a sample's regions do not fit its text; the sample is named.
     """
     photograph = record.photograph
+    sizes = Sizes(image=(photograph.width, photograph.height))
     write = format_named(box_format).write
     for sample in record.samples:
         try:
             question = render(sample.question, sample.question_regions)
             answer = render(sample.answer, sample.answer_regions)
-            prompt = write(sample.question, sample.question_regions)
-            completion = write(sample.answer, sample.answer_regions)
+            prompt = write(sample.question, sample.question_regions, sizes)
+            completion = write(sample.answer, sample.answer_regions, sizes)
         except ValueError as error:
             raise ValueError(f"sample {sample.id!r}: {error}") from error
         yield {

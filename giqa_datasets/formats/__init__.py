@@ -1,22 +1,66 @@
-"""Box formats by the name a user types: how a model writes its boxes, one file per format."""
+"""Box formats by the name a user types: how a model writes its boxes, one file per format (protocol section 10)."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from giqa_datasets.formats import giqa
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.formats import (
+    ferret,
+    giqa,
+    groundinggpt,
+    internvl,
+    kosmos2,
+    llava,
+    qwen2_5_vl,
+    qwen3_vl,
+    shikra,
+)
+from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
+from giqa_datasets.text import GroundedText, Region, strip
+
+
+__all__ = ["FORMATS", "Format", "Read", "Size", "Sizes", "Write", "box_format"]
+
+
+class Read(Protocol):
+    """Reads a model's text; never raises because of the text."""
+
+    def __call__(self, text: str, sizes: Sizes = UNKNOWN) -> GroundedText: ...  # noqa: D102
+
+
+class Write(Protocol):
+    """Writes regions into plain text as the model does."""
+
+    def __call__(self, plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str: ...  # noqa: D102
 
 
 class Format(NamedTuple):
-    """Both directions of one box format."""
+    """A box format.
 
-    read: Callable[[str], GroundedText]
-    write: Callable[[str, Iterable[Region]], str]
+    Attributes:
+        read: Raises ValueError if a size that it needs is not known, never because of the text.
+        write: Raises ValueError if what it writes would not be read back, or for a size as above.
+        strip: The plain text alone; needs no size.
+        needs: The size that `read` and `write` need; for `input`, that of the image does where the processor resizes
+            by its default.
+    """
+
+    read: Read
+    write: Write
+    strip: Callable[[str], str]
+    needs: Literal["image", "input"] | None
 
 
 FORMATS = {
-    "giqa": Format(giqa.read, giqa.write),
-    "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal),
+    "giqa": Format(giqa.read, giqa.write, strip, None),
+    "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal, strip, None),
+    "kosmos2": Format(kosmos2.read, kosmos2.write, kosmos2.strip, None),
+    "ferret": Format(ferret.read, ferret.write, ferret.strip, None),
+    "shikra": Format(shikra.read, shikra.write, shikra.strip, "image"),
+    "groundinggpt": Format(groundinggpt.read, groundinggpt.write, groundinggpt.strip, "image"),
+    "llava": Format(llava.read, llava.write, llava.strip, "image"),
+    "qwen2_5_vl": Format(qwen2_5_vl.read, qwen2_5_vl.write, qwen2_5_vl.strip, "input"),
+    "qwen3_vl": Format(qwen3_vl.read, qwen3_vl.write, qwen3_vl.strip, None),
+    "internvl": Format(internvl.read, internvl.write, internvl.strip, None),
 }
 
 
@@ -25,6 +69,10 @@ def box_format(name: str) -> Format:
 
     Raises:
         ValueError: If there is none of that name.
+
+    Example:
+        >>> box_format("ferret").read("The tower [100, 200, 300, 400] is sharp.").plain
+        'The tower is sharp.'
     """
     if name not in FORMATS:
         raise ValueError(f"expected a box format out of {sorted(FORMATS)}, got {name!r}")

@@ -1,15 +1,16 @@
 """GIQA's own two box formats: `giqa`, cells of the 20 x 20 grid, and `giqa_decimal`, corners with two decimals.
 
-A format is a pair of functions, `read(text) -> GroundedText` and `write(plain, regions) -> str`. It is declared by the
-user and never guessed: cells in `giqa_decimal` text are malformed, and the other way round.
+A format is declared by the user and never guessed: cells in `giqa_decimal` text are malformed, and the other way
+round. Neither needs the image's size.
 """
 
 from collections.abc import Iterable
 
+from giqa_datasets.formats.frames import UNKNOWN, Sizes
 from giqa_datasets.text import GroundedText, Region, parse, render
 
 
-def read(text: str) -> GroundedText:
+def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
     """Read cells.
 
     Example:
@@ -19,12 +20,12 @@ def read(text: str) -> GroundedText:
     return parse(text, forms=("cells",))
 
 
-def write(plain: str, regions: Iterable[Region]) -> str:
+def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
     """Write cells; see `render`."""
     return render(plain, regions, form="cells")
 
 
-def read_decimal(text: str) -> GroundedText:
+def read_decimal(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
     """Read decimal corners.
 
     Example:
@@ -34,6 +35,6 @@ def read_decimal(text: str) -> GroundedText:
     return parse(text, forms=("decimals",))
 
 
-def write_decimal(plain: str, regions: Iterable[Region]) -> str:
+def write_decimal(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
     """Write decimal corners; see `render`."""
     return render(plain, regions, form="decimals")

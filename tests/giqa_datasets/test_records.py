@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from giqa_datasets import Region, parse, strip
+from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.records import Distortion, Record, Sample, rows
+from giqa_datasets.sources import mini
 
 
 COLUMNS = [
@@ -113,11 +115,33 @@ def test_box_format_rewrites_prompt_and_completion_alone(record):
     ]
 
 
-@pytest.mark.parametrize("name", ["giqa", "giqa_decimal"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_prompt_and_completion_say_what_question_and_answer_say(record, name):
+    read = FORMATS[name].read
     for row in rows(record, box_format=name):
-        assert strip(row["prompt"][0]["content"]) == strip(row["question"])
-        assert strip(row["completion"][0]["content"]) == strip(row["answer"])
+        sizes = Sizes(image=(row["width"], row["height"]))
+        for turn, text in (("prompt", row["question"]), ("completion", row["answer"])):
+            said = read(row[turn][0]["content"], sizes)
+            assert (said.plain, said.malformed) == (strip(text), ())
+            assert [region.phrase for region in said.regions] == [region.phrase for region in parse(text).regions]
+            for found, known in zip(said.regions, parse(text).regions, strict=True):
+                np.testing.assert_allclose(found.boxes, known.boxes, atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return list(mini.read_hand_made("test"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_hand_made_benchmark_is_written_in_every_format(benchmark, name):
+    for record in benchmark:
+        for row in rows(record, box_format=name):
+            sizes = Sizes(image=(row["width"], row["height"]))
+            said = FORMATS[name].read(row["completion"][0]["content"], sizes)
+            assert (said.plain, said.malformed) == (strip(row["answer"]), ())
+            boxes = sum(len(region["boxes"]) for region in row["regions"] if region["role"] == "answer")
+            assert sum(len(region.boxes) for region in said.regions) == boxes
 
 
 def test_a_sample_without_regions_has_an_empty_list(record):

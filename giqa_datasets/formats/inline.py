@@ -1,0 +1,137 @@
+"""Boxes in square brackets after the words that they belong to: `the old tower [120, 40, 310, 990] is sharp`.
+
+Ferret, Shikra, GroundingGPT and LLaVA write them so, and none marks where a name begins. The rule is ours: a name is
+the run of words right before the bracket, back to the nearest punctuation, line break, earlier box, start of the text
+or closed-class word (`CLOSED`): above it is "old tower". If nothing is left the box is unnamed. Brackets that follow
+each other, at most a comma between them, are boxes of one name. The plain text lacks the brackets and the one space
+before them.
+
+A bracket is meant as a box if it begins with a number and holds a separator, or if the text ends inside it: `[2019]`
+and `[label]` are text.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from giqa_datasets.formats.frames import NUMBER, Frame, Sizes, read_list, whole, write_boxes
+from giqa_datasets.formats.spans import Found, Named, Span, grounded, trimmed
+from giqa_datasets.text import GroundedText, Kind, Region, fill
+
+
+# A line each: articles and determiners, possessives, prepositions, conjunctions, auxiliaries, pronouns
+_CLOSED = """
+a an the this that these those each every some any no all both either neither another such what which whose
+my your his her its our their
+of in on at by with from to into onto over under above below behind beside between near for about against along among
+around as across after before beyond during inside outside through toward towards upon within without like
+and or but nor so yet than while because although though if when where since unless until whereas whether
+is are was were be been being am has have had having do does did not can could will would shall should may might must
+i you he she it we they me him us them who whom there here
+"""
+CLOSED = frozenset(_CLOSED.split())
+
+
+class Style(NamedTuple):
+    """How one model writes boxes in brackets.
+
+    Attributes:
+        frame: What the numbers refer to.
+        digits: Decimals of a number.
+        lead: What stands between a name and its bracket.
+        comma: What stands between two numbers.
+        between: What stands between two boxes of a name; with ";" they share a bracket.
+    """
+
+    frame: Callable[[Sizes], Frame]
+    digits: int
+    lead: str
+    comma: str
+    between: str
+
+
+_NUMBERS = r"(?:[-+.,;0-9e\s]|nan|inf(?:inity)?+)*+"
+# A bracket by what it holds. No try goes past the second bracket that opens, so that time stays linear.
+_BRACKET = re.compile(
+    rf"\[(?=\s*+(?:\[\s*+)?+(?:{NUMBER}|\Z))(?:"
+    r"(?P<closed>[^\[\],;]*+[,;][^\[\]]*+)\]"
+    r"|(?P<nested>(?:[^\[\]]*+\[[^\[\]]*+\])++[^\[\]]*+\])"
+    rf"|(?P<cut>(?:\s*+\[{_NUMBERS}\]?+|{_NUMBERS})\s*+\Z)"
+    r"|(?P<open>[-+.0-9\s]*+[,;][-+.,;0-9\s]*(?<![\s.,;])))",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"[^;]+")
+_JOINT = re.compile(r"\s*+,?+\s*+")
+_WORD = re.compile(r"""[^\s.,;:!?()\[\]{}<>"“”…—]+|[^ \t]""")
+
+
+def read(text: str, style: Style, sizes: Sizes) -> GroundedText:
+    """Read text in a style. Never raises because of the text.
+
+    Raises:
+        ValueError: If the style's frame needs a size that is not known.
+    """
+    return _read(text, style, style.frame(sizes))
+
+
+def strip(text: str, style: Style) -> str:
+    """Give the plain text alone, which does not depend on the frame."""
+    return _read(text, style, whole(1, 1)).plain
+
+
+def write(plain: str, regions: Iterable[Region], style: Style, sizes: Sizes) -> str:
+    """Write regions in a style.
+
+    Raises:
+        ValueError: See `fill`; or if the style's frame needs a size that is not known. A phrase is refused if it ends
+            in punctuation or a closed-class word, after which no name would be read.
+    """
+    frame = style.frame(sizes)
+
+    def phrase_with_boxes(region: Region) -> str:
+        boxes = map(style.comma.join, write_boxes(region.boxes, frame, digits=style.digits))
+        return f"{region.phrase}{style.lead}[{style.between.join(boxes)}]"
+
+    return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: _read(text, style, frame))
+
+
+def _read(text: str, style: Style, frame: Frame) -> GroundedText:
+    """Read text whose numbers refer to a frame."""
+    drops: list[Span] = []
+    named: list[Named] = []
+    last = 0  # end of the bracket before
+    for bracket in _BRACKET.finditer(text):
+        start, end = bracket.span()
+        found = _boxes(bracket, style, frame)
+        if named and _JOINT.fullmatch(text, last, start):
+            named[-1].found.extend(found)
+            drops.append((last, end))
+        else:
+            named.append(Named(_name(text, last, start), found))
+            drops.append((start - (text[start - 1 : start] == " "), end))
+        last = end
+    return grounded(text, drops, named)
+
+
+def _name(text: str, start: int, end: int) -> Span | Kind:
+    """Find the name that ends where a bracket begins, and does not begin before `start`."""
+    name: Span | None = None
+    for word in _WORD.finditer(text, start, end):
+        if word[0].lower() in CLOSED or not any(map(str.isalnum, word[0])):
+            name = None
+        else:
+            name = (name[0] if name else word.start(), word.end())
+    return name or "unnamed"
+
+
+def _boxes(bracket: re.Match[str], style: Style, frame: Frame) -> list[Found]:
+    """Read the boxes of a bracket."""
+    inside = bracket["closed"]
+    if inside is None:
+        return [Found(bracket.span(), "nested" if bracket["nested"] else "unclosed")]
+    if style.between != ";" or ";" not in inside:
+        return [Found(bracket.span(), read_list(inside, frame))]
+    return [
+        Found(part.span(), read_list(part[0], frame))
+        for part in _PART.finditer(bracket.string, *bracket.span("closed"))
+    ]

@@ -1,0 +1,90 @@
+"""From spans of a text as given to spans of its plain text.
+
+A format's reader says in the text's own spans what to drop, where the names stand and which boxes are theirs; here
+that becomes a `GroundedText`, so that no reader counts characters itself.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+
+from giqa_datasets.formats.frames import Corners
+from giqa_datasets.text import GroundedText, Kind, Malformed, Region
+
+
+Span = tuple[int, int]
+
+
+class Found(NamedTuple):
+    """A box where it stands in the text, or what is wrong with it."""
+
+    span: Span
+    box: Corners | Kind
+
+
+class Named(NamedTuple):
+    """Boxes, and the span of their name in the text; or why they have none."""
+
+    name: Span | Kind
+    found: list[Found]
+
+
+def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> GroundedText:
+    """Read a text of which it is known what is markup and which boxes have which name.
+
+    White space around a name is not part of the phrase. A box of its own fault is listed with it, a good box without a
+    name with the reason for that.
+
+    Args:
+        text: As given.
+        drops: Spans that the plain text lacks, in reading order.
+        named: Boxes with their names, in reading order; no name reaches into a drop.
+
+    Example:
+        >>> found = Found((9, 12), (0.0, 0.0, 0.5, 0.5))
+        >>> grounded("The tower[ ] stands.", [(9, 12)], [Named((4, 9), [found])]).regions[0].span
+        (4, 9)
+    """
+    starts = [start for start, _ in drops]
+    ends = [0, *(end for _, end in drops)]
+    plain = "".join(text[start:end] for start, end in zip(ends, [*starts, len(text)], strict=True))
+    gone = [0, *accumulate(end - start for start, end in drops)]
+    regions: list[Region] = []
+    malformed: list[Malformed] = []
+    for name, found in named:
+        start, end = (0, 0) if isinstance(name, str) else _trimmed(text, *name)
+        unnamed: Kind = name if isinstance(name, str) else "unnamed"
+        boxes, wrong = sort_out(found, unnamed if start == end else None)
+        malformed += wrong
+        if boxes:
+            before = gone[bisect_left(starts, start)]
+            regions.append(Region(text[start:end], (start - before, end - before), np.array(boxes)))
+    return GroundedText(text, plain, tuple(regions), tuple(malformed))
+
+
+def sort_out(found: Sequence[Found], reason: Kind | None) -> tuple[list[Corners], list[Malformed]]:
+    """Part good boxes from malformed ones; where there is a reason to refuse all of them, none is good."""
+    boxes = [box for _, box in found if not isinstance(box, str) and reason is None]
+    kinds = [(span, box if isinstance(box, str) else reason) for span, box in found]
+    return boxes, [Malformed(span, kind) for span, kind in kinds if kind is not None]
+
+
+def trimmed(region: Region) -> Region:
+    """Leave out the white space around a phrase, as a reader does.
+
+    Example:
+        >>> trimmed(Region(" tower", (3, 9), np.eye(1, 4))).span
+        (4, 9)
+    """
+    start, end = _trimmed(region.phrase, 0, len(region.phrase))
+    return Region(region.phrase[start:end], (region.span[0] + start, region.span[0] + end), region.boxes)
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    """Leave out the white space around a span; (start, start) if there is nothing else."""
+    name = text[start:end].strip()
+    first = text.find(name, start)
+    return first, first + len(name)

@@ -1,0 +1,77 @@
+"""Object names as rows of numbers, so that thousands are told apart at once; they are spelled when someone asks."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+WIDTH = 56  # bytes of a name that its key holds; a longer one has a digest there
+WORDS = WIDTH // 8 + 1
+_MIX = np.random.default_rng(0).integers(1, 2**63, WORDS, dtype=np.uint64) * 2 + 1
+
+
+class Names(NamedTuple):
+    """N names, which may repeat.
+
+    Attributes:
+        keys: Shape (N, WORDS), equal for equal names alone: the UTF-8 bytes, or a digest of them, and their number.
+        spell: The names at some places.
+    """
+
+    keys: Keys
+    spell: Callable[[Ints], list[str]]
+
+
+def spelled(names: Sequence[str]) -> Names:
+    """Take names that are known as strings.
+
+    Example:
+        >>> spelled(["dog", "cat"]).spell(np.array([1, 1]))
+        ['cat', 'cat']
+    """
+    raw = [name.encode("utf-8", "surrogatepass") for name in names]
+    held = [name if len(name) <= WIDTH else hashlib.blake2b(name, digest_size=WIDTH).digest() for name in raw]
+    padded = b"".join(name.ljust(WIDTH, b"\0") for name in held)
+    words = np.frombuffer(padded, np.uint64).reshape(len(raw), WORDS - 1)
+    return Names(
+        with_lengths(words, np.array([len(name) for name in raw], np.int64)), lambda at: [names[k] for k in at]
+    )
+
+
+def with_lengths(words: Keys, length: Ints) -> Keys:
+    """Make keys of the names' bytes, shape (N, WORDS - 1), and their number, shape (N,)."""
+    return np.concatenate([words, length[:, None].astype(np.uint64)], axis=1)
+
+
+def joined(a: Names, b: Names) -> Names:
+    """The names of the one, then those of the other."""
+    split = len(a.keys)
+
+    def spell(at: Ints) -> list[str]:
+        of_a = at < split
+        names = {**dict(zip(at[of_a], a.spell(at[of_a]), strict=True))}
+        names |= dict(zip(at[~of_a], b.spell(at[~of_a] - split), strict=True))
+        return [names[k] for k in at]
+
+    return Names(np.concatenate([a.keys, b.keys]), spell)
+
+
+def distinct(names: Names) -> tuple[Names, Ints]:
+    """The distinct names, in an order that depends on them alone, and the place of every name among them."""
+    mixed = np.zeros(len(names.keys), dtype=np.uint64)
+    for column, factor in zip(names.keys.T, _MIX, strict=True):
+        mixed += column * factor
+    order = np.argsort(mixed)
+    is_new = np.diff(mixed[order], prepend=~mixed[order[:1]]) != 0
+    one = order[is_new]
+    place = np.empty_like(order)
+    place[order] = np.cumsum(is_new) - 1
+    if not np.array_equal(names.keys.take(one[place], axis=0), names.keys):  # two different names share a sum
+        _, one, place = np.unique(names.keys, axis=0, return_index=True, return_inverse=True)
+    return Names(names.keys.take(one, axis=0), lambda at: names.spell(one[at])), place
