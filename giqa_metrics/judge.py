@@ -44,3 +44,8 @@ def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> Judged:
     # True is an int in Python, and no score
     scores = [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
     return Judged(scores, scores.count(None))
+
+
+def judge_name(judge: Judge | None) -> str:
+    """What stands for a judge in a signature."""
+    return "none" if judge is None else getattr(judge, "name", type(judge).__name__)

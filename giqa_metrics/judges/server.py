@@ -1,0 +1,151 @@
+"""A judge behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, Ollama, `transformers serve`, a paid service."""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from giqa_metrics.judges.backend import PARAMETERS, Fault, Reply, Request
+
+
+KEY_VARIABLE = "GIQA_JUDGE_API_KEY"
+ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s/@?#:\[\]]+)(:\d{1,5})?(/[^\s@?#]*)?")  # and no password
+NO_KEY = "none"  # a server on this machine asks for none
+# What a request may carry: the client adds headers from OPENAI_* variables, and they are not meant for this server
+HEADERS = frozenset({"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"})
+HEADERS |= {"host", "user-agent", "x-stainless-raw-response"}  # by the last one the client knows what we want back
+UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
+REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})  # whatever is asked
+SCHEMA = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "enum": [0, 1, 2, 3, 4]}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+RESPONSE_FORMAT = {"type": "json_schema", "json_schema": {"name": "score", "strict": True, "schema": SCHEMA}}
+
+
+class Message(BaseModel):
+    """What the model said; nothing where it only thought."""
+
+    content: str | None
+
+
+class Choice(BaseModel):
+    """One of the model's answers; one is asked for."""
+
+    message: Message
+    finish_reason: str | None = None
+
+
+class Completion(BaseModel):
+    """What is read of a server's response."""
+
+    choices: tuple[Choice, ...]
+
+
+class Server:
+    """Asks a server, a request at a time, several at once."""
+
+    batch_size = 1
+
+    def __init__(self, model: str, base_url: str, *, concurrency: int, timeout: float, retries: int) -> None:
+        """Make the client; nothing is sent."""
+        self.concurrency = concurrency
+        self._model = model
+        self._url = base_url
+        self._client = _client(base_url, timeout=timeout, retries=retries)
+        self._has_schema = True
+
+    def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
+        """Answer each request.
+
+        Raises:
+            ConnectionError: If the server cannot be reached, or refuses the key, the model or the address.
+        """
+        return [self._ask(request) for request in requests]
+
+    def _ask(self, request: Request) -> Reply | Fault:
+        """Answer one request; what another request may well survive is a fault."""
+        import openai
+
+        try:
+            return _read(self._post_any(request))
+        except openai.APIConnectionError as error:
+            kind = type(error.__cause__).__name__
+            if kind in UNREACHABLE:
+                raise ConnectionError(f"judge at {self._url} cannot be reached: {error.__cause__}") from error
+            return Fault(kind)
+        except openai.APIStatusError as error:
+            said = f"HTTP {error.status_code}, {error.response.text[:200]!r}"
+            if error.status_code not in REFUSED:
+                return Fault(said)
+            raise ConnectionError(
+                f"judge at {self._url} refuses every call for model {self._model!r}: {said}"
+            ) from error
+
+    def _post_any(self, request: Request) -> bytes:
+        """Post with the schema; without it, from then on, if that is what the server cannot read."""
+        import openai
+
+        if not self._has_schema:
+            return self._post(request)
+        try:
+            return self._post(request, response_format=RESPONSE_FORMAT)
+        except (openai.BadRequestError, openai.UnprocessableEntityError):
+            content = self._post(request)
+            self._has_schema = False
+            return content
+
+    def _post(self, request: Request, **options: Any) -> bytes:
+        """Post one chat; the raw response's body."""
+        response = self._client.chat.completions.with_raw_response.create(
+            model=self._model,
+            messages=[{"role": "user", "content": request.prompt}],
+            extra_body=PARAMETERS | {"seed": request.seed} | options,
+        )
+        return bytes(response.content)
+
+
+def require_url(base_url: str) -> None:
+    """Refuse an address that is none, or that holds a password, since errors print it.
+
+    Raises:
+        ValueError: If the address is not fit.
+    """
+    if not (ADDRESS.fullmatch(base_url) and base_url.isprintable()):
+        raise ValueError(
+            "expected a judge's address such as 'http://127.0.0.1:8000/v1', without a password or a query, "
+            f"got another; a key goes into {KEY_VARIABLE}"
+        )
+
+
+def _client(base_url: str, *, timeout: float, retries: int) -> Any:
+    """Make an openai client that takes nothing from the environment but our own key."""
+    try:
+        import openai
+    except ImportError as error:
+        raise ImportError('a judge behind a server needs openai: pip install "giqa[judge]"') from error
+    key = os.environ.get(KEY_VARIABLE, "").strip() or NO_KEY
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(f"expected printable ASCII in {KEY_VARIABLE}, got something else")
+
+    def keep_ours(request: Any) -> None:
+        for name in set(request.headers) - HEADERS:
+            del request.headers[name]
+        request.headers["authorization"] = f"Bearer {key}"
+
+    # Nowhere else: a redirect would take the key along
+    http_client = openai.DefaultHttpxClient(event_hooks={"request": [keep_ours]}, follow_redirects=False)
+    return openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=retries, http_client=http_client)
+
+
+def _read(content: bytes) -> Reply | Fault:
+    """Read a response's body."""
+    try:
+        choice = Completion.model_validate_json(content).choices[0]
+    except (ValidationError, IndexError):
+        return Fault("no chat completion")
+    return Reply(choice.message.content or "", choice.finish_reason == "length")
