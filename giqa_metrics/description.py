@@ -1,17 +1,50 @@
 """giqa_description: BLEU@4 and LLM-Score of descriptions, boxes stripped and names kept (protocol section 7)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import strip
 from giqa_metrics.inputs import require_samples
-from giqa_metrics.judge import TOP, Judge, Verdict, ask_judge
+from giqa_metrics.judge import TOP, Judge, Verdict, ask_judge, judge_name
 from giqa_metrics.ptb import ptb_tokens
 from giqa_metrics.signature import signature
+from giqa_metrics.stats import Stats
 
 
 Tokenize = Literal["coco", "13a"]
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptionStats(Stats):
+    """Sums over samples: what corpus-level BLEU-4 counts, and the judge's scores.
+
+    Attributes:
+        n_samples: Pairs of prediction and reference.
+        matches_1: Words of the prediction that the reference holds too; `matches_2` to `matches_4` are n-grams.
+        total_1: Words of the prediction; `total_2` to `total_4` are n-grams.
+        n_words: Words of the prediction.
+        n_reference_words: Words of the reference.
+        n_judged: Samples that the judge gave a score.
+        n_judge_failures: Samples that it was asked about and gave none.
+        judge_score: The judge's scores, 0 to 4 each.
+    """
+
+    n_samples: int = 0
+    matches_1: int = 0
+    matches_2: int = 0
+    matches_3: int = 0
+    matches_4: int = 0
+    total_1: int = 0
+    total_2: int = 0
+    total_3: int = 0
+    total_4: int = 0
+    n_words: int = 0
+    n_reference_words: int = 0
+    n_judged: int = 0
+    n_judge_failures: int = 0
+    judge_score: int = 0
 
 
 def giqa_description(
@@ -21,6 +54,7 @@ def giqa_description(
     box_format: str = "giqa",
     judge: Judge | None = None,
     tokenize: Tokenize = "coco",
+    per_sample: bool = False,
 ) -> dict[str, Any]:
     """Score descriptions.
 
@@ -30,6 +64,7 @@ def giqa_description(
         box_format: How the predictions write boxes.
         judge: Gives LLM-Score; without one it is None.
         tokenize: `coco`, as in the image-captioning tool set, or sacreBLEU's `13a`.
+        per_sample: Add the key `per_sample`: each sample's `DescriptionStats` as a dict, in input order.
 
     Returns:
         bleu4 (0-100, corpus level), llm_score (0-100 or None), n_samples, n_judge_failures and signature.
@@ -45,41 +80,56 @@ def giqa_description(
     require_samples(predictions=predictions, references=references)
     if tokenize not in ("coco", "13a"):
         raise ValueError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
-    read = format_named(box_format).read
-    answers = [read(text or "").plain for text in predictions]
-    truths = [strip(text or "") for text in references]
-    scores: list[int] = []
-    n_failures = 0
+    plain = format_named(box_format).strip
+    pairs = [(plain(mine or ""), strip(theirs or "")) for mine, theirs in zip(predictions, references, strict=True)]
+    rows = [_count(*pair, tokenize) for pair in pairs]
     if judge is not None:
-        judged = ask_judge(judge, [Verdict("", *pair) for pair in zip(truths, answers, strict=True)])
-        scores = [score for score in judged.scores if score is not None]
-        n_failures = judged.n_failures
-    return {
-        "bleu4": bleu4(answers, truths, tokenize=tokenize),
-        "llm_score": 100 * sum(scores) / (TOP * len(scores)) if scores else None,
-        "n_samples": len(answers),
-        "n_judge_failures": n_failures,
+        judged = ask_judge(judge, [Verdict("", reference, answer) for answer, reference in pairs])
+        rows = [row + _judged(score) for row, score in zip(rows, judged.scores, strict=True)]
+    result = aggregate(sum(rows, DescriptionStats())) | {
         "signature": signature(
             "giqa_description",
             format=box_format,
             bleu="corpus-4",
             tok=tokenize,
             smooth="none",
-            judge="none" if judge is None else judge.name,
-        ),
+            judge=judge_name(judge),
+        )
+    }
+    return result | {"per_sample": [asdict(row) for row in rows]} if per_sample else result
+
+
+def aggregate(stats: DescriptionStats) -> dict[str, Any]:
+    """Turn sums into scores, 0-100; LLM-Score is None where the judge gave none."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    bleu = BLEU.compute_bleu(
+        correct=[stats.matches_1, stats.matches_2, stats.matches_3, stats.matches_4],
+        total=[stats.total_1, stats.total_2, stats.total_3, stats.total_4],
+        sys_len=stats.n_words,
+        ref_len=stats.n_reference_words,
+        smooth_method="none",
+    )
+    return {
+        "bleu4": round(float(bleu.score), 9),  # exp(log(1)) is not quite 1
+        "llm_score": 100 * stats.judge_score / (TOP * stats.n_judged) if stats.n_judged else None,
+        "n_samples": stats.n_samples,
+        "n_judge_failures": stats.n_judge_failures,
     }
 
 
-def bleu4(answers: Sequence[str], references: Sequence[str], *, tokenize: Tokenize = "coco") -> float:
-    """Corpus-level BLEU-4 with one reference, 0-100, counted by sacreBLEU.
-
-    Example:
-        >>> round(bleu4(["the cup is very sharp here"], ["the cup is very sharp there"]), 2)
-        75.98
-    """
+def _count(answer: str, reference: str, tokenize: Tokenize) -> DescriptionStats:
+    """Count one pair's n-grams by sacreBLEU."""
     from sacrebleu.metrics.bleu import BLEU
 
-    prepare: Callable[[str], str] = (lambda text: " ".join(ptb_tokens(text))) if tokenize == "coco" else str
+    if tokenize == "coco":
+        answer, reference = (" ".join(ptb_tokens(text)) for text in (answer, reference))
     metric = BLEU(tokenize="none" if tokenize == "coco" else "13a", smooth_method="none", force=True)
-    score = metric.corpus_score([prepare(text) for text in answers], [[prepare(text) for text in references]]).score
-    return round(float(score), 9)  # exp(log(1)) is not quite 1
+    counted = metric.corpus_score([answer], [[reference]])
+    columns = [1, *counted.counts, *counted.totals, counted.sys_len, counted.ref_len]
+    return DescriptionStats(**dict(zip(DescriptionStats.names(), columns, strict=False)))
+
+
+def _judged(score: int | None) -> DescriptionStats:
+    """What the judge's score adds."""
+    return DescriptionStats(n_judge_failures=1) if score is None else DescriptionStats(n_judged=1, judge_score=score)

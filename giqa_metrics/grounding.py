@@ -1,27 +1,35 @@
 """giqa_grounding: mIoU, Tag-Recall and what spurious boxes cost (protocol section 7). Text to statistics to scores."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from giqa_datasets.boxes import Boxes, iou, to_boxes
+from giqa_datasets.boxes import to_boxes
+from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.grid import SIDE, boxes_to_cells
-from giqa_datasets.text import GroundedText, Region, parse
-from giqa_metrics.inputs import require_samples
+from giqa_datasets.grid import SIDE
+from giqa_datasets.pipeline.batches import batches
+from giqa_datasets.scan import Ints, Scan, gather, scan
+from giqa_datasets.text import GroundedText, Region
+from giqa_metrics.inputs import require_samples, sizes_of
+from giqa_metrics.matching import DIGITS, Floats, Pairs, falling, greedy, objects, pairs
 from giqa_metrics.signature import signature
-from giqa_metrics.similarity import Compare, Matrix, similarity_named
+from giqa_metrics.similarity import Compare, Similarity, similarity_named
+from giqa_metrics.stats import Stats, Table
 
 
-DIGITS = 9  # IoU and similarity are rounded to it, so that a threshold or a tie does not hang on the last bit
+SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
+CHUNK = 2000  # samples scored at once: the arrays of many more leave the processor's cache
+Preset = Literal["paper", "glamm"]
+SIMILARITY = {"paper": "minilm", "glamm": "bert"}  # each preset's own
+Exact = Sequence[Region | Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class GroundingStats:
-    """Sums over samples: the statistics of a concatenation are the sum of the statistics.
+class GroundingStats(Stats):
+    """Sums over samples.
 
     Attributes:
         n_samples: Pairs of prediction and reference.
@@ -45,119 +53,136 @@ class GroundingStats:
     miou_strict: float = 0.0
     tag_recall: float = 0.0
 
-    def __add__(self, other: "GroundingStats") -> "GroundingStats":
-        """Add sums."""
-        return GroundingStats(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
 
-
-class Objects(NamedTuple):
-    """The distinct objects of one text, one box with one name each, in an order that does not depend on the text's.
+class Settings(NamedTuple):
+    """How samples are scored.
 
     Attributes:
-        names: N names.
-        boxes: Shape (N, 4), normalised xyxy.
+        box_format: How the predictions write boxes.
+        similarity: Compares names.
+        iou_threshold: Of Tag-Recall.
+        similarity_threshold: Of Tag-Recall.
+        preset: `paper` or `glamm`.
     """
 
-    names: list[str]
-    boxes: Boxes
+    box_format: str
+    similarity: Similarity
+    iou_threshold: float
+    similarity_threshold: float
+    preset: Preset
 
 
-class Match(NamedTuple):
-    """A predicted object and the reference object it was matched to, by their places in `Objects`."""
-
-    predicted: int
-    reference: int
-
-
-def objects(regions: Sequence[Region]) -> Objects:
-    """List the distinct objects of a text: the same name with the same box counts once."""
-    distinct = {(region.phrase.strip(), tuple(box)) for region in regions for box in region.boxes.tolist()}
-    if not distinct:
-        return Objects([], np.zeros((0, 4)))
-    names = [name for name, _ in distinct]
-    boxes = np.array([box for _, box in distinct])
-    # The order of ties: smaller cell pair first, then exact corners, then name
-    cells = boxes_to_cells(boxes)
-    order = sorted(range(len(names)), key=lambda k: (*cells[k].tolist(), *boxes[k].tolist(), names[k]))
-    return Objects([names[k] for k in order], boxes[order])
-
-
-def match(overlap: Matrix, likeness: Matrix, allowed: npt.NDArray[np.bool_]) -> list[Match]:
-    """Match one to one, greedily by falling IoU.
-
-    Ties go to the higher likeness, then to the first reference, then to the first prediction.
-
-    Args:
-        overlap: IoU, shape (P, R).
-        likeness: Similarity of the names, shape (P, R).
-        allowed: Pairs that may match, shape (P, R).
-    """
-    predicted, reference = np.nonzero(allowed)
-    order = np.lexsort((predicted, reference, -likeness[predicted, reference], -overlap[predicted, reference]))
-    taken_predicted: set[int] = set()
-    taken_reference: set[int] = set()
-    matches = []
-    for p, r in zip(predicted[order].tolist(), reference[order].tolist(), strict=True):
-        if p not in taken_predicted and r not in taken_reference:
-            taken_predicted.add(p)
-            taken_reference.add(r)
-            matches.append(Match(p, r))
-    return matches
-
-
-def sample(
-    predicted: Objects,
-    reference: Objects,
-    likeness: Matrix,
+def giqa_grounding(
+    predictions: Sequence[str | None],
+    references: Sequence[str | None],
     *,
-    n_malformed: int = 0,
+    box_format: str = "giqa",
+    image_sizes: Sequence[Sequence[int]] | None = None,
+    input_sizes: Sequence[Sequence[int]] | None = None,
+    similarity: str | Compare | None = None,
     iou_threshold: float = 0.5,
     similarity_threshold: float = 0.5,
-) -> GroundingStats:
-    """Score one sample.
+    preset: Preset = "paper",
+    exact_references: Sequence[Exact] | None = None,
+    per_sample: bool = False,
+) -> dict[str, Any]:
+    """Score the boxes of predictions against those of references.
 
     Args:
-        predicted: P objects.
-        reference: R objects.
-        likeness: Similarity of their names, shape (P, R).
-        n_malformed: Malformed boxes of the prediction.
-        iou_threshold: Tag-Recall counts pairs strictly above it.
-        similarity_threshold: Tag-Recall counts pairs strictly above it.
+        predictions: A model's texts; None is no answer.
+        references: GIQA text, cells or decimals, as many.
+        box_format: How the predictions write boxes; declared, never guessed.
+        image_sizes: (width, height) of each original image, for formats that count in pixels or in a padded square.
+        input_sizes: (width, height) of each resized image that the model saw, for formats that count in its pixels;
+            without them they follow from the original sizes by the processor's rule.
+        similarity: See `similarity_named`; None is the preset's own, `minilm` or, for `glamm`, `bert`.
+        iou_threshold: Of Tag-Recall, in [0, 1].
+        similarity_threshold: Of Tag-Recall, in [0, 1].
+        preset: `paper`, or `glamm`, the reading of GLaMM's public evaluation: a threshold is reached when equalled,
+            Tag-Recall is micro, and a sample's matching, by falling IoU whatever the names, ends at its first pair
+            whose names are not alike.
+        exact_references: The references' regions before the grid, instead of the text's cells: `Region`s, or rows of
+            the data set's column `regions`, of which those in the answer count.
+        per_sample: Add the key `per_sample`, a list of dicts in input order.
+
+    Returns:
+        miou, miou_strict, tag_recall, tag_recall_micro, precision, f1 (0-1 or None), n_samples, n_counted,
+        n_predicted, n_reference, n_malformed and signature.
+
+    Raises:
+        ValueError: If there is no sample, the lengths differ, the format or the preset is unknown, or the format needs
+            sizes that are not given.
+
+    Example:
+        >>> scores = giqa_grounding(["[tower](<14, 319>)"], ["[tower](<35, 319>)"], similarity="exact")
+        >>> round(scores["miou"], 3), scores["tag_recall"], scores["signature"].split("|")[0]
+        (0.747, 1.0, 'giqa_grounding')
     """
-    n_predicted, n_reference = len(predicted.names), len(reference.names)
-    base = GroundingStats(n_samples=1, n_predicted=n_predicted, n_malformed=n_malformed)
-    if n_reference == 0:
-        return base
-    exact = iou(predicted.boxes, reference.boxes)
-    overlap, likeness = exact.round(DIGITS), likeness.round(DIGITS)
-    matched = [float(exact[pair]) for pair in match(overlap, likeness, overlap > 0)]
-    recalled = len(match(overlap, likeness, (overlap > iou_threshold) & (likeness > similarity_threshold)))
-    return base + GroundingStats(
-        n_counted=1,
-        n_reference=n_reference,
-        n_recalled=recalled,
-        miou=sum(matched) / len(matched) if matched else 0.0,
-        miou_strict=sum(matched) / n_reference,
-        tag_recall=recalled / n_reference,
-    )
+    require_samples(predictions=predictions, references=references)
+    if exact_references is not None and len(exact_references) != len(references):
+        raise ValueError(f"expected {len(references)} exact references, got {len(exact_references)}")
+    settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
+    sizes = sizes_of(box_format, len(predictions), image_sizes, input_sizes)
+    total, rows = GroundingStats(), []
+    for start in range(0, len(predictions), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        texts = _read(predictions[chunk], sizes[chunk], box_format) if per_sample or box_format != "giqa" else None
+        predicted = _scan_cells(predictions[chunk]) if texts is None else _gather(texts)
+        exact = None if exact_references is None else exact_references[chunk]
+        table = _score(predicted, _scan_references(references[chunk], exact), settings)
+        total += GroundingStats.of(table.sum(axis=0))
+        rows += _rows(table, texts) if per_sample and texts else []
+    result = aggregate(total, preset=preset) | {"signature": _signature(settings, exact_references is not None)}
+    return result | {"per_sample": rows} if per_sample else result
 
 
-def aggregate(stats: GroundingStats) -> dict[str, Any]:
+def grounding_stats(
+    samples: Iterable[tuple[str | None, str | None]],
+    *,
+    box_format: str = "giqa",
+    similarity: str | Compare | None = None,
+    iou_threshold: float = 0.5,
+    similarity_threshold: float = 0.5,
+    preset: Preset = "paper",
+) -> GroundingStats:
+    """Score a stream of (prediction, reference) in the memory of one chunk; what two streams give adds up.
+
+    Options are those of `giqa_grounding`; a format that needs sizes cannot be streamed.
+
+    Example:
+        >>> tower = ("[tower](<14, 319>)", "[tower](<35, 319>)")
+        >>> stats = grounding_stats([tower], similarity="exact") + grounding_stats([tower], similarity="exact")
+        >>> stats.n_samples, aggregate(stats)["tag_recall"]
+        (2, 1.0)
+    """
+    settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
+    if format_named(box_format).needs:
+        raise ValueError(f"box format {box_format!r} needs sizes, which a stream has not: use giqa_grounding")
+    total = GroundingStats()
+    for chunk in batches(samples, CHUNK):
+        predictions, references = zip(*chunk, strict=True)
+        is_giqa = box_format == "giqa"
+        predicted = (
+            _scan_cells(predictions) if is_giqa else _gather(_read(predictions, [Sizes()] * len(chunk), box_format))
+        )
+        total += GroundingStats.of(_score(predicted, _scan_references(references), settings).sum(axis=0))
+    return total
+
+
+def aggregate(stats: GroundingStats, *, preset: Preset = "paper") -> dict[str, Any]:
     """Turn sums into scores, all in [0, 1]; a score that does not exist is None.
 
     Without a box in any prediction, well-formed or malformed, there is nothing to score (the paper's N/A).
     """
     if stats.n_predicted + stats.n_malformed == 0:
-        scores: dict[str, float | None] = dict.fromkeys(
-            ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
-        )
+        scores: dict[str, float | None] = dict.fromkeys(SCORES)
     else:
         recall = _ratio(stats.n_recalled, stats.n_reference)
         precision = stats.n_recalled / stats.n_predicted if stats.n_predicted else 0.0
         scores = {
             "miou": _ratio(stats.miou, stats.n_counted),
             "miou_strict": _ratio(stats.miou_strict, stats.n_counted),
-            "tag_recall": _ratio(stats.tag_recall, stats.n_counted),
+            "tag_recall": recall if preset == "glamm" else _ratio(stats.tag_recall, stats.n_counted),
             "tag_recall_micro": recall,
             "precision": precision,
             "f1": None if recall is None else 2 * precision * recall / ((precision + recall) or 1.0),
@@ -168,82 +193,65 @@ def aggregate(stats: GroundingStats) -> dict[str, Any]:
     return {**scores, **counts}
 
 
-def giqa_grounding(
-    predictions: Sequence[str | None],
-    references: Sequence[str | None],
-    *,
-    box_format: str = "giqa",
-    similarity: str | Compare = "minilm",
-    iou_threshold: float = 0.5,
-    similarity_threshold: float = 0.5,
-    exact_references: Sequence[Sequence[Region | Mapping[str, Any]]] | None = None,
-    per_sample: bool = False,
-) -> dict[str, Any]:
-    """Score the boxes of predictions against those of references.
+def _settings(
+    box_format: str,
+    similarity: str | Compare | None,
+    iou_threshold: float,
+    similarity_threshold: float,
+    preset: Preset,
+) -> Settings:
+    """Check the options and load what they name."""
+    if preset not in SIMILARITY:
+        raise ValueError(f"expected a preset out of {sorted(SIMILARITY)}, got {preset!r}")
+    for name, threshold in (("iou", iou_threshold), ("similarity", similarity_threshold)):
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"expected {name}_threshold in [0, 1], got {threshold!r}")
+    format_named(box_format)
+    compare = similarity_named(SIMILARITY[preset] if similarity is None else similarity)
+    return Settings(box_format, compare, iou_threshold, similarity_threshold, preset)
 
-    Args:
-        predictions: A model's texts; None is no answer.
-        references: GIQA text, cells or decimals, as many.
-        box_format: How the predictions write boxes; declared, never guessed.
-        similarity: See `similarity_named`.
-        iou_threshold: Of Tag-Recall, in [0, 1).
-        similarity_threshold: Of Tag-Recall, in [0, 1).
-        exact_references: The references' regions before the grid, instead of the text's cells: `Region`s, or rows of
-            the data set's column `regions`, of which those in the answer count.
-        per_sample: Add the key `per_sample`, a list of dicts in input order.
 
-    Returns:
-        miou, miou_strict, tag_recall, tag_recall_micro, precision, f1 (0-1 or None), n_samples, n_counted,
-        n_predicted, n_reference, n_malformed and signature.
+def _signature(settings: Settings, is_exact: bool) -> str:
+    """Name everything that can move the scores."""
+    is_glamm = settings.preset == "glamm"
+    above = ">=" if is_glamm else ">"
+    return signature(
+        "giqa_grounding",
+        format=settings.box_format,
+        grid=f"{SIDE}x{SIDE}",
+        decode="centres",
+        references="exact" if is_exact else "cells",
+        match="greedy-until-names-differ" if is_glamm else "greedy",
+        iou=f"{above}{settings.iou_threshold}",
+        names=f"{settings.similarity.name}{above}{settings.similarity_threshold}",
+        **({"preset": "glamm"} if is_glamm else {}),
+    )
 
-    Raises:
-        ValueError: If there is no sample, the lengths differ, or the format is unknown.
 
-    Example:
-        >>> scores = giqa_grounding(["[tower](<14, 319>)"], ["[tower](<35, 319>)"], similarity="exact")
-        >>> round(scores["miou"], 3), scores["tag_recall"], scores["signature"].split("|")[0]
-        (0.747, 1.0, 'giqa_grounding')
-    """
-    require_samples(predictions=predictions, references=references)
-    if exact_references is not None and len(exact_references) != len(references):
-        raise ValueError(f"expected {len(references)} exact references, got {len(exact_references)}")
+def _read(predictions: Sequence[str | None], sizes: Sequence[Sizes], box_format: str) -> list[GroundedText]:
+    """Read predictions in any format."""
     read = format_named(box_format).read
-    name, compare = similarity_named(similarity)
-    parsed = [read(text or "") for text in predictions]
-    predicted = [objects(text.regions) for text in parsed]
-    reference = [objects(parse(text or "").regions) for text in references]
-    if exact_references is not None:
-        reference = [objects(_answer_regions(regions)) for regions in exact_references]
-    likeness = _likeness(predicted, reference, compare)
-    stats = [
-        sample(
-            mine,
-            theirs,
-            alike,
-            n_malformed=len(text.malformed),
-            iou_threshold=iou_threshold,
-            similarity_threshold=similarity_threshold,
-        )
-        for mine, theirs, alike, text in zip(predicted, reference, likeness, parsed, strict=True)
-    ]
-    result = aggregate(sum(stats, GroundingStats())) | {
-        "signature": signature(
-            "giqa_grounding",
-            format=box_format,
-            grid=f"{SIDE}x{SIDE}",
-            decode="centres",
-            references="cells" if exact_references is None else "exact",
-            match="greedy",
-            iou=f">{iou_threshold}",
-            names=f"{name}>{similarity_threshold}",
-        )
-    }
-    if per_sample:
-        result["per_sample"] = [_sample_row(*each) for each in zip(stats, predicted, parsed, strict=True)]
-    return result
+    return [read(text or "", size) for text, size in zip(predictions, sizes, strict=True)]
 
 
-def _answer_regions(regions: Sequence[Region | Mapping[str, Any]]) -> list[Region]:
+def _gather(texts: Sequence[GroundedText]) -> Scan:
+    """Lay out what was read."""
+    return gather([text.regions for text in texts], [len(text.malformed) for text in texts])
+
+
+def _scan_cells(predictions: Sequence[str | None]) -> Scan:
+    """Boxes of predictions in the format `giqa`, read all at once."""
+    return scan([text or "" for text in predictions], forms=("cells",))
+
+
+def _scan_references(references: Sequence[str | None], exact: Sequence[Exact] | None = None) -> Scan:
+    """Boxes of references."""
+    if exact is None:
+        return scan([text or "" for text in references])
+    return gather([_answer_regions(regions) for regions in exact], [0] * len(exact))
+
+
+def _answer_regions(regions: Exact) -> list[Region]:
     """Read a row of the column `regions`; the spans are not kept there, and matching does not need them."""
     return [
         region if isinstance(region, Region) else Region(region["phrase"], (0, 0), to_boxes(region["boxes"]))
@@ -252,34 +260,66 @@ def _answer_regions(regions: Sequence[Region | Mapping[str, Any]]) -> list[Regio
     ]
 
 
-def _likeness(predicted: Sequence[Objects], reference: Sequence[Objects], compare: Compare) -> list[Matrix]:
-    """Similarity of the names of every sample, each distinct name compared once."""
-    ours = sorted({name for each in predicted for name in each.names})
-    theirs = sorted({name for each in reference for name in each.names})
-    matrix = np.asarray(compare(ours, theirs), dtype=np.float64).reshape(len(ours), len(theirs))
-    row = {name: index for index, name in enumerate(ours)}
-    column = {name: index for index, name in enumerate(theirs)}
-    return [
-        matrix[np.ix_([row[name] for name in mine.names], [column[name] for name in other.names])]
-        for mine, other in zip(predicted, reference, strict=True)
-    ]
-
-
-def _sample_row(stats: GroundingStats, predicted: Objects, text: GroundedText) -> dict[str, Any]:
-    """One sample's scores, None where its reference holds no object, and what was parsed."""
-    counted = stats.n_counted > 0
-    return {
-        "miou": stats.miou if counted else None,
-        "miou_strict": stats.miou_strict if counted else None,
-        "tag_recall": stats.tag_recall if counted else None,
-        "n_predicted": stats.n_predicted,
-        "n_reference": stats.n_reference,
-        "n_recalled": stats.n_recalled,
-        "predicted": [
-            {"phrase": name, "box": box} for name, box in zip(predicted.names, predicted.boxes.tolist(), strict=True)
-        ],
-        "malformed": [broken.kind for broken in text.malformed],
+def _score(predicted_boxes: Scan, reference_boxes: Scan, settings: Settings) -> Table:
+    """Score a chunk of N samples: a row each, with the columns of `GroundingStats`."""
+    count = len(predicted_boxes.n_malformed)
+    predicted, reference, names = objects(predicted_boxes, reference_boxes)
+    n_predicted, n_reference = (np.bincount(side.sample, minlength=count) for side in (predicted, reference))
+    found = pairs(predicted, reference, count)
+    likeness = settings.similarity.likeness(names, predicted.name[found.predicted], reference.name[found.reference])
+    match = _match_as_glamm if settings.preset == "glamm" else _match
+    matched, recalled = match(found, likeness, settings)
+    n_matched, n_recalled = (np.bincount(found.sample[these], minlength=count) for these in (matched, recalled))
+    overlap = np.bincount(found.sample[matched], weights=found.iou[matched], minlength=count)
+    columns = {
+        "n_samples": np.ones(count),
+        "n_counted": n_reference > 0,
+        "n_predicted": n_predicted,
+        "n_reference": n_reference,
+        "n_malformed": predicted_boxes.n_malformed,
+        "n_recalled": n_recalled,
+        "miou": overlap / np.maximum(n_matched, 1),
+        "miou_strict": overlap / np.maximum(n_reference, 1),
+        "tag_recall": n_recalled / np.maximum(n_reference, 1),
     }
+    return np.stack([columns[name] for name in GroundingStats.names()], axis=1)
+
+
+def _match(found: Pairs, likeness: Floats, settings: Settings) -> tuple[Ints, Ints]:
+    """Match for mIoU, and again among the pairs above both thresholds for Tag-Recall; indices of pairs."""
+    order = falling(found, likeness)
+    close = (found.iou.round(DIGITS) > settings.iou_threshold) & (likeness > settings.similarity_threshold)
+    return greedy(found, order), greedy(found, order[close[order]])
+
+
+def _match_as_glamm(found: Pairs, likeness: Floats, settings: Settings) -> tuple[Ints, Ints]:
+    """Match once, by IoU alone; a sample's matches are recalled up to the first one below a threshold.
+
+    After eval/gcg/evaluate.py of mbzuai-oryx/groundingLMM, `find_best_matches`; ties, there by the order of the
+    input, go to the first reference and then to the first prediction as `Objects` are sorted.
+    """
+    matched = greedy(found, falling(found))
+    iou, alike = found.iou[matched].round(DIGITS), likeness[matched]
+    fails = (iou < settings.iou_threshold) | (alike < settings.similarity_threshold)
+    place = np.arange(len(matched))
+    first_fail = np.full(found.sample.max(initial=-1) + 1, len(matched))
+    np.minimum.at(first_fail, found.sample[matched[fails]], place[fails])
+    return matched, matched[place < first_fail[found.sample[matched]]]
+
+
+def _rows(table: Table, texts: Sequence[GroundedText]) -> list[dict[str, Any]]:
+    """Each sample's numbers, its means None where its reference holds no object, and what was parsed."""
+    rows = []
+    for sums, text in zip(table, texts, strict=True):
+        stats = asdict(GroundingStats.of(sums))
+        means = {} if stats["n_counted"] else dict.fromkeys(("miou", "miou_strict", "tag_recall"))
+        found = {(region.phrase.strip(), tuple(box)): None for region in text.regions for box in region.boxes.tolist()}
+        parsed = {
+            "predicted": [{"phrase": phrase, "box": list(box)} for phrase, box in found],
+            "malformed": [broken.kind for broken in text.malformed],
+        }
+        rows.append(stats | means | parsed)
+    return rows
 
 
 def _ratio(part: float, whole: int) -> float | None:

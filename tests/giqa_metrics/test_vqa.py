@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giqa_metrics import giqa_vqa
+from giqa_metrics.vqa import VqaStats, aggregate
 
 
 def closed(predictions, references, **options) -> dict:
@@ -94,7 +95,8 @@ def test_a_reply_that_is_no_integer_from_0_to_4_is_counted_and_left_out(fake_jud
     scores = opened(["a", "b", "c"], ["a", "b", "c"], judge=fake_judge([4, failure, 2]), per_sample=True)
     assert scores["n_judge_failures"] == 1
     assert scores["accuracy_open"] == scores["accuracy"] == 0.75
-    assert scores["per_sample"] == [1.0, None, 0.5]
+    assert [row["accuracy"] for row in scores["per_sample"]] == [1.0, None, 0.5]
+    assert [row["n_judge_failures"] for row in scores["per_sample"]] == [0, 1, 0]
 
 
 def test_a_judge_that_always_fails_leaves_no_accuracy(fake_judge):
@@ -116,7 +118,8 @@ def test_scores_of_samples_come_in_input_order(fake_judge):
         judge=fake_judge([1, 4]),
         per_sample=True,
     )
-    assert scores["per_sample"] == [0.25, 1.0, 1.0, 0.0]
+    assert [row["accuracy"] for row in scores["per_sample"]] == [0.25, 1.0, 1.0, 0.0]
+    assert [row["n_yes_no"] for row in scores["per_sample"]] == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("kind", ["des", "yes/no", "", "YES_NO", "where"])
@@ -150,3 +153,19 @@ def test_the_signature_names_what_moves_the_number(fake_judge):
     assert plain.startswith("giqa_vqa|format:giqa|yes_no:word|judge:none|v:")
     assert plain != closed(["Yes."], ["Yes."], box_format="giqa_decimal")["signature"]
     assert "judge:fake" in opened(["a"], ["a"], judge=fake_judge([1]))["signature"]
+
+
+def test_statistics_of_the_rows_add_up_to_the_scores(fake_judge):
+    scores = giqa_vqa(
+        ["Noise.", "Yes.", "Blur.", "Perhaps.", "Dark.", "By night."],
+        ["Noise.", "Yes.", "Blur.", "No.", "Bright.", "By day."],
+        ["?"] * 6,
+        ["what", "yes_no", "why", "yes_no", "what", "how"],
+        judge=fake_judge([1, 4, None, 3]),
+        per_sample=True,
+    )
+    rows, signature = scores.pop("per_sample"), scores.pop("signature")
+    assert signature.startswith("giqa_vqa|")
+    assert aggregate(VqaStats.of(VqaStats.table(rows).sum(axis=0))) == pytest.approx(scores)
+    assert (scores["accuracy_what"], scores["accuracy_why"], scores["accuracy_how"]) == (0.25, 1.0, 0.75)
+    assert scores["accuracy_which"] is None

@@ -1,0 +1,37 @@
+"""What every metric keeps of a sample: numbers that add up, so that sums over any samples give their scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+
+Table = npt.NDArray[np.float64]  # (N, S), a row per sample, a column per sum
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums over samples: the statistics of a concatenation are the sum of the statistics. A subclass names them."""
+
+    def __add__(self, other: Self) -> Self:
+        """Add sums."""
+        return type(self)(*(getattr(self, name) + getattr(other, name) for name in self.names()))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """What is summed, in the order of a table's columns."""
+        return [part.name for part in fields(cls)]
+
+    @classmethod
+    def of(cls, sums: Table) -> Self:
+        """Name a row of sums, shape (S,)."""
+        values = zip(fields(cls), sums.tolist(), strict=True)
+        return cls(**{part.name: int(value) if part.type is int else value for part, value in values})
+
+    @classmethod
+    def table(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
+        """Lay out the rows that a metric gives per sample; None, a score that does not exist, adds nothing."""
+        table = [[row[name] or 0 for name in cls.names()] for row in rows]
+        return np.array(table, dtype=np.float64).reshape(len(rows), len(cls.names()))

@@ -1,0 +1,281 @@
+"""How sure a score is: images are resampled and not samples, as SciPy does it, and p-values mean what they say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from giqa_metrics import giqa_grounding
+from giqa_metrics.bootstrap import LEVEL, RESAMPLES, differences, intervals
+from giqa_metrics.grounding import GroundingStats, aggregate
+from giqa_metrics.stats import Stats
+
+
+LAW = settings(deadline=None, max_examples=40)
+
+
+def mean(sums) -> dict:
+    """Of the first column; the second counts. None where nothing is counted."""
+    return {"mean": float(sums[0] / sums[1]) if sums[1] else None, "n": int(sums[1])}
+
+
+def table_of(values) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return np.stack([values, np.ones_like(values)], axis=1)
+
+
+def normal(count: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.5, scale, count)
+
+
+def width(interval) -> float:
+    return interval[1] - interval[0]
+
+
+# Intervals
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    table = table_of(normal(30))
+    first, again, other = (intervals(table, range(30), mean, seed=seed)["mean"] for seed in (7, 7, 8))
+    assert first == again != other
+    assert intervals(table, range(30), mean) == intervals(table, range(30), mean, seed=0)
+
+
+def test_defaults_are_a_thousand_resamples_at_95_percent():
+    table = table_of(normal(30))
+    assert (RESAMPLES, LEVEL) == (1000, 0.95)
+    assert intervals(table, range(30), mean) == intervals(table, range(30), mean, resamples=1000, level=0.95)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_interval_of_ordinary_data_holds_the_point(seed):
+    values = normal(40, seed)
+    low, high = intervals(table_of(values), range(40), mean, resamples=300)["mean"]
+    assert low < values.mean() < high
+
+
+def test_a_higher_level_gives_a_wider_interval():
+    table = table_of(normal(50))
+    ninety, ninety_nine = (intervals(table, range(50), mean, level=level)["mean"] for level in (0.9, 0.99))
+    assert ninety_nine[0] < ninety[0] < ninety[1] < ninety_nine[1]
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_interval_is_the_percentile_bootstrap_of_scipy(level):
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(3).exponential(size=60)
+    ours = intervals(table_of(values), range(60), mean, resamples=4000, level=level)["mean"]
+    known = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=4000, confidence_level=level, random_state=1
+    )
+    error = values.std() / np.sqrt(60)  # of the mean
+    assert ours == pytest.approx(tuple(known.confidence_interval), abs=0.12 * error)
+
+
+@LAW
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdef")), min_size=2, max_size=20), st.integers(2, 4))
+def test_repeating_every_sample_inside_its_image_leaves_the_interval(samples, times):
+    values, groups = map(list, zip(*samples, strict=True))
+    once = intervals(table_of(values), groups, mean, resamples=60)["mean"]
+    often = intervals(table_of(values * times), groups * times, mean, resamples=60)["mean"]
+    assert once is None or often == pytest.approx(once, abs=1e-12)
+    assert (once is None) == (often is None) == (len({*groups}) == 1)
+
+
+def test_samples_of_one_image_that_are_alike_make_the_interval_wider_than_independent_ones_would():
+    values = np.repeat(normal(25), 16)
+    images = np.repeat(np.arange(25), 16)
+    by_image = intervals(table_of(values), images.tolist(), mean)["mean"]
+    by_sample = intervals(table_of(values), range(400), mean)["mean"]
+    # Sixteen times as many samples that say nothing new: four times as wide
+    assert width(by_image) / width(by_sample) == pytest.approx(4, rel=0.15)
+
+
+@LAW
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcd")), min_size=2, max_size=12))
+def test_the_order_of_samples_inside_their_images_changes_nothing(samples):
+    values, groups = zip(*sorted(samples, key=lambda sample: sample[1]), strict=True)
+    turned = sorted(samples[::-1], key=lambda sample: sample[1])
+    before = intervals(table_of(values), groups, mean, resamples=50)["mean"]
+    after = intervals(table_of([value for value, _ in turned]), groups, mean, resamples=50)["mean"]
+    assert after == (before if before is None else pytest.approx(before, abs=1e-12))
+
+
+def test_images_may_have_any_names():
+    table = table_of(normal(4))
+    numbered = intervals(table, [0, 1, 2, 3], mean)
+    for groups in (["a", "b", "c", "d"], [("a", 1), ("a", 2), None, 0.5], np.array([9, 7, 3, 1])):
+        assert intervals(table, groups, mean) == numbered
+
+
+def test_one_image_has_no_interval():
+    assert intervals(table_of(normal(9)), ["one"] * 9, mean) == {"mean": None}
+    assert intervals(table_of([0.5]), ["one"], mean) == {"mean": None}
+
+
+def test_no_samples_have_no_interval():
+    assert intervals(np.zeros((0, 2)), [], mean) == {"mean": None}
+
+
+def test_counts_have_no_interval():
+    assert intervals(table_of(normal(9)), range(9), mean).keys() == {"mean"}
+
+
+def test_a_score_that_does_not_exist_has_no_interval():
+    table = np.zeros((5, 2))
+    assert intervals(table, range(5), mean) == {"mean": None}
+
+
+def test_resamples_in_which_a_score_does_not_exist_are_left_out():
+    # One image of four counts: a resample without it has no score, and any other the same
+    table = np.array([[0.5, 1.0], [0, 0], [0, 0], [0, 0]])
+    assert intervals(table, range(4), mean) == {"mean": (0.5, 0.5)}
+
+
+@pytest.mark.parametrize("groups", [[], [0], range(4)])
+def test_a_sample_without_an_image_is_an_error(groups):
+    with pytest.raises(ValueError, match=f"^expected a group for each of 3 samples, got {len(groups)}$"):
+        intervals(table_of(normal(3)), groups, mean)
+
+
+def test_intervals_of_giqa_grounding_hold_its_scores():
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 8, (60, 4))
+    references = [f"[dog](<{y * 20 + x}, {(y + 6) * 20 + x + 6}>) [cat](<0, 21>)" for x, y, *_ in cells]
+    predictions = [f"[dog](<{y * 20 + x}, {(y + 6) * 20 + x + 6}>)" for x, y in cells[:, :2] + cells[:, 2:] // 3]
+    scores = giqa_grounding(predictions, references, similarity="exact", per_sample=True)
+    table = GroundingStats.table(scores["per_sample"])
+
+    def of(sums):
+        return aggregate(GroundingStats.of(sums))
+
+    assert of(table.sum(axis=0)) == pytest.approx({name: scores[name] for name in of(table[0])})
+    found = intervals(table, [index // 2 for index in range(60)], of, resamples=200)
+    assert found.keys() == {"miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1"}
+    assert all(low < scores[name] < high for name, (low, high) in found.items())
+    nothing = giqa_grounding([None] * 60, references, similarity="exact", per_sample=True)
+    table = GroundingStats.table(nothing["per_sample"])
+    assert set(intervals(table, range(60), of, resamples=20).values()) == {None}
+
+
+# Differences
+
+
+@LAW
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=12))
+def test_identical_runs_do_not_differ(samples):
+    values, groups = zip(*samples, strict=True)
+    found = differences(table_of(values), table_of(values), groups, mean, resamples=50)["mean"]
+    interval = (0.0, 0.0) if len(set(groups)) > 1 else None
+    assert (found.a, found.interval, found.p_value) == (found.b, interval, 1.0)
+
+
+@LAW
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.sampled_from("abcdef")), min_size=2, max_size=12),
+    st.integers(0, 5),
+)
+def test_turning_the_runs_round_turns_the_difference_round(samples, seed):
+    a, b, groups = zip(*samples, strict=True)
+    options = {"resamples": 99, "seed": seed}
+    there = differences(table_of(a), table_of(b), groups, mean, **options)["mean"]
+    back = differences(table_of(b), table_of(a), groups, mean, **options)["mean"]
+    assert (back.a, back.b, back.p_value) == (there.b, there.a, there.p_value)
+    if len(set(groups)) == 1:
+        assert back.interval is there.interval is None
+    else:
+        assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]), abs=1e-12)
+
+
+def test_a_clear_difference_has_the_smallest_p_value_and_an_interval_far_from_zero():
+    a, b = normal(60, 1, 0.1), normal(60, 2, 0.1) + 0.5
+    found = differences(table_of(a), table_of(b), range(60), mean)["mean"]
+    assert (found.a, found.b) == pytest.approx((a.mean(), b.mean()))
+    assert found.p_value == 1 / 1001
+    assert 0.4 < found.interval[0] < b.mean() - a.mean() < found.interval[1] < 0.6
+
+
+def test_a_difference_within_one_image_alone_is_no_evidence():
+    # A hundred samples, all of one image: swapped together, they always differ as much
+    a, b = table_of(np.zeros(100)), table_of(np.ones(100))
+    alone = differences(a, b, ["one"] * 100, mean)["mean"]
+    assert (alone.interval, alone.p_value) == (None, 1.0)
+    assert differences(a, b, range(100), mean)["mean"].p_value == 1 / 1001
+
+
+def test_p_values_of_runs_that_are_equally_good_are_about_uniform():
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(200):
+        skill = rng.normal(size=30)  # of the images: both runs share it
+        a, b = (table_of(skill + rng.normal(size=30)) for _ in range(2))
+        found.append(differences(a, b, range(30), mean, resamples=99, seed=seed)["mean"].p_value)
+    shares = [np.mean(np.array(found) <= level) for level in (0.05, 0.25, 0.5, 0.75)]
+    assert shares == pytest.approx([0.05, 0.25, 0.5, 0.75], abs=0.1)
+    assert min(found) >= 1 / 100
+
+
+def test_swaps_in_which_a_score_does_not_exist_make_no_difference_less_likely():
+    # Each run has a score for one image, another one. Swapping one image leaves a run without any; of the swaps in
+    # which both have one, none or both images swapped, every one differs as much
+    a, b = np.array([[0.5, 1.0], [0, 0]]), np.array([[0, 0], [0.7, 1.0]])
+    assert differences(a, b, ["one", "two"], mean)["mean"].p_value == 1.0
+
+
+def test_images_and_not_samples_are_swapped():
+    # Every sample eight times inside its image says nothing new
+    a, b = normal(12, 1), normal(12, 2) + 0.4
+    once = differences(table_of(a), table_of(b), range(12), mean)["mean"]
+    groups = [*range(12)] * 8
+    often = differences(table_of(np.tile(a, 8)), table_of(np.tile(b, 8)), groups, mean)["mean"]
+    assert often.p_value == once.p_value
+    assert often.interval == pytest.approx(once.interval)
+    by_sample = differences(table_of(np.tile(a, 8)), table_of(np.tile(b, 8)), range(96), mean)["mean"]
+    assert by_sample.p_value < once.p_value
+
+
+def test_pairing_makes_the_interval_narrower_than_the_two_runs_own():
+    skill = normal(50, 0, 1.0)
+    a, b = table_of(skill), table_of(skill + 0.1 + normal(50, 1, 0.05))
+    paired = width(differences(a, b, range(50), mean)["mean"].interval)
+    assert paired < width(intervals(a, range(50), mean)["mean"]) / 5
+
+
+def test_the_same_seed_gives_the_same_difference():
+    a, b = table_of(normal(20, 1)), table_of(normal(20, 2))
+    first, again, other = (differences(a, b, range(20), mean, seed=seed)["mean"] for seed in (1, 1, 2))
+    assert first == again
+    assert first.interval != other.interval
+
+
+def test_a_score_that_one_run_does_not_have_is_no_difference():
+    a, b = np.zeros((6, 2)), table_of(normal(6))
+    for one, other in ((a, b), (b, a), (a, a)):
+        assert differences(one, other, range(6), mean) == {"mean": None}
+
+
+@pytest.mark.parametrize(("first", "second", "n_groups"), [(3, 4, 3), (4, 3, 3), (3, 4, 4), (3, 3, 4), (3, 3, 0)])
+def test_runs_over_different_samples_are_an_error(first, second, n_groups):
+    with pytest.raises(ValueError, match=r"^expected a group for each of \d samples, got \d$"):
+        differences(table_of(normal(first)), table_of(normal(second)), range(n_groups), mean)
+
+
+# Sums
+
+
+@LAW
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6))
+def test_a_table_of_rows_is_the_sum_of_their_statistics(rows):
+    made = [GroundingStats(n_samples=1, n_recalled=hits, miou=share / 8) for hits, share in rows]
+    names = GroundingStats.names()
+    table = GroundingStats.table([{name: getattr(stats, name) for name in names} for stats in made])
+    assert table.shape == (len(rows), len(names))
+    assert GroundingStats.of(table.sum(axis=0)) == sum(made, GroundingStats())
+
+
+def test_a_score_that_does_not_exist_adds_nothing():
+    row = dict.fromkeys(GroundingStats.names(), 1) | {"miou": None}
+    assert GroundingStats.of(GroundingStats.table([row])[0]).miou == 0.0
+    assert isinstance(GroundingStats(), Stats)
