@@ -1,0 +1,181 @@
+"""Speed and memory of `giqa_grounding`, beside what people write instead; README.md says what is measured."""
+
+import os
+
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # before numpy
+
+import argparse
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import peers
+from workload import SAMPLES, samples
+
+from giqa_metrics.grounding import GroundingStats, aggregate, giqa_grounding, grounding_stats
+
+
+Texts = Sequence[tuple[str, str]]
+
+OURS = "giqa_grounding"
+PEERS = {  # and how many times faster we want to be
+    "plain Python, greedy": (peers.plain, 4),
+    "pycocotools IoU, scipy assignment": (peers.pycocotools_scipy, 5),
+    "hotcoco IoU and assignment": (peers.hotcoco, 5),
+}
+TOLERANCE = 1e-9
+GROWTH_MB = 50
+BOOTSTRAP_MB = 500
+PARTS = ["speed", "memory", "bootstrap"]
+
+# VmHWM, because ru_maxrss begins at the peak of the process that started this one
+PEAK = 'int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6'
+STREAM = f"""
+import json, sys
+from itertools import islice
+from pathlib import Path
+from giqa_metrics.grounding import aggregate, grounding_stats
+
+with open(sys.argv[1], encoding="utf-8") as lines:
+    texts = (tuple(json.loads(line)) for line in islice(lines, int(sys.argv[2])))
+    assert aggregate(grounding_stats(texts, similarity="exact"))["n_samples"] == int(sys.argv[2])
+print({PEAK})
+"""
+RESAMPLE = f"""
+import sys, time
+from pathlib import Path
+import numpy as np
+from giqa_metrics.bootstrap import intervals
+from giqa_metrics.grounding import GroundingStats, aggregate
+
+table, images = np.load(sys.argv[1]), np.load(sys.argv[2]).tolist()
+start = time.process_time()
+found = intervals(table, images, lambda sums: aggregate(GroundingStats.of(sums)))
+print(time.process_time() - start, {PEAK}, found["miou"])
+"""
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="of the workload (default: %(default)s)")
+    parser.add_argument("--peer-samples", type=int, default=20_000, help="the first of them, for the peers' speed")
+    parser.add_argument("--rounds", type=int, default=5, help="medians are over them")
+    parser.add_argument("--memory-samples", type=int, nargs=2, default=(10_000, 1_000_000), metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.only != ["memory"]:
+        drawn = list(samples(options.samples, seed=options.seed))
+        texts = [(sample.prediction, sample.reference) for sample in drawn]
+    if "speed" in options.only:
+        values(texts)
+        speed(texts, texts[: options.peer_samples], options.rounds)
+    if "memory" in options.only:
+        memory(*options.memory_samples, seed=options.seed)
+    if "bootstrap" in options.only:
+        bootstrap(texts, [sample.image for sample in drawn])
+
+
+def ours(texts: Texts) -> dict[str, Any]:
+    """Raw text to scores."""
+    return aggregate(grounding_stats(texts, similarity="exact"))
+
+
+def values(texts: Texts) -> None:
+    """Print everyone's values.
+
+    Raises:
+        AssertionError: If those of plain Python are not ours.
+    """
+    scores = ours(texts)
+    mine = peers.Scores(*(scores[name] for name in peers.Scores._fields))
+    print(f"{len(texts):,} samples")
+    row = "{:36}{:>10}{:>13}{:>12}{:>13}".format
+    print(row("values", *peers.Scores._fields))
+    print(row(OURS, *(f"{value:.6g}" for value in mine)))
+    for name, (score, _) in PEERS.items():
+        theirs = score(texts)
+        print(row(name, *(f"{value:.6g}" for value in theirs)))
+        if score is peers.plain:
+            apart = max(abs(a - b) for a, b in zip(mine, theirs, strict=True))
+            assert apart <= TOLERANCE, f"expected plain Python's values, got {mine} and {theirs}"
+            print(f"  identical: at most {apart:.1g} apart")
+
+
+def speed(texts: Texts, part: Texts, rounds: int) -> None:
+    """Print samples per CPU-second: ours on all texts, each peer's on a part, in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in (OURS, *PEERS)}
+    for _ in range(rounds):
+        for name, (score, _) in PEERS.items():
+            rates[OURS].append(_rate(ours, texts))
+            rates[name].append(_rate(score, part))
+    print(f"\nmedians of {rounds} rounds in turns; peers on the first {len(part):,} samples")
+    row = "{:36}{:>24}{:>8}{:>8}  {}".format
+    print(row("speed, one thread", "samples per CPU-second", "ours/it", "target", ""))
+    own = median(rates[OURS])
+    print(row(OURS, f"{own:,.0f}", "", "", "").rstrip())
+    for name, (_, target) in PEERS.items():
+        rate = median(rates[name])
+        print(row(name, f"{rate:,.0f}", f"{own / rate:.2f}", target, _verdict(own / rate >= target)))
+
+
+def memory(few: int, many: int, *, seed: int) -> None:
+    """Print how a fresh process's peak memory grows with the samples that it reads from a file, line by line."""
+    peaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "samples.jsonl"
+        with file.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(sample[:2]) + "\n" for sample in samples(many, seed=seed))
+        print(f"\nmemory, samples from a file of {file.stat().st_size / 1e6:,.0f} MB, line by line")
+        for count in (few, many):
+            peaks.append(float(_fresh_process(STREAM, file, count)))
+            print(f"peak with {count:9,} samples: {peaks[-1]:6.1f} MB")
+    growth = peaks[1] - peaks[0]
+    print(f"growth: {growth:.1f} MB, target < {GROWTH_MB}, {_verdict(growth < GROWTH_MB)}")
+
+
+def bootstrap(texts: Texts, images: Sequence[int]) -> None:
+    """Print what confidence intervals cost, beside the scoring, in a fresh process that holds the statistics alone."""
+    scoring = len(texts) / _rate(ours, texts)
+    rows = giqa_grounding(*zip(*texts, strict=True), similarity="exact", per_sample=True)["per_sample"]
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "table.npy", Path(folder) / "images.npy"
+        np.save(files[0], GroundingStats.table(rows))
+        np.save(files[1], images)
+        seconds, peak, interval = _fresh_process(RESAMPLE, *files).split(maxsplit=2)
+    share, peak = float(seconds) / scoring, float(peak)
+    print(f"\nbootstrap over the images of {len(texts):,} samples; miou {interval}")
+    print(f"time / time of scoring: {share:.2f}, target <= 1, {_verdict(share <= 1)}")
+    print(f"peak: {peak:.1f} MB, target < {BOOTSTRAP_MB}, {_verdict(peak < BOOTSTRAP_MB)}")
+
+
+def _fresh_process(script: str, *arguments: object) -> str:
+    """What a Python script prints."""
+    child = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def _rate(score: Callable[[Texts], Any], texts: Texts) -> float:
+    """Samples per CPU-second."""
+    gc.collect()
+    start = time.process_time()
+    score(texts)
+    return len(texts) / (time.process_time() - start)
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "NOT met"
+
+
+if __name__ == "__main__":
+    main()
