@@ -7,7 +7,7 @@ import numpy as np
 
 from giqa_datasets.boxes import Boxes, iou
 from giqa_datasets.grid import SIDE, cells_to_boxes
-from giqa_datasets.text import parse
+from giqa_datasets.text import parse, strip
 
 
 GRID = 4  # the baseline of a grid has GRID x GRID boxes
@@ -42,6 +42,19 @@ def blind_boxes(references: Sequence[str]) -> dict[str, str]:
         title: f"[{name}]({', '.join(f'<{first}, {last}>' for first, last in cells)})"
         for title, cells in baselines.items()
     }
+
+
+def frequent_answers(references: Sequence[str], question_types: Sequence[str]) -> list[str]:
+    """Give every question the answer that its type has most often, boxes stripped; of equally many, the first one.
+
+    Example:
+        >>> frequent_answers(["Noise.", "Blur.", "Blur.", "No."], ["what", "what", "what", "yes_no"])
+        ['Blur.', 'Blur.', 'Blur.', 'No.']
+    """
+    counts: dict[str, Counter[str]] = {}
+    for reference, kind in zip(references, question_types, strict=True):
+        counts.setdefault(kind, Counter())[strip(reference)] += 1
+    return [counts[kind].most_common(1)[0][0] for kind in question_types]
 
 
 def best_constant_cells(boxes: Sequence[Boxes]) -> tuple[int, int]:

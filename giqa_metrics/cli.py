@@ -6,14 +6,21 @@ Heavy imports stay inside the functions: `giqa --help` answers at once.
 import json
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from giqa_datasets import __version__
 from giqa_datasets.cli import build
 
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from giqa_metrics.check import Number
+    from giqa_metrics.compare import Compared
 
 app = typer.Typer(
     name="giqa",
@@ -23,6 +30,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(build)
+
+
+class Preset(StrEnum):
+    """Definitions of the box metrics."""
+
+    paper = "paper"
+    glamm = "glamm"
 
 
 class Format(StrEnum):
@@ -124,41 +138,157 @@ def score(
     ] = None,
     split: Annotated[str | None, typer.Option(help="default: the one that the run names, else test")] = None,
     box_format: Annotated[str, typer.Option(help="how the predictions write boxes")] = "giqa",
-    similarity: Annotated[str, typer.Option(help="minilm, bert, lexical, exact, a model id or a folder")] = "minilm",
+    similarity: Annotated[
+        str | None, typer.Option(help="minilm, bert, lexical, exact, a model id or a folder; default: the preset's")
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="the paper's definitions, or GLaMM's reading of them")] = Preset.paper,
+    exact_boxes: Annotated[
+        bool, typer.Option("--exact-boxes", help="score against the boxes before the grid")
+    ] = False,
+    judge: Annotated[
+        str | None, typer.Option(help="the model that judges descriptions and open answers; without one, nobody does")
+    ] = None,
+    judge_url: Annotated[
+        str | None,
+        typer.Option(help="its OpenAI-compatible server; its key is in GIQA_JUDGE_API_KEY; default: run it here"),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="ask the judge so often, to see how steady it is")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what the judge would be asked, and stop")] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="of the confidence intervals")] = 1000,
+    seed: Annotated[int, typer.Option(help="of the confidence intervals")] = 0,
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
-    """Score predictions: scores.jsonl, summary.json and report.html."""
-    from giqa_metrics.score import score_run
+    """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""
+    from giqa_metrics.score import Options, score_run, verdicts_of_run
 
-    summary = score_run(
-        predictions, data, out=out, config=config, split=split, box_format=box_format, similarity=similarity
-    )
+    folder = out or (predictions if predictions.is_dir() else predictions.parent)
+    options = Options(box_format, similarity, preset.value, exact_boxes, resamples, seed)
+    opened = partial(_open_judge, judge, judge_url, folder / "judge.jsonl", repeats)
+    if dry_run:
+        asked = verdicts_of_run(predictions, data, config=config, split=split, options=options)
+        _print_json(opened().plan(asked)._asdict())
+        return
+    judging = opened() if judge or judge_url else None
+    summary = score_run(predictions, data, out=out, config=config, split=split, options=options, judge=judging)
     if format is Format.json:
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        _print_json(summary)
         return
     print_tables(summary)
-    folder = out or (predictions if predictions.is_dir() else predictions.parent)
     typer.echo(f"report: {(folder / 'report.html').resolve()}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder that giqa score has scored")],
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Compute a run's numbers again from its own files; the exit code is 1 if one does not hold."""
+    from giqa_metrics.check import check_run
+
+    numbers = check_run(folder)
+    if format is Format.json:
+        _print_json([number._asdict() for number in numbers])
+    else:
+        print_checked(numbers)
+    if not all(number.holds for number in numbers):
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="a scored run's folder")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="another, on the same samples")],
+    resamples: Annotated[int, typer.Option(min=1, help="of the images, and random swaps")] = 1000,
+    seed: Annotated[int, typer.Option(help="of the random numbers")] = 0,
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Compare two runs on the same samples: differences, their confidence intervals, and a paired test."""
+    from giqa_metrics.compare import compare_runs
+
+    found = compare_runs(a, b, resamples=resamples, seed=seed)
+    if format is Format.json:
+        _print_json([each._asdict() | {"difference": each.difference and each.difference._asdict()} for each in found])
+        return
+    print_compared(found, a.name, b.name)
+
+
+def _open_judge(model: str | None, url: str | None, log: Path, repeats: int) -> Any:
+    """Open a judge whose replies are logged beside the run."""
+    from tqdm import tqdm
+
+    from giqa_metrics.judges import DEFAULT_MODEL, open_judge
+
+    return open_judge(
+        model=model or DEFAULT_MODEL,
+        base_url=url,
+        log=log,
+        repeats=repeats,
+        progress=lambda calls, total: tqdm(calls, total=total, desc="judge", unit=" calls"),
+    )
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_tables(summary: dict[str, Any]) -> None:
     """Print a summary's score tables to stdout."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from giqa_metrics.table import tables
 
-    console = Console()
-    console.width = max(console.width, 120)  # a wrapped table cannot be read
     for table in tables(summary):
-        printed = Table(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        printed.add_column("")
-        for column in table.columns:
-            printed.add_column(column, justify="right")
-        for row in table.rows:
-            printed.add_row(*row)
-        console.print(printed)
+        printed = _table(table.title, table.columns)
+        for name, cells in table.rows:
+            printed.add_row(name, *("\n".join(filter(None, cell)) for cell in cells))
+        _print(printed)
+        if table.note:
+            typer.echo(f"{table.note}\n")
+
+
+def print_checked(numbers: "Sequence[Number]") -> None:
+    """Print what does not hold to stdout, and how much does."""
+    for number in numbers:
+        if not number.holds:
+            typer.echo(f"{number.name}: stated {number.stated!r}, found {number.found!r}")
+    typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
+
+
+def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:
+    """Print a comparison of two runs to stdout."""
+    table = _table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
+    for task, name, difference in found:
+        if difference is not None:
+            bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
+            table.add_row(
+                f"{task} {name}",
+                f"{difference.a:.4f}",
+                f"{difference.b:.4f}",
+                f"{difference.b - difference.a:+.4f}",
+                bounds or "-",
+                f"{difference.p_value:.3f}",
+            )
+    _print(table)
+
+
+def _print(table: Any) -> None:
+    """Print a table to stdout, however narrow the window is: a wrapped one cannot be read."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    wanted = Console(width=1000, markup=False).measure(table).maximum
+    console.width = max(console.width, 120, wanted)
+    console.print(table)
+
+
+def _table(title: str, columns: list[str]) -> Any:
+    """A table to be filled: a column of names, then numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 if __name__ == "__main__":

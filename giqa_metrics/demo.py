@@ -17,7 +17,7 @@ from giqa_datasets.text import strip
 
 
 SETS = ("giqa-mini", "giqa-bench-mini", "giqa-tiny")
-STEPS = 7
+STEPS = 8
 
 
 def run_demo(out: Path, *, max_steps: int | None = None) -> None:
@@ -45,6 +45,10 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     os.chdir(out)
     for folder in ("cache", "runs"):
         shutil.rmtree(folder, ignore_errors=True)
+    from giqa_metrics.check import check_run
+    from giqa_metrics.cli import print_checked, print_compared, print_tables
+    from giqa_metrics.compare import compare_runs
+
     began = time.monotonic()
 
     with _step(1, "photographs and plain descriptions become grounded data sets"):
@@ -60,19 +64,24 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
         _run([sys.executable, str(shipped("recipes") / "tiny" / "make_model.py"), "tiny-llava"])
     with _step(5, "trl sft trains it on crops with a broken block (a few minutes)"):
         _train(max_steps)
-    with _step(6, "the trained model answers held-out crops"):
-        tiny = Path("runs") / "tiny-llava-sft"
-        options = "--model tiny-llava-sft --data giqa-tiny --batch-size 64 --max-new-tokens 48"
-        _giqa("predict", *options.split(), "--out", str(tiny))
+    with _step(6, "the trained model answers held-out crops, and so does what it was half-way"):
+        half, tiny = Path("runs") / "half-way", Path("runs") / "tiny-llava-sft"
+        for model, run in ((_first_checkpoint(Path("tiny-llava-sft")), half), (Path("tiny-llava-sft"), tiny)):
+            options = "--data giqa-tiny --batch-size 64 --max-new-tokens 48"
+            _giqa("predict", "--model", str(model), *options.split(), "--out", str(run))
     with _step(7, "scores and reports"):
+        _score(half)
         tiny_summary = _score(tiny)
-
-    from giqa_metrics.cli import print_tables
+    with _step(8, "every number is computed again, and the two models are compared"):
+        numbers = check_run(tiny)
+        compared = compare_runs(half, tiny)
 
     for summary in (pipeline_summary, tiny_summary):
         print_tables(summary)
+    print_compared(compared, half.name, tiny.name)
+    print_checked(numbers)
     _say(f"done in {time.monotonic() - began:.0f} s")
-    for run in (pipeline, tiny):
+    for run in (pipeline, half, tiny):
         sys.stdout.write(f"report: {run.resolve() / 'report.html'}\n")
 
 
@@ -141,6 +150,11 @@ def _train(max_steps: int | None) -> None:
         command += ["--max_steps", str(max_steps)]
     with Path("train.log").open("w", encoding="utf-8") as log:
         _run(command, stdout=log)
+
+
+def _first_checkpoint(model: Path) -> Path:
+    """The first of the checkpoints that training left in the model's folder."""
+    return min(model.glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 def _giqa(*arguments: str) -> None:

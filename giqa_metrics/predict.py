@@ -58,15 +58,15 @@ def predict(
         for batch in progress(batches, len(batches)):
             samples = [rows[index] for index in batch]
             images = [decode(row["image"]["bytes"], name=row["id"]) for row in samples]
-            texts = answer(images, [row["prompt"] for row in samples], max_new_tokens)
-            for row, text in zip(samples, texts, strict=True):
-                file.write(json.dumps({"id": row["id"], "prediction": text}, ensure_ascii=False) + "\n")
+            answers = answer(images, [row["prompt"] for row in samples], max_new_tokens)
+            for row, its in zip(samples, answers, strict=True):
+                file.write(json.dumps({"id": row["id"], **its}, ensure_ascii=False) + "\n")
             file.flush()
     return len(ids)
 
 
-def _load(model: str) -> Callable[[list[Any], list[Any], int], list[str]]:
-    """Load a model; a function of images, prompts and a length to answers."""
+def _load(model: str) -> Callable[[list[Any], list[Any], int], list[dict[str, Any]]]:
+    """Load a model; a function of images, prompts and a length to answers, with the size of the resized image."""
     try:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -80,7 +80,7 @@ def _load(model: str) -> Callable[[list[Any], list[Any], int], list[str]]:
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right
 
-    def answer(images: list[Any], prompts: list[Any], max_new_tokens: int) -> list[str]:
+    def answer(images: list[Any], prompts: list[Any], max_new_tokens: int) -> list[dict[str, Any]]:
         conversations = [
             [
                 {"role": turn["role"], "content": [{"type": "image"}, {"type": "text", "text": turn["content"]}]}
@@ -102,6 +102,17 @@ def _load(model: str) -> Callable[[list[Any], list[Any], int], list[str]]:
         with torch.inference_mode():
             tokens = network.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
         new = tokens[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+        texts = [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+        return [
+            {"prediction": text, **size} for text, size in zip(texts, _input_sizes(processor, inputs), strict=True)
+        ]
 
     return answer
+
+
+def _input_sizes(processor: Any, inputs: Any) -> list[dict[str, Any]]:
+    """(width, height) of each resized image, of models that say how many patches they cut it into (Qwen2-VL on)."""
+    if "image_grid_thw" not in inputs:
+        return [{}] * len(inputs["input_ids"])
+    side = processor.image_processor.patch_size
+    return [{"input_size": [width * side, height * side]} for _, height, width in inputs["image_grid_thw"].tolist()]

@@ -9,10 +9,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.text import GroundedText, parse
-from giqa_metrics.table import tables
+from giqa_metrics.table import paper_tables, tables
 
 
 MAX_SIDE = 720  # pixels of a picture in the report
@@ -23,8 +24,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
 
     Args:
         summary: As `score_run` returns it.
-        rows: Scored samples: the data set's columns without the image, `prediction`, `scores`, and `row`, the index
-            into `dataset`.
+        rows: Scored samples, see `Scored`.
         dataset: The loaded split, with its images encoded.
         box_format: How the predictions write boxes.
 
@@ -51,6 +51,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
     return environment.get_template("report.html.jinja").render(
         summary=summary,
         tables=tables(summary),
+        paper=paper_tables([row["question_type"] for row in rows]),
         signatures=sorted(_signatures(summary)),
         pictures=pictures,
         samples=samples,
@@ -60,10 +61,10 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
 
 def _goodness(row: Mapping[str, Any]) -> tuple[float, str]:
     """What the samples are sorted by: accuracy where it was judged, else strict mIoU; unscored ones last."""
-    scores = row["scores"]
-    for key in ("accuracy", "miou_strict"):
-        if scores.get(key) is not None:
-            return float(scores[key]), row["id"]
+    for metric, key in (("giqa_vqa", "accuracy"), ("giqa_grounding", "miou_strict")):
+        score = row["scores"].get(metric, {}).get(key)
+        if score is not None:
+            return float(score), row["id"]
     return 2.0, row["id"]
 
 
@@ -81,9 +82,10 @@ def _picture(raw: bytes, *, name: str) -> dict[str, Any]:
 def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_format: str) -> dict[str, Any]:
     """What the template needs of one sample; boxes in pixels of the picture."""
     size = np.array([picture["width"], picture["height"]] * 2)
+    sizes = Sizes((row["width"], row["height"]), row["input_size"])
     texts = {
         "question": parse(row["question"]),
-        "predicted": format_named(box_format).read(row["prediction"] or ""),
+        "predicted": format_named(box_format).read(row["prediction"] or "", sizes),
         "reference": parse(row["answer"]),
     }
     boxes = []
@@ -96,7 +98,8 @@ def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_forma
                 )
     scores = {
         name: round(value, 3)
-        for name, value in row["scores"].items()
+        for scored in row["scores"].values()
+        for name, value in scored.items()
         if name in ("miou", "miou_strict", "tag_recall", "accuracy") and value is not None
     }
     return {

@@ -1,25 +1,42 @@
 """The files of a run: `config.yaml`, `predictions.jsonl` and what scoring adds."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 
 # What predicting, scoring and the report read
-COLUMNS = frozenset({"id", "image", "task", "question_type", "question", "answer", "prompt", "distortions"})
+COLUMNS = frozenset(
+    {"id", "image", "width", "height", "task", "question_type", "question", "answer", "regions", "prompt"}
+    | {"distortions", "image_sha256"}
+)
 
 
 class Prediction(BaseModel):
-    """One line of `predictions.jsonl`."""
+    """One line of `predictions.jsonl`; `input_size` is the resized image's, where the box format counts in it."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
     id: str
     prediction: str | None
+    input_size: tuple[PositiveInt, PositiveInt] | None = None
 
 
-def read_predictions(path: Path) -> dict[str, str | None]:
-    """Read `predictions.jsonl`: the answer by sample id.
+class Predictions(NamedTuple):
+    """What `predictions.jsonl` holds: answers, and (width, height) of resized images, by sample id."""
+
+    texts: dict[str, str | None]
+    input_sizes: dict[str, tuple[int, int] | None]
+
+
+def find_predictions(path: Path) -> Path:
+    """The `predictions.jsonl` of a run's folder, or the file itself."""
+    return path / "predictions.jsonl" if path.is_dir() else path
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read `predictions.jsonl`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -27,20 +44,21 @@ def read_predictions(path: Path) -> dict[str, str | None]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a predictions file at {path}, found none")
-    predictions: dict[str, str | None] = {}
+    predictions = Predictions({}, {})
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 read = Prediction.model_validate_json(line)
             except ValidationError as error:
                 raise ValueError(
-                    f"{path} line {number}: expected an object with the strings id and prediction, "
-                    f"got {line.strip()[:80].decode(errors='replace')!r}"
+                    f"{path} line {number}: expected an object with the strings id and prediction, and maybe "
+                    f"input_size as [width, height], got {line.strip()[:80].decode(errors='replace')!r}"
                 ) from error
-            if read.id in predictions:
+            if read.id in predictions.texts:
                 raise ValueError(f"{path} line {number}: id {read.id!r} occurs twice")
-            predictions[read.id] = read.prediction
-    if not predictions:
+            predictions.texts[read.id] = read.prediction
+            predictions.input_sizes[read.id] = read.input_size
+    if not predictions.texts:
         raise ValueError(f"expected at least one prediction in {path}, found none")
     return predictions
 
@@ -54,7 +72,7 @@ def resume_predictions(path: Path) -> set[str]:
     if whole != raw:
         with path.open("r+b") as file:
             file.truncate(len(whole))
-    return set(read_predictions(path)) if whole else set()
+    return set(read_predictions(path).texts) if whole else set()
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
@@ -90,6 +108,118 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"expected a mapping in {path}, got {config!r}")
     return config
+
+
+class _Strict(BaseModel):
+    """A part of a file that `giqa score` wrote: what is read of it is of these types, the rest is let be."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class JudgeSettings(_Strict):
+    """What a replay of a judge's log needs."""
+
+    model: str
+    repeats: PositiveInt
+
+
+class Settings(_Strict):
+    """How a run was scored; see `Options`."""
+
+    box_format: str
+    similarity: str | None
+    preset: Literal["paper", "glamm"]
+    exact_boxes: bool
+    resamples: NonNegativeInt
+    seed: NonNegativeInt
+    judge: JudgeSettings | None
+
+
+class Summary(_Strict):
+    """What `summary.json` says of a run, but for its scores."""
+
+    model: str
+    data: str
+    config: str | None
+    split: str
+    references: str
+    settings: Settings
+
+
+class ScoreRow(BaseModel):
+    """A line of `scores.jsonl`: a sample, and by metric what it summed and parsed."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, dict[str, Any]]
+    id: str
+    image: str
+    task: Literal["des", "vqa"]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """What each metric keeps of the sample."""
+        return self.__pydantic_extra__
+
+
+def read_summary(folder: Path) -> tuple[Summary, dict[str, Any]]:
+    """Read `summary.json`, checked and as it stands.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If `giqa score` did not write it so.
+    """
+    path = folder / "summary.json"
+    raw = _json_object(_require(path).read_bytes(), str(path))
+    return _validated(Summary, raw, str(path)), raw
+
+
+def read_rows(folder: Path) -> list[ScoreRow]:
+    """Read `scores.jsonl`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a line is no row, or its id has occurred; the line is named.
+    """
+    path = folder / "scores.jsonl"
+    rows: dict[str, ScoreRow] = {}
+    for number, line in enumerate(_require(path).read_bytes().splitlines(), start=1):
+        where = f"{path} line {number}"
+        row = _validated(ScoreRow, _json_object(line, where), where)
+        if row.id in rows:
+            raise ValueError(f"{where}: id {row.id!r} occurs twice")
+        rows[row.id] = row
+    return list(rows.values())
+
+
+def _require(path: Path) -> Path:
+    """Refuse a file that is not there."""
+    if not path.is_file():
+        raise FileNotFoundError(f"expected {path.name} in {path.parent}, found none: giqa score writes it")
+    return path
+
+
+def _json_object(raw: bytes, where: str) -> dict[str, Any]:
+    """Read one JSON object."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected a JSON object, got {raw[:80]!r}")
+    return value
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _validated(model: type[Model], value: dict[str, Any], where: str) -> Model:
+    """Read a value as a model."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where} was not written by this giqa score: {name}: {first['msg']}") from error
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -32,6 +32,15 @@ class Stats:
 
     @classmethod
     def table(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
-        """Lay out the rows that a metric gives per sample; None, a score that does not exist, adds nothing."""
-        table = [[row[name] or 0 for name in cls.names()] for row in rows]
-        return np.array(table, dtype=np.float64).reshape(len(rows), len(cls.names()))
+        """Lay out the rows that a metric gives per sample; None, a score that does not exist, adds nothing.
+
+        Raises:
+            ValueError: If a row lacks a number.
+        """
+        for row in rows:
+            if not all(name in row and isinstance(row[name] or 0, int | float) for name in cls.names()):
+                raise ValueError(f"expected rows with the numbers {', '.join(cls.names())}, got {row!r:.80}")
+        table = np.array([[row[name] or 0 for name in cls.names()] for row in rows], dtype=np.float64)
+        if not np.isfinite(table).all():
+            raise ValueError(f"expected finite numbers in rows of {', '.join(cls.names())}")
+        return table.reshape(len(rows), len(cls.names()))

@@ -1,14 +1,25 @@
-"""The score table of a summary: columns after the paper's Table 5, a row for the run and one per blind baseline."""
+"""The score tables of a summary: columns after the paper's Table 5, a row for the run and one per blind baseline."""
 
 from typing import Any, NamedTuple
 
+from giqa_metrics.paper import NOTE, SOURCE, is_giqa_bench, table5
+from giqa_metrics.vqa import OPEN_TYPES
+
+
+class Cell(NamedTuple):
+    """A score, and its confidence interval where there is one."""
+
+    value: str
+    interval: str = ""
+
 
 class Table(NamedTuple):
-    """A table of texts: a title, the column names, and rows whose first cell names them."""
+    """A table of texts: a title, the column names, rows whose first cell names them, and what must be said of it."""
 
     title: str
     columns: list[str]
-    rows: list[list[str]]
+    rows: list[tuple[str, list[Cell]]]
+    note: str = ""
 
 
 # Column, metric, key
@@ -28,30 +39,71 @@ COLUMNS = {
         ("Acc (Total)", "giqa_vqa", "accuracy"),
     ],
 }
+_BY_TYPE = [(kind.capitalize(), "giqa_vqa", f"accuracy_{kind}") for kind in OPEN_TYPES]
 TITLES = {"des": "GIQA-DES", "vqa": "GIQA-VQA"}
+NOT_COMPARABLE = "The judge is not the one of this project's protocol: its scores compare with none by another judge."
 
 
 def tables(summary: dict[str, Any]) -> list[Table]:
-    """Lay a summary out, one table per task; a score that does not exist is a dash."""
+    """Lay a summary out, a table per task and one of Acc (W) by question type; a dash is a score that is not there."""
     out = []
     for task, columns in COLUMNS.items():
-        if task in summary:
-            scored = summary[task]
-            counts = scored["giqa_grounding"]
-            title = (
-                f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
-                f"{counts['n_counted']} with boxes in the reference"
-            )
-            rows = [[summary["model"], *_cells(scored, columns)]]
-            rows += [[f"blind: {name}", *_cells(blind, columns)] for name, blind in scored["baselines"].items()]
-            out.append(Table(title, [column for column, _, _ in columns], rows))
+        if task not in summary:
+            continue
+        scored = summary[task]
+        counts = scored["giqa_grounding"]
+        title = (
+            f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
+            f"{counts['n_counted']} with boxes in the reference"
+        )
+        rows = [(summary["model"], _cells(scored, columns))]
+        rows += [(f"blind: {name}", _cells(blind, columns)) for name, blind in scored["baselines"].items()]
+        out.append(Table(title, [column for column, _, _ in columns], rows, _judge_note(scored)))
+        asked = [column for column in _BY_TYPE if scored.get("giqa_vqa", {}).get(column[2]) is not None]
+        if asked:
+            row = (summary["model"], _cells(scored, asked))
+            out.append(Table("Acc (W) by question type", [column for column, _, _ in asked], [row]))
     return out
 
 
-def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]]) -> list[str]:
+def paper_tables(question_types: list[str]) -> list[Table]:
+    """The paper's Table 5, a table per task, for samples that are as many of each type as GIQA-Bench has."""
+    if not is_giqa_bench(question_types):
+        return []
+    out = []
+    for task, columns in COLUMNS.items():
+        printed = [column for column in columns if column[2] in getattr(table5()[0], task)]
+        rows = [(row.method, [Cell(_text(key, getattr(row, task)[key])) for _, _, key in printed]) for row in table5()]
+        out.append(Table(f"{SOURCE}, {TITLES[task]}", [column for column, _, _ in printed], rows, NOTE))
+    return out
+
+
+def _judge_note(scored: dict[str, Any]) -> str:
+    """What must be said of a judge."""
+    notes = []
+    for metric in ("giqa_description", "giqa_vqa"):
+        result = scored.get(metric, {})
+        if "not-comparable" in result.get("signature", ""):
+            notes.append(NOT_COMPARABLE)
+        if result.get("n_judge_failures"):
+            count = result["n_judge_failures"]
+            whose = "1 answer; it is" if count == 1 else f"{count} answers; they are"
+            notes.append(f"The judge gave no score for {whose} left out.")
+    return " ".join(notes)
+
+
+def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]]) -> list[Cell]:
     """Write one row's numbers."""
-    values = [(key, scores.get(metric, {}).get(key)) for _, metric, key in columns]
-    return [
-        "-" if value is None else f"{value:.2f}" if key in ("bleu4", "llm_score") else f"{value:.4f}"
-        for key, value in values
-    ]
+    cells = []
+    for _, metric, key in columns:
+        result = scores.get(metric, {})
+        interval = result.get("intervals", {}).get(key)
+        bounds = "" if interval is None else "\u2013".join(_text(key, bound, fewer=1) for bound in interval)
+        cells.append(Cell(_text(key, result.get(key)), bounds))
+    return cells
+
+
+def _text(key: str, value: float | None, *, fewer: int = 0) -> str:
+    """Write one number with as many digits as the paper does, or some fewer."""
+    digits = 2 if key in ("bleu4", "llm_score") else 4
+    return "-" if value is None else f"{value:.{digits - fewer}f}"

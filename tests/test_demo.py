@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,12 +27,16 @@ def demo(tmp_path_factory):
 def test_the_demo_ends_with_the_tables_and_the_reports(demo):
     folder, done = demo
     reports = [Path(line.removeprefix("report: ")) for line in done.stdout.splitlines() if line.startswith("report: ")]
-    assert reports == [folder / "runs" / name / "report.html" for name in ("offline-pipeline", "tiny-llava-sft")]
+    assert reports == [
+        folder / "runs" / name / "report.html" for name in ("offline-pipeline", "half-way", "tiny-llava-sft")
+    ]
     assert all(report.stat().st_size > 100_000 for report in reports)
     for words in ("giqa-bench-mini, GIQA-DES", "giqa-tiny, GIQA-DES", "giqa-tiny, GIQA-VQA", "best constant box"):
         assert words in done.stdout
-    assert "[7/7]" in done.stderr
-    assert "[7/7]" not in done.stdout
+    assert "tiny-llava-sft against half-way" in done.stdout
+    assert re.search(r"^(\d+) of \1 entries hold$", done.stdout, flags=re.MULTILINE)
+    assert "[8/8]" in done.stderr
+    assert "[8/8]" not in done.stdout
 
 
 @pytest.mark.slow

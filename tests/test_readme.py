@@ -15,7 +15,9 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Shortened where a test must be short: an untrained model never stops
 SHORTER = {
     "sft_full.yaml": "sft_full.yaml --max_steps 2",
-    "--out runs/tiny": "--out runs/tiny --limit 8",
+    "--out runs/tiny-llava-sft": "--out runs/tiny-llava-sft --limit 8",
+    "checkpoint-1000": "checkpoint-1",
+    "--out runs/half-way": "--out runs/half-way --limit 8",
 }
 
 
@@ -57,5 +59,5 @@ def test_every_block_runs_and_prints_what_the_readme_shows(tmp_path):
             )
             assert BLOCKS[position + 1] == ("text", done.stdout)
             ran.append(language)
-    assert ran == ["sh", "python", "python", "sh"]
-    assert (work / "runs" / "tiny" / "report.html").is_file()
+    assert ran == ["sh", "python", "python", "sh", "sh"]
+    assert (work / "runs" / "tiny-llava-sft" / "report.html").is_file()

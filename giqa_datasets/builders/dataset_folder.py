@@ -55,7 +55,7 @@ def build_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
-        card = write_card(name, counts, content=_digest(data), columns=features(), drops=drops)
+        card = write_card(name, counts, content=shards_digest(data), columns=features(), drops=drops)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if drops:
             provenance = partial / "provenance"
@@ -99,8 +99,8 @@ def _appearing(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _digest(data: Path) -> str:
-    """sha256 of the shards, in the order of their names."""
+def shards_digest(data: Path) -> str:
+    """sha256 of a data set folder's shards, in the order of their names; the card has it."""
     digest = hashlib.sha256()
     for shard in sorted(data.iterdir()):
         with shard.open("rb") as file:

@@ -1,11 +1,12 @@
-"""What the tests of giqa_metrics share: the command, judges that are no model, and a set that is loaded already."""
+"""What the tests of giqa_metrics share: the command, a browser, judges that are no model, a set loaded already."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,6 +110,28 @@ def make_run(tmp_path, bench_rows):
     return write
 
 
+@pytest.fixture
+def copy_of_bench(bench, tmp_path):
+    """Write giqa-bench-mini again, its rows changed by a function: the folder, as if it had been built so."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from giqa_datasets.builders.dataset_folder import shards_digest
+
+    def write(change: Callable[[dict], dict] = lambda row: row, *, name: str = "giqa-bench-copy") -> Path:
+        folder = tmp_path / name
+        shutil.copytree(bench, folder)
+        (shard,) = (folder / "data").glob("*.parquet")
+        table = pq.read_table(shard)
+        pq.write_table(pa.Table.from_pylist(list(map(change, table.to_pylist())), schema=table.schema), shard)
+        card, digest = folder / "README.md", shards_digest(folder / "data")
+        text = re.sub("sha256 [0-9a-f]{64}", f"sha256 {digest}", card.read_text(encoding="utf-8"))
+        card.write_text(text, encoding="utf-8")
+        return folder
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def broken(workspace, tmp_path_factory) -> Path:
     """giqa-tiny with one test image that cannot be read, the third."""
@@ -123,3 +146,19 @@ def broken(workspace, tmp_path_factory) -> Path:
     rows[2]["image"]["bytes"] = rows[2]["image"]["bytes"][:200]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, one that is installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-quic", *quiet], timeout=60_000
+        )
+        yield chromium
+        chromium.close()

@@ -13,9 +13,11 @@ HEAVY = {
     "cv2",
     "datasets",
     "evaluate",
+    "httpx",
     "huggingface_hub",
     "jinja2",
     "matplotlib",
+    "openai",
     "pandas",
     "pyarrow",
     "pydantic",
@@ -30,7 +32,7 @@ HEAVY = {
     "transformers",
     "trl",
 }
-VERBS = ("build", "demo", "install", "predict", "score")
+VERBS = ("build", "check", "compare", "demo", "install", "predict", "score")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,24 @@ def test_the_version_is_the_packages(giqa):
     assert giqa("--version") == (0, f"{__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [("sing",), ("score", "--nonsense"), ("score",), ("predict", "--model", "x")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sing",),
+        ("score", "--nonsense"),
+        ("score",),
+        ("score", "run", "--preset", "mine"),
+        ("score", "run", "--repeats", "0"),
+        ("score", "run", "--resamples", "-1"),
+        ("check",),
+        ("check", "run", "run"),
+        ("check", "run", "--format", "xml"),
+        ("compare", "run"),
+        ("compare", "a", "b", "--resamples", "0"),
+        ("predict", "--model", "x"),
+    ],
+    ids=" ".join,
+)
 def test_bad_usage_exits_2_and_leaves_stdout_alone(giqa, arguments):
     ran = giqa(*arguments)
     assert (ran.code, ran.out) == (2, "")

@@ -1,4 +1,4 @@
-"""A real, tiny, randomly initialised LLaVA over the tiny set: order, resuming, and what is refused."""
+"""Real, tiny, randomly initialised models over the mini sets: order, resuming, sizes, and what is refused."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from giqa_datasets.formats.qwen2_5_vl import resized
 from giqa_metrics.predict import predict
 from giqa_metrics.run import read_config
 
@@ -167,3 +168,113 @@ def test_a_broken_image_is_named_and_the_answers_before_it_are_kept(giqa, model,
     assert ran.code == 2
     assert ran.err.splitlines()[-1].startswith(f"giqa: image {ids(str(broken))[2]!r} cannot be read: ")
     assert [row["id"] for row in answers(tmp_path / "run")] == ids(str(broken))[:2]
+
+
+QWEN_TEMPLATE = (
+    "{% for turn in messages %}{% for part in turn.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}{{ '\n' }}{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def make_qwen(tmp_path_factory):
+    """Write a tiny Qwen2.5-VL that knows bytes; its processor without videos, which need torchvision."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        AutoProcessor,
+        GenerationConfig,
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+    )
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.processing_utils import ProcessorMixin
+
+    class StillQwenProcessor(Qwen2_5_VLProcessor):
+        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **_):
+            self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+            self.image_token_id, self.video_token_id = tokenizer.convert_tokens_to_ids(
+                [self.image_token, self.video_token]
+            )
+            ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    AutoProcessor.register(Qwen2_5_VLConfig, StillQwenProcessor, exist_ok=True)
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    vision = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    place = {piece: index for index, piece in enumerate([*special.values(), *vision, *alphabet])}
+    raw = Tokenizer(models.BPE(place, []))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, additional_special_tokens=vision, **special)
+    ids = {f"{name}_id": place[piece] for name, piece in special.items() if name != "unk_token"}
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10_000.0}
+    width = {"hidden_size": 32, "intermediate_size": 64}
+
+    def make(name: str, **pixels: int) -> Path:
+        folder = tmp_path_factory.mktemp("models") / name
+        config = Qwen2_5_VLConfig(
+            text_config={
+                **width,
+                **ids,
+                "vocab_size": len(tokenizer),
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "rope_parameters": rope,
+            },
+            vision_config={**width, "depth": 1, "num_heads": 2, "out_hidden_size": 32, "fullatt_block_indexes": [0]},
+            **{f"{kind}_token_id": place[f"<|{kind}_pad|>"] for kind in ("image", "video")},
+            **{f"vision_{end}_token_id": place[f"<|vision_{end}|>"] for end in ("start", "end")},
+            **ids,
+        )
+        torch.manual_seed(0)
+        network = Qwen2_5_VLForConditionalGeneration(config)
+        network.generation_config = GenerationConfig(**ids)
+        network.save_pretrained(folder)
+        StillQwenProcessor(
+            image_processor=Qwen2VLImageProcessorPil(**pixels), tokenizer=tokenizer, chat_template=QWEN_TEMPLATE
+        ).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def qwen_run(make_qwen, bench, tmp_path_factory) -> Path:
+    """Answers of a tiny Qwen2.5-VL to the first descriptions of the mini benchmark."""
+    folder = tmp_path_factory.mktemp("qwen") / "run"
+    predict(str(make_qwen("tiny-qwen")), str(bench), folder, config="des", limit=6, batch_size=4, max_new_tokens=4)
+    return folder
+
+
+def test_a_model_that_counts_in_pixels_of_its_input_says_how_large_that_was(qwen_run, bench_rows):
+    rows = [row for row in bench_rows if row["task"] == "des"][:6]
+    written = answers(qwen_run)
+    assert [row["id"] for row in written] == [row["id"] for row in rows]
+    assert [row["input_size"] for row in written] == [list(resized((row["width"], row["height"]))) for row in rows]
+    assert len({tuple(row["input_size"]) for row in written}) > 1
+    assert all(width % 28 == 0 and height % 28 == 0 for width, height in (row["input_size"] for row in written))
+
+
+def test_the_size_is_that_of_the_models_own_processor(make_qwen, bench, bench_rows, tmp_path):
+    few = make_qwen("few-pixels", min_pixels=28 * 28, max_pixels=200 * 200)
+    predict(str(few), str(bench), tmp_path, config="des", limit=2, max_new_tokens=2)
+    by_id = {row["id"]: (row["width"], row["height"]) for row in bench_rows}
+    for row in answers(tmp_path):
+        expected = resized(by_id[row["id"]], max_pixels=200 * 200)
+        assert tuple(row["input_size"]) == expected != resized(by_id[row["id"]])
+
+
+def test_the_sizes_are_read_when_the_run_is_scored(qwen_run):
+    from giqa_metrics.run import read_predictions
+    from giqa_metrics.score import Options, compute
+
+    options = Options(box_format="qwen2_5_vl", similarity="exact", resamples=0)
+    scored = compute(qwen_run, options=options)
+    sizes = {row["id"]: tuple(row["input_size"]) for row in answers(qwen_run)}
+    assert read_predictions(qwen_run / "predictions.jsonl").input_sizes == sizes
+    assert {row["id"]: row["input_size"] for row in scored.rows} == sizes

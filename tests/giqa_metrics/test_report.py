@@ -1,12 +1,14 @@
 """The report as a reader sees it: in headless Chromium, from a file, with nothing else to load."""
 
 import json
-import shutil
 
 import pytest
 import yaml
 
 from giqa_datasets import parse
+from giqa_metrics.paper import COMPOSITION, NOTE, SOURCE, table5
+from giqa_metrics.report import render_report
+from giqa_metrics.table import NOT_COMPARABLE, paper_tables, tables
 
 
 HOSTILE = "<img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 7 * 7 }} &amp;"
@@ -22,7 +24,7 @@ def page_file(workspace, tmp_path_factory):
     """A run over the mini benchmark: three rows wrong, one unanswered, the rest right. Its report and predictions."""
     from datasets import load_dataset
 
-    from giqa_metrics.score import score_run
+    from giqa_metrics.score import Options, score_run
 
     folder = tmp_path_factory.mktemp("report")
     data = str(workspace / "giqa-bench-mini")
@@ -34,23 +36,8 @@ def page_file(workspace, tmp_path_factory):
     (folder / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
     config = {"model": MODEL, "data": data, "config": None, "split": "test", "limit": None}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    score_run(folder, None, similarity="exact")
+    score_run(folder, options=Options(similarity="exact", resamples=50))
     return folder / "report.html", {row["id"]: row for row in rows}, answers
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-quic", *quiet], timeout=60_000
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,25 +75,56 @@ def lit(article) -> set[tuple[str, str]]:
     return {(part.evaluate("part => part.tagName"), part.get_attribute("data-link")) for part in parts}
 
 
+def cells_of(table, row: int) -> dict[str, str]:
+    """Texts of a table's row by column; the first column has no name."""
+    columns = table.locator("thead th").all_inner_texts()
+    cells = table.locator("tbody tr").nth(row).locator("th, td").all_inner_texts()
+    return dict(zip(columns, cells, strict=True))
+
+
 def test_the_score_tables_are_shown(page, page_file):
     summary = json.loads(page_file[0].with_name("summary.json").read_text(encoding="utf-8"))
     tables = page.locator("table").all()
     assert len(tables) == 2
     assert all(table.is_visible() for table in tables)
     for table, task in zip(tables, ("des", "vqa"), strict=True):
-        rows = table.locator("tbody tr")
-        assert rows.nth(0).locator("td").nth(0).inner_text() == MODEL
-        names = rows.locator("td:first-child").all_inner_texts()[1:]
-        assert names == [f"blind: {name}" for name in summary[task]["baselines"]]
-        columns = table.locator("thead th").all_inner_texts()
-        cell = rows.nth(0).locator("td").nth(columns.index("mIoU")).inner_text()
-        assert cell == f"{summary[task]['giqa_grounding']['miou']:.4f}"
+        names = table.locator("tbody th").all_inner_texts()
+        assert names == [MODEL, *(f"blind: {name}" for name in summary[task]["baselines"])]
+        boxes = summary[task]["giqa_grounding"]
+        value, interval = cells_of(table, 0)["mIoU"].split()
+        low, high = boxes["intervals"]["miou"]
+        assert (value, interval) == (f"{boxes['miou']:.4f}", f"{low:.3f}\u2013{high:.3f}")
+        blind = summary[task]["baselines"]["whole image"]["giqa_grounding"]["miou"]
+        assert cells_of(table, names.index("blind: whole image"))["mIoU"] == f"{blind:.4f}"
+
+
+def test_a_percentage_has_fewer_digits_and_so_has_its_interval(page, page_file):
+    words = json.loads(page_file[0].with_name("summary.json").read_text(encoding="utf-8"))["des"]["giqa_description"]
+    low, high = words["intervals"]["bleu4"]
+    value, interval = cells_of(page.locator("table").nth(0), 0)["BLEU@4"].split()
+    assert (value, interval) == (f"{words['bleu4']:.2f}", f"{low:.1f}\u2013{high:.1f}")
 
 
 def test_a_score_that_does_not_exist_is_a_dash(page):
-    columns = page.locator("table").nth(0).locator("thead th").all_inner_texts()
-    cells = page.locator("table").nth(0).locator("tbody tr").nth(0).locator("td").all_inner_texts()
-    assert dict(zip(columns, cells, strict=True))["LLM-Score"] == "-"
+    assert cells_of(page.locator("table").nth(0), 0)["LLM-Score"] == "-"
+    assert cells_of(page.locator("table").nth(1), 0)["Acc (W)"] == "-"
+
+
+def test_the_report_says_what_the_small_figures_are(page):
+    page.locator("summary").click()
+    text = " ".join(page.locator("details p").inner_text().split())
+    page.locator("summary").click()
+    assert "Small figures are 95 % confidence intervals from 50 resamples of the images." in text
+
+
+def test_without_a_judge_there_is_no_note_and_no_table_by_question_type(page):
+    assert page.locator("p.note").count() == 0
+    assert "by question type" not in page.locator("main").inner_text()
+
+
+def test_the_papers_table_is_not_beside_other_samples(page):
+    assert page.locator("details").count() == 1
+    assert "arXiv 2411.17237" not in page.content()
 
 
 def test_every_signature_can_be_read(page, page_file):
@@ -124,7 +142,8 @@ def test_there_is_one_article_for_each_sample_and_the_worst_come_first(page, pag
 
     def goodness(row: dict) -> float:
         """Accuracy where there is one, else strict mIoU; what has no score comes last."""
-        known = [row[name] for name in ("accuracy", "miou_strict") if row.get(name) is not None]
+        places = (("giqa_vqa", "accuracy"), ("giqa_grounding", "miou_strict"))
+        known = [row[metric][name] for metric, name in places if row.get(metric, {}).get(name) is not None]
         return known[0] if known else 2.0
 
     shown = page.locator("article .head b").all_text_contents()
@@ -280,12 +299,13 @@ def test_no_answer_is_said_to_be_none(page, page_file):
     assert "no answer" in article(page, identifier).inner_text()
 
 
-def sideways(browser, page_file, width: int, before: str) -> list[int]:
+def sideways(browser, file, width: int, before: str) -> list[int]:
     """Width of the content and of the window, after running a line of script."""
     page = browser.new_page(viewport={"width": width, "height": 800})
-    page.goto(page_file[0].as_uri())
+    page.goto(file.as_uri())
     # content-visibility skips what is off the screen, so go through it all
     page.evaluate("document.querySelectorAll('article').forEach((part) => part.style.contentVisibility = 'visible')")
+    page.evaluate("document.querySelectorAll('details').forEach((part) => part.open = true)")
     page.evaluate(before)
     sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     page.close()
@@ -295,13 +315,121 @@ def sideways(browser, page_file, width: int, before: str) -> list[int]:
 @pytest.mark.parametrize("width", [360, 390, 768])
 def test_a_narrow_window_has_nothing_to_scroll_sideways(browser, page_file, width):
     short = "document.querySelector('h1').textContent = document.querySelector('.lead').textContent = 'short'"
-    content, window = sideways(browser, page_file, width, short)
+    content, window = sideways(browser, page_file[0], width, short)
     assert content <= window
 
 
 def test_a_long_name_of_a_model_does_not_widen_a_telephones_page(browser, page_file):
-    content, window = sideways(browser, page_file, 390, "0")
+    content, window = sideways(browser, page_file[0], 390, "0")
     assert content <= window
+
+
+@pytest.fixture(scope="module")
+def bench_file(page_file, workspace, tmp_path_factory):
+    """The report of a judged run whose samples are as many of each type as GIQA-Bench has. Its summary too."""
+    from giqa_metrics.score import Options, compute
+
+    class Judge:
+        name = "m@12345678,not-comparable"
+
+        def judge(self, batch):
+            return [None if verdict.answer == "Noise." else 3 for verdict in batch]
+
+    folder = tmp_path_factory.mktemp("bench")
+    data = str(workspace / "giqa-bench-mini")
+    options = Options(similarity="exact", resamples=20)
+    scored = compute(page_file[0].with_name("predictions.jsonl"), data, options=options, judge=Judge())
+    rows = []
+    for kind, count in COMPOSITION.items():
+        alike = [row for row in scored.rows if row["question_type"] == kind]
+        rows += [alike[k % len(alike)] | {"id": f"{kind}-{k}"} for k in range(count)]
+    page = render_report(scored.summary, rows, scored.dataset, box_format="giqa")
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    return folder / "report.html", scored.summary
+
+
+@pytest.fixture(scope="module")
+def bench_page(browser, bench_file):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(bench_file[0].as_uri())
+    yield page
+    page.close()
+
+
+def test_the_papers_table_is_beside_samples_of_giqa_benchs_composition(bench_page):
+    details = bench_page.locator("details").filter(has=bench_page.locator("table"))
+    assert details.count() == 1
+    assert not details.locator("table").first.is_visible()
+    details.locator("summary").click()
+    for table, task in zip(details.locator("table").all(), ("des", "vqa"), strict=True):
+        assert table.is_visible()
+        assert table.locator("tbody th").all_inner_texts() == [row.method for row in table5()]
+        last = cells_of(table, len(table5()) - 1)
+        assert last["mIoU"] == f"{getattr(table5()[-1], task)['miou']:.4f}"
+        assert cells_of(table, 0)["mIoU"] == "-"
+    assert details.locator("h2").all_inner_texts() == [f"{SOURCE}, GIQA-DES", f"{SOURCE}, GIQA-VQA"]
+    assert NOTE in details.inner_text()
+    details.locator("summary").click()
+
+
+def test_the_run_alone_stands_out_in_bold_and_no_row_of_the_papers(bench_page):
+    weights = "rows => rows.map((row) => Number(getComputedStyle(row.querySelector('th')).fontWeight))"
+    ours = bench_page.locator("main > .scroll table").first.locator("tbody tr").evaluate_all(weights)
+    assert ours[0] > max(ours[1:])
+    papers = bench_page.locator("details table").first.locator("tbody tr").evaluate_all(weights)
+    assert len(set(papers)) == 1
+
+
+def test_open_answers_are_shown_by_their_question_type(bench_page, bench_file):
+    answers = bench_file[1]["vqa"]["giqa_vqa"]
+    section = bench_page.locator("h2", has_text="Acc (W) by question type")
+    table = section.locator("xpath=following-sibling::div[1]//table")
+    cells = cells_of(table, 0)
+    assert list(cells)[1:] == ["What", "Why", "How"]
+    assert {kind: cell.split()[0] for kind, cell in list(cells.items())[1:]} == {
+        kind.capitalize(): f"{answers[f'accuracy_{kind}']:.4f}" for kind in ("what", "why", "how")
+    }
+
+
+def test_a_judge_that_does_not_compare_or_gave_no_score_is_noted_under_its_table(bench_page, bench_file):
+    failures = bench_file[1]["vqa"]["giqa_vqa"]["n_judge_failures"]
+    assert failures > 0
+    notes = bench_page.locator("main > p.note").all_inner_texts()
+    assert notes == [NOT_COMPARABLE, f"{NOT_COMPARABLE} {_left_out(failures)}"]
+
+
+def _left_out(failures: int) -> str:
+    whose = "1 answer; it is" if failures == 1 else f"{failures} answers; they are"
+    return f"The judge gave no score for {whose} left out."
+
+
+def test_one_failure_of_a_judge_is_one_answer(bench_file):
+    summary = json.loads(json.dumps(bench_file[1]))
+    summary["vqa"]["giqa_vqa"]["n_judge_failures"] = 1
+    notes = " ".join(table.note for table in tables(summary))
+    assert "1 answers" not in notes
+    assert "1 answer" in notes
+
+
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_a_narrow_window_shows_every_table_without_scrolling_the_page(browser, bench_file, width):
+    content, window = sideways(browser, bench_file[0], width, "0")
+    assert content <= window
+
+
+def test_the_papers_tables_are_for_giqa_benchs_composition_alone(bench_rows):
+    bench = [kind for kind, count in COMPOSITION.items() for _ in range(count)]
+    assert [table.columns for table in paper_tables(bench)] == [
+        ["mIoU", "Tag-Recall", "BLEU@4", "LLM-Score"],
+        ["mIoU", "Tag-Recall", "Acc (Y)", "Acc (W)", "Acc (Total)"],
+    ]
+    assert all(len(table.rows) == 16 and table.note == NOTE for table in paper_tables(bench))
+    best = dict(paper_tables(bench)[1].rows)["Grounding-IQA (mPLUG-Owl2-7B)"]
+    assert [cell.value for cell in best] == ["0.6031", "0.7372", "0.8444", "0.5875", "0.7417"]
+    assert paper_tables(bench[1:]) == []
+    assert paper_tables([*bench, "what"]) == []
+    assert paper_tables([row["question_type"] for row in bench_rows]) == []
+    assert paper_tables([]) == []
 
 
 def test_the_report_is_one_file_that_is_written_whole(page_file):

@@ -20,7 +20,7 @@ def line(identifier: str, text: str | None = "Yes.", **more: object) -> str:
 
 def test_answers_are_read_by_id_in_order(path):
     path.write_text(line("b", "[dog](<0, 42>) \u2028 caf\u00e9") + line("a", None), encoding="utf-8")
-    assert list(read_predictions(path).items()) == [("b", "[dog](<0, 42>) \u2028 caf\u00e9"), ("a", None)]
+    assert list(read_predictions(path).texts.items()) == [("b", "[dog](<0, 42>) \u2028 caf\u00e9"), ("a", None)]
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -29,14 +29,28 @@ def test_what_is_written_is_read_again(tmp_path):
         file = tmp_path / "law.jsonl"
         rows = ({"id": identifier, "prediction": text} for identifier, text in answers.items())
         write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        assert read_predictions(file) == answers
+        assert read_predictions(file).texts == answers
 
     law()
 
 
 def test_other_keys_are_left_alone(path):
-    path.write_text(line("a", input_size=[336, 336]), encoding="utf-8")
-    assert read_predictions(path) == {"a": "Yes."}
+    path.write_text(line("a", seconds=3, score=[1, 2]), encoding="utf-8")
+    assert read_predictions(path).texts == {"a": "Yes."}
+
+
+def test_the_size_of_the_resized_image_is_read_where_it_stands(path):
+    path.write_text(line("a", input_size=[336, 252]) + line("b", input_size=None) + line("c"), encoding="utf-8")
+    assert read_predictions(path).input_sizes == {"a": (336, 252), "b": None, "c": None}
+
+
+@pytest.mark.parametrize(
+    "size", [[336], [336, 336, 3], [0, 336], [-1, 336], [336.5, 336], ["336", "336"], 336, "336x336", {}, [True, True]]
+)
+def test_a_size_that_is_none_is_named_by_its_line(path, size):
+    path.write_text(line("a") + line("b", input_size=size), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"predictions\.jsonl line 2: expected"):
+        read_predictions(path)
 
 
 def test_a_missing_file_is_named(path):
@@ -102,7 +116,7 @@ def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
     assert path.read_text(encoding="utf-8") == whole
     with path.open("a", encoding="utf-8") as file:
         file.write(line("b"))
-    assert read_predictions(path) == {"a": "Yes.", "b": "Yes."}
+    assert read_predictions(path).texts == {"a": "Yes.", "b": "Yes."}
 
 
 def test_whole_lines_are_left_as_they_are(path):

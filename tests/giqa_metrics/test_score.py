@@ -1,23 +1,26 @@
 """`giqa score` over the mini benchmark: what it writes and refuses, and that every door gives the same numbers."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import yaml
 from datasets import load_dataset
 
-from giqa_datasets import parse
+from giqa_datasets import parse, strip
 from giqa_datasets.grid import SIDE
 from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
-from giqa_metrics.baselines import blind_boxes
-from giqa_metrics.score import score_run
+from giqa_metrics.baselines import blind_boxes, frequent_answers
+from giqa_metrics.score import Options, measure, score_run
+from giqa_metrics.vqa import OPEN_TYPES
 
 
 CHANGED = {
     "astronaut-des": "The [head](<6, 151>) is fine, the [purple elephant](<200, 305>) is [gone](<3",
     "penguins-des": None,
 }
+EXACT = Options(similarity="exact", resamples=0)
 FILES = {"predictions.jsonl", "report.html", "scores.jsonl", "summary.json"}
 
 
@@ -33,6 +36,19 @@ def scored(python, bench, bench_rows, tmp_path_factory):
     ran = python("-m", "giqa_metrics.cli", *arguments, cwd=folder.parent)
     assert ran.code == 0, ran.err
     return folder, ran, answers
+
+
+class JudgeOfWords:
+    """Gives the best score to the reference's own words and the worst to others."""
+
+    name = "words"
+
+    def __init__(self):
+        self.asked = []
+
+    def judge(self, batch):
+        self.asked += batch
+        return [4 if verdict.answer == verdict.reference else 0 for verdict in batch]
 
 
 def of_task(rows: list[dict], task: str, answers: dict) -> tuple[list, list, list, list]:
@@ -54,39 +70,83 @@ def test_a_run_gains_the_summary_the_scores_and_the_report(scored):
 def test_scores_hold_a_row_for_each_sample_in_the_order_of_the_data(scored, bench_rows):
     folder, _, _ = scored
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["id"] for row in rows] == [row["id"] for row in bench_rows]
+    assert [(row["id"], row["image"], row["task"]) for row in rows] == [
+        (row["id"], row["image_sha256"], row["task"]) for row in bench_rows
+    ]
+    for row in rows:
+        words = "giqa_description" if row["task"] == "des" else "giqa_vqa"
+        assert set(row) == {"id", "image", "task", "giqa_grounding", words}
+        assert set(row["giqa_grounding"]) >= {"miou", "miou_strict", "tag_recall"}
     by_id = {row["id"]: row for row in rows}
-    assert by_id["astronaut-des"]["malformed"] == ["unclosed"]
-    assert by_id["astronaut-des"]["tag_recall"] == 0.25
-    assert by_id["penguins-des"]["miou"] == 0.0
-    assert {key for row in rows for key in row if row["id"].endswith("-des")} >= {"miou", "miou_strict", "tag_recall"}
-    assert any(row.get("accuracy") == 1.0 for row in rows)
+    assert by_id["astronaut-des"]["giqa_grounding"]["malformed"] == ["unclosed"]
+    assert by_id["astronaut-des"]["giqa_grounding"]["tag_recall"] == 0.25
+    assert by_id["penguins-des"]["giqa_grounding"]["miou"] == 0.0
+    assert by_id["astronaut-vqa-1"]["giqa_grounding"]["miou"] is None
+    assert by_id["astronaut-vqa-1"]["giqa_vqa"]["accuracy"] == 1.0
 
 
 def test_scores_hold_what_was_parsed(scored):
     folder, _, _ = scored
     lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
-    (line,) = (line for line in lines if json.loads(line)["id"] == "astronaut-des")
-    assert "purple elephant" in line
+    (row,) = (row for row in map(json.loads, lines) if row["id"] == "astronaut-des")
+    expected = [
+        {"phrase": region.phrase, "box": box}
+        for region in parse(CHANGED["astronaut-des"]).regions
+        for box in region.boxes.tolist()
+    ]
+    assert [each["phrase"] for each in expected] == ["head", "purple elephant"]
+    assert row["giqa_grounding"]["predicted"] == expected
 
 
 def test_every_door_gives_the_same_numbers(scored, bench_rows):
     folder, _, answers = scored
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     through = {name: load(name) for name in ("giqa_grounding", "giqa_description", "giqa_vqa")}
+
+    def stated(task: str, metric: str) -> dict:
+        return {name: value for name, value in summary[task][metric].items() if name != "intervals"}
+
     for task in ("des", "vqa"):
         mine, theirs, questions, kinds = of_task(bench_rows, task, answers)
         boxes = giqa_grounding(mine, theirs, similarity="lexical")
         texts = {"predictions": mine, "references": theirs}
-        assert summary[task]["giqa_grounding"] == boxes
+        assert stated(task, "giqa_grounding") == boxes
         assert through["giqa_grounding"].compute(**texts, similarity="lexical") == boxes
         if task == "des":
-            assert summary[task]["giqa_description"] == giqa_description(mine, theirs)
+            assert stated(task, "giqa_description") == giqa_description(mine, theirs)
             assert through["giqa_description"].compute(**texts) == giqa_description(mine, theirs)
         else:
             words = giqa_vqa(mine, theirs, questions, kinds)
-            assert summary[task]["giqa_vqa"] == words
+            assert stated(task, "giqa_vqa") == words
             assert through["giqa_vqa"].compute(**texts, questions=questions, question_types=kinds) == words
+
+
+def test_the_rows_of_scores_are_the_functions_samples(scored, bench_rows):
+    folder, _, answers = scored
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    for task in ("des", "vqa"):
+        mine, theirs, questions, kinds = of_task(bench_rows, task, answers)
+        boxes = giqa_grounding(mine, theirs, similarity="lexical", per_sample=True)["per_sample"]
+        name = "giqa_description" if task == "des" else "giqa_vqa"
+        words = (
+            giqa_description(mine, theirs, per_sample=True)
+            if task == "des"
+            else giqa_vqa(mine, theirs, questions, kinds, per_sample=True)
+        )["per_sample"]
+        found = [row for row in rows if row["task"] == task]
+        assert [row["giqa_grounding"] for row in found] == boxes
+        assert [row[name] for row in found] == words
+
+
+@pytest.mark.parametrize("metric", ["giqa_grounding", "giqa_description", "giqa_vqa"])
+def test_the_rows_of_scores_add_up_to_the_summary(scored, metric):
+    folder, ran, _ = scored
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    for task in ("des", "vqa"):
+        if stated := json.loads(ran.out)[task].get(metric):
+            sums, scores = measure(metric, [row[metric] for row in rows if row["task"] == task], preset="paper")
+            for name, value in scores(sums.sum(axis=0)).items():
+                assert stated[name] == pytest.approx(value, abs=1e-12), name
 
 
 def test_the_summary_names_data_split_and_model(scored, bench):
@@ -94,11 +154,32 @@ def test_the_summary_names_data_split_and_model(scored, bench):
     assert (summary["data"], summary["split"], summary["model"]) == (str(bench), "test", "run")
 
 
+def test_the_summary_keeps_how_it_was_scored(scored):
+    assert json.loads(scored[1].out)["settings"] == {
+        "box_format": "giqa",
+        "similarity": "lexical",
+        "preset": "paper",
+        "exact_boxes": False,
+        "resamples": 1000,
+        "seed": 0,
+        "level": 0.95,
+        "judge": None,
+    }
+
+
+def test_the_digest_of_the_references_changes_with_them_alone(scored, make_run, bench, bench_rows, copy_of_bench):
+    digest = json.loads(scored[1].out)["references"]
+    assert re.fullmatch("sha256:[0-9a-f]{64}", digest)
+    assert score_run(make_run(), str(bench), options=EXACT)["references"] == digest
+    other = copy_of_bench(lambda row: row | {"answer": row["answer"] + "!"} if row["id"] == "coffee-des" else row)
+    assert score_run(make_run(name="other"), str(other), options=EXACT)["references"] != digest
+
+
 def test_blind_baselines_stand_beside_the_run(scored):
     summary = json.loads(scored[1].out)
     boxes = {"whole image", "grid of 4 x 4 boxes", "best constant box"}
     assert set(summary["des"]["baselines"]) == boxes
-    assert set(summary["vqa"]["baselines"]) == {*boxes, "always Yes", "always No"}
+    assert set(summary["vqa"]["baselines"]) == {*boxes, "always Yes", "always No", "most frequent answer"}
     for task in ("des", "vqa"):
         run = summary[task]["giqa_grounding"]
         for name in boxes:
@@ -107,6 +188,33 @@ def test_blind_baselines_stand_beside_the_run(scored):
             assert 0 < blind["miou"] < run["miou"]
     always = [summary["vqa"]["baselines"][name]["giqa_vqa"]["accuracy_yes_no"] for name in ("always Yes", "always No")]
     assert sum(always) == pytest.approx(1.0)
+
+
+def test_the_most_frequent_answer_is_at_least_as_good_as_always_yes_and_always_no(scored):
+    blind = json.loads(scored[1].out)["vqa"]["baselines"]
+    frequent, yes, no = (
+        blind[name]["giqa_vqa"]["accuracy_yes_no"] for name in ("most frequent answer", "always Yes", "always No")
+    )
+    assert frequent == max(yes, no)
+
+
+def test_the_most_frequent_answer_is_each_types_own_and_bears_no_box():
+    references = ["The [cup](<5, 313>).", "Noise.", "The [cup](<1, 22>).", "Yes.", "No.", "No.", "Too dark.", "Glare."]
+    kinds = ["what"] * 3 + ["yes_no"] * 3 + ["how"] * 2
+    assert frequent_answers(references, kinds) == ["The cup."] * 3 + ["No."] * 3 + ["Too dark."] * 2
+
+
+def test_the_judge_reads_the_most_frequent_answers_too(make_run, bench, bench_rows):
+    judge = JudgeOfWords()
+    summary = score_run(make_run(), str(bench), options=EXACT, judge=judge)
+    assert (summary["des"]["giqa_description"]["llm_score"], summary["vqa"]["giqa_vqa"]["accuracy_open"]) == (100, 1)
+    opened = [row for row in bench_rows if row["question_type"] in OPEN_TYPES]
+    frequent = frequent_answers([row["answer"] for row in opened], [row["question_type"] for row in opened])
+    right = sum(mine == strip(row["answer"]) for mine, row in zip(frequent, opened, strict=True))
+    blind = summary["vqa"]["baselines"]["most frequent answer"]["giqa_vqa"]
+    assert blind["accuracy_open"] == right / len(opened)
+    assert 0 < right < len(opened)
+    assert not any("(<" in text for verdict in judge.asked for text in verdict)
 
 
 @pytest.mark.parametrize("task", ["des", "vqa"])
@@ -160,9 +268,17 @@ def test_a_person_gets_the_tables_and_the_path_of_the_report(giqa, make_run, ben
     assert {path.name for path in folder.iterdir()} == FILES
 
 
+def test_names_are_printed_as_they_are(giqa, make_run, bench):
+    folder = make_run()
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model": "[b]me[/b] [/i] \\[x]"}), encoding="utf-8")
+    ran = giqa("score", folder, "--data", bench, "--similarity", "exact", "--resamples", 0)
+    assert (ran.code, ran.err) == (0, "")
+    assert "[b]me[/b] [/i] \\[x]" in ran.out
+
+
 def test_another_folder_may_take_the_results(make_run, bench, tmp_path):
     folder, out = make_run(), tmp_path / "new" / "out"
-    score_run(folder, str(bench), out=out, similarity="exact")
+    score_run(folder, str(bench), out=out, options=EXACT)
     assert [path.name for path in folder.iterdir()] == ["predictions.jsonl"]
     assert {path.name for path in out.iterdir()} == FILES - {"predictions.jsonl"}
 
@@ -173,7 +289,7 @@ def test_a_run_says_itself_what_it_answered(giqa, bench, bench_rows, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     lines = [json.dumps({"id": row["id"], "prediction": row["answer"]}) + "\n" for row in rows]
     (tmp_path / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
-    summary = score_run(tmp_path, None, similarity="exact")
+    summary = score_run(tmp_path, None, options=EXACT)
     assert summary["model"] == "me"
     assert "des" not in summary
     assert summary["vqa"]["giqa_vqa"]["n_samples"] == 5

@@ -44,8 +44,9 @@ def test_the_folders_are_the_metrics():
 @every_space
 def test_a_space_has_its_files(folder):
     files = {path.name for path in folder.iterdir()}
-    assert files >= {f"{folder.name}.py", "README.md", "requirements.txt", "__init__.py"}
-    assert (folder / "requirements.txt").read_text(encoding="utf-8").split() == ["giqa"]
+    assert files >= {f"{folder.name}.py", "README.md", "app.py", "requirements.txt", "__init__.py"}
+    encoder = ["torch", "transformers"] if folder.name == "giqa_grounding" else []
+    assert (folder / "requirements.txt").read_text(encoding="utf-8").split() == ["giqa", *encoder]
 
 
 @every_space
@@ -118,6 +119,38 @@ def test_batches_that_are_added_give_the_same_numbers(folder):
     assert module.compute() == function_of(folder)(**inputs)
 
 
+OPTIONS = {
+    "giqa_grounding": [
+        {"preset": "glamm", "similarity": "exact"},
+        {"box_format": "giqa_decimal", "iou_threshold": 0.3, "similarity_threshold": 0.2, "similarity": "lexical"},
+        {"box_format": "qwen2_5_vl", "input_sizes": [(560, 280)] * 4, "similarity": "exact"},
+        {"box_format": "shikra", "image_sizes": [(400, 200)] * 4, "similarity": "exact", "per_sample": True},
+    ],
+    "giqa_description": [{"tokenize": "13a", "box_format": "kosmos2"}, {"per_sample": True}],
+    "giqa_vqa": [{"box_format": "internvl"}, {"per_sample": True}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [pytest.param(name, one, id=f"{name} {' '.join(one)}") for name in OPTIONS for one in OPTIONS[name]],
+)
+def test_every_option_passes_through_evaluate(name, options):
+    inputs = inputs_of(SPACES / name)
+    assert load(name).compute(**inputs, **options) == getattr(giqa_metrics, name)(**inputs, **options)
+
+
+@pytest.mark.parametrize("name", ["giqa_description", "giqa_vqa"])
+def test_a_judge_passes_through_evaluate(name, fake_judge):
+    inputs = inputs_of(SPACES / name)
+    scores = [1, 2, 3, None] if name == "giqa_description" else [1, 3]
+    judge, other = fake_judge(scores), fake_judge(scores)
+    through = load(name).compute(**inputs, judge=judge, per_sample=True)
+    assert through == getattr(giqa_metrics, name)(**inputs, judge=other, per_sample=True)
+    assert judge.asked == other.asked
+    assert "|judge:fake|" in through["signature"]
+
+
 def test_exact_references_pass_through_evaluate():
     from giqa_datasets import parse
 
@@ -136,6 +169,18 @@ def test_the_three_combine():
     assert scores["accuracy_yes_no"] == giqa_metrics.giqa_vqa(**TEXTS, **MORE)["accuracy_yes_no"]
     signatures = {value.split("|")[0] for key, value in scores.items() if key.endswith("signature")}
     assert signatures == set(METRICS)
+
+
+def test_the_three_combine_sample_by_sample():
+    import evaluate
+
+    combined = evaluate.combine([load(name) for name in METRICS])
+    scores = combined.compute(**TEXTS, **MORE, similarity="lexical", box_format="giqa", per_sample=True)
+    boxes = giqa_metrics.giqa_grounding(**TEXTS, similarity="lexical", per_sample=True)
+    assert scores["giqa_grounding_per_sample"] == boxes["per_sample"]
+    for name in ("giqa_description", "giqa_vqa"):
+        alone = getattr(giqa_metrics, name)(**inputs_of(SPACES / name), per_sample=True)
+        assert scores[f"{name}_per_sample"] == alone["per_sample"]
 
 
 def test_an_unknown_metric_is_refused():

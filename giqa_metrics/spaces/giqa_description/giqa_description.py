@@ -30,6 +30,9 @@ class GiqaDescription(evaluate.Metric):
         box_format="giqa",
         judge=None,
         tokenize="coco",
+        per_sample=False,
         **others,  # evaluate.combine hands over what its other modules ask for
     ):
-        return giqa_description(predictions, references, box_format=box_format, judge=judge, tokenize=tokenize)
+        return giqa_description(
+            predictions, references, box_format=box_format, judge=judge, tokenize=tokenize, per_sample=per_sample
+        )

@@ -1,0 +1,102 @@
+"""`giqa check RUN`: score a run again from its own files, and say of every number whether it still holds."""
+
+import re
+from collections.abc import Iterator
+from math import isclose
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from giqa_datasets.builders.dataset_folder import shards_digest
+from giqa_metrics.judge import Judge
+from giqa_metrics.run import JudgeSettings, read_config, read_rows, read_summary
+from giqa_metrics.score import Options, compute
+
+
+TOLERANCE = 1e-6  # of a score; another processor or library may round an encoder's last digits differently
+
+
+class Number(NamedTuple):
+    """One thing that a summary states.
+
+    Attributes:
+        name: Where it stands, such as `des.giqa_grounding.miou`.
+        stated: What the file says.
+        found: What comes out now.
+        holds: Whether they agree.
+    """
+
+    name: str
+    stated: Any
+    found: Any
+    holds: bool
+
+
+def check_run(folder: Path) -> list[Number]:
+    """Compute everything in `summary.json` and `scores.jsonl` again, the judge's replies taken from `judge.jsonl`.
+
+    Args:
+        folder: A run that `giqa score` has scored.
+
+    Returns:
+        Every leaf of the summary in its order, then the rows of `scores.jsonl`, and the shards of a data set folder
+        against the sum in its card.
+
+    Raises:
+        FileNotFoundError: If the folder is no scored run, or its data set or judge's log is gone.
+        ValueError: If a file of it was not written by `giqa score`.
+    """
+    summary, stated = read_summary(folder)
+    settings = summary.settings
+    options = Options(**settings.model_dump(exclude={"judge"}))
+    judge = _replay(folder, settings.judge)
+    scored = compute(folder, summary.data, config=summary.config, split=summary.split, options=options, judge=judge)
+    if "model" not in read_config(folder):  # then it is a folder's name, and folders move
+        scored.summary["model"] = summary.model
+    numbers = [Number(*leaf, _same(*leaf[1:])) for leaf in _leaves("", stated, scored.summary)]
+    rows = {row["id"]: row for row in scored.score_rows()}
+    there = {row.id: row.model_dump() for row in read_rows(folder)}
+    differing = [name for name in rows.keys() | there.keys() if not _same(rows.get(name), there.get(name))]
+    numbers.append(Number("scores.jsonl", f"{len(there)} rows", f"{len(differing)} differ", not differing))
+    return [*numbers, *_shards(Path(summary.data))]
+
+
+def _replay(folder: Path, settings: JudgeSettings | None) -> Judge | None:
+    """The judge that answers from the run's log."""
+    if settings is None:
+        return None
+    from giqa_metrics.judges import open_judge
+
+    return open_judge(model=settings.model, repeats=settings.repeats, log=folder / "judge.jsonl", replay=True)
+
+
+def _shards(data: Path) -> Iterator[Number]:
+    """A data set folder's shards; the datasets library looks at the card alone and may have read older ones."""
+    card = data / "README.md"
+    said = (
+        re.search(r"description: sha256 ([0-9a-f]{64})", card.read_text(encoding="utf-8")) if card.is_file() else None
+    )
+    if said:
+        found = shards_digest(data / "data")
+        yield Number("data shards", said[1], found, said[1] == found)
+
+
+def _leaves(name: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Walk both sides at once; what only one of them has is None on the other."""
+    sides = [side for side in (stated, found) if side is not None]
+    if any(sides) and all(isinstance(side, dict) for side in sides):
+        for key in dict.fromkeys(key for side in sides for key in side):
+            leaf = f"{name}.{key}" if name else str(key)
+            yield from _leaves(leaf, *((side or {}).get(key) for side in (stated, found)))
+    else:
+        yield name, stated, found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values agree, numbers within the tolerance."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=0, abs_tol=TOLERANCE)
+    return bool(one == other)
