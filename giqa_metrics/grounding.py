@@ -126,12 +126,12 @@ def giqa_grounding(
     total, rows = GroundingStats(), []
     for start in range(0, len(predictions), CHUNK):
         chunk = slice(start, start + CHUNK)
-        texts = _read(predictions[chunk], sizes[chunk], box_format) if per_sample or box_format != "giqa" else None
-        predicted = _scan_cells(predictions[chunk]) if texts is None else _gather(texts)
+        texts = _read(predictions[chunk], sizes[chunk], box_format) if per_sample else []
+        predicted = _gather(texts) if per_sample else _scan(predictions[chunk], sizes[chunk], box_format)
         exact = None if exact_references is None else exact_references[chunk]
         table = _score(predicted, _scan_references(references[chunk], exact), settings)
         total += GroundingStats.of(table.sum(axis=0))
-        rows += _rows(table, texts) if per_sample and texts else []
+        rows += _rows(table, texts) if per_sample else []
     result = aggregate(total, preset=preset) | {"signature": _signature(settings, exact_references is not None)}
     return result | {"per_sample": rows} if per_sample else result
 
@@ -161,10 +161,7 @@ def grounding_stats(
     total = GroundingStats()
     for chunk in batches(samples, CHUNK):
         predictions, references = zip(*chunk, strict=True)
-        is_giqa = box_format == "giqa"
-        predicted = (
-            _scan_cells(predictions) if is_giqa else _gather(_read(predictions, [Sizes()] * len(chunk), box_format))
-        )
+        predicted = _scan(predictions, [Sizes()] * len(chunk), box_format)
         total += GroundingStats.of(_score(predicted, _scan_references(references), settings).sum(axis=0))
     return total
 
@@ -239,9 +236,11 @@ def _gather(texts: Sequence[GroundedText]) -> Scan:
     return gather([text.regions for text in texts], [len(text.malformed) for text in texts])
 
 
-def _scan_cells(predictions: Sequence[str | None]) -> Scan:
-    """Boxes of predictions in the format `giqa`, read all at once."""
-    return scan([text or "" for text in predictions], forms=("cells",))
+def _scan(predictions: Sequence[str | None], sizes: Sequence[Sizes], box_format: str) -> Scan:
+    """Boxes of predictions; those in the format `giqa` are read all at once."""
+    if box_format == "giqa":
+        return scan([text or "" for text in predictions], forms=("cells",))
+    return _gather(_read(predictions, sizes, box_format))
 
 
 def _scan_references(references: Sequence[str | None], exact: Sequence[Exact] | None = None) -> Scan:
