@@ -120,7 +120,7 @@ def differences(
         interval = _interval(_gaps(drawn, name), level) if len(first) > 1 else None
         gaps = _gaps(swapped, name)
         extreme = sum(abs(gap) >= abs(other - one) - 1e-12 for gap in gaps)
-        out[name] = Difference(one, other, interval, (extreme + 1) / (len(gaps) + 1))
+        out[name] = Difference(one, other, interval, float(extreme + 1) / (len(gaps) + 1))
     return out
 
 
@@ -149,7 +149,8 @@ def _swaps(gap: Table, resamples: int, seed: int) -> Iterator[Floats]:
 
 def _floats(scores: Mapping[str, Any]) -> dict[str, float | None]:
     """The scores among counts."""
-    return {name: value for name, value in scores.items() if value is None or isinstance(value, float)}
+    floats = {name: value for name, value in scores.items() if value is None or isinstance(value, float)}
+    return {name: None if value is None else float(value) for name, value in floats.items()}
 
 
 def _gaps(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], name: str) -> list[float]:

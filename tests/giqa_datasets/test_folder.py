@@ -208,7 +208,7 @@ def test_a_missing_folder_or_metadata_ends_in_one_sentence(photos, tmp_path, giq
     ("arguments", "says"),
     [
         (["giqa-huge"], "expected a data set out of ['folder', "),
-        (["folder", "photos", "--box-format", "coco"], "expected a box format out of ['giqa', "),
+        (["folder", "photos", "--box-format", "coco"], "expected a box format out of ['ferret', "),
         (["folder", "photos", "--out", "photos"], "photos exists; --overwrite replaces"),
         (["folder", "photos", "--out", "photos", "--overwrite"], "photos is no data set folder"),
     ],
