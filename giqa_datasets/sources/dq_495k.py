@@ -1,0 +1,91 @@
+"""DQ-495K: degraded KADIS-700K photographs with GPT-4V's texts, out of DataDepictQA's two non-reference detail sets.
+
+One file has photographs with one distortion, one with several; some photographs are left intact. The names and
+severities are known, because DataDepictQA put the distortions in itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from giqa_datasets.pipeline.drops import DropSink
+from giqa_datasets.records import Distortion, Record
+from giqa_datasets.sources.rows import Refused, Rights, Turn, answer, make_record, records
+from giqa_datasets.sources.stores import ImageStore, images_under
+
+
+Split = Literal["train", "test"]
+
+# Under DataDepictQA's root, to which the rows' image paths are relative too
+FILES: dict[Split, tuple[str, str]] = {
+    "train": (
+        "KADIS700K/A_sd_detail/metas/train_A_sd_detail_20k.json",
+        "KADIS700K/A_md_detail/metas/train_A_md_detail_8k.json",
+    ),
+    "test": (
+        "KADIS700K/A_sd_detail/metas/test_A_sd_detail_200.json",
+        "KADIS700K/A_md_detail/metas/test_A_md_detail_100.json",
+    ),
+}
+RIGHTS = Rights("dq-495k", "unknown, free to the research community")  # KADIS-700K's; it states no formal licence
+TEXT_LICENSE = "apache-2.0"  # as the Hub says of DataDepictQA; the text is GPT-4V's
+
+
+class _Row(BaseModel):
+    image_A: str
+    task_type: Literal["quality_single_A_noref"]
+    distortion_name: str | None = None
+    severity: int = 0
+    distortion_names: list[str] | None = None
+    severities: list[int] | Literal[0] = 0  # 0 where the photograph is intact
+    conversations: list[Turn] | None = None  # train
+    answer: str | None = None  # test
+
+
+def read(root: Path, drop: DropSink, *, split: Split = "train", images: ImageStore | None = None) -> Iterator[Record]:
+    """Yield the descriptions of single distortions, then those of several, in the files' order.
+
+    Args:
+        root: DataDepictQA's folder, the one that holds `KADIS700K`.
+        drop: Told of each row or image that cannot be used.
+        split: Which two files.
+        images: Where the images lie; by default the folders under `root`, then the tars in it.
+
+    Raises:
+        FileNotFoundError: If one of the two files is missing.
+        ValueError: If one of them is another file; a tar in `root` that is none.
+    """
+    store = images_under(root) if images is None else images
+    for file in FILES[split]:
+        yield from records(root / file, lambda raw: _record(raw, store), drop)
+
+
+def _record(raw: object, store: ImageStore) -> Record:
+    """Make one row's record."""
+    row = _Row.model_validate(raw)
+    text = row.answer if row.conversations is None else answer(row.conversations)
+    if text is None:
+        raise Refused("malformed_row", "expected conversations or an answer, got neither")
+    return make_record(
+        row.image_A,
+        text,
+        store,
+        prefix="dq-495k",
+        rights=RIGHTS,
+        text_license=TEXT_LICENSE,
+        distortions=_distortions(row),
+    )
+
+
+def _distortions(row: _Row) -> tuple[Distortion, ...]:
+    """The row's distortions in the order in which they were put in; none where the photograph is intact."""
+    names = row.distortion_names or ([] if row.distortion_name is None else [row.distortion_name])
+    severities = row.severities or ([] if row.severity == 0 else [row.severity])
+    named = len(names) == len(severities) and all(name and name.isprintable() for name in names)
+    if not named or not all(1 <= severity <= 5 for severity in severities):
+        raise Refused(
+            "malformed_distortions", f"expected a severity from 1 to 5 for each of {names}, got {severities}"
+        )
+    return tuple(Distortion(name, severity) for name, severity in zip(names, severities, strict=True))

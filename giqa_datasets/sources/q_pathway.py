@@ -1,0 +1,104 @@
+"""Q-Pathway: what people wrote of the quality of 19K photographs, out of Q-Instruct's `cleaned_labels.json`.
+
+The file holds Q-Instruct's questions as well, and descriptions of COCO images; the descriptions of the other images
+are the part that GIQA-160K uses. They lie beside it, as its users get them: `q-instruct-images.tar`, or the folders
+`spaq_koniq` and `livefb_liveitw_aigc` out of it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from giqa_datasets.pipeline.drops import DropSink
+from giqa_datasets.records import Record
+from giqa_datasets.sources.rows import Refused, Rights, Turn, answer, checked_name, make_record, records
+from giqa_datasets.sources.stores import ImageStore, images_under
+
+
+FILE = "cleaned_labels.json"
+TEXT_LICENSE = "in conflict: apache-2.0 (the Hub), S-Lab License 1.0, non-commercial (the code repository)"
+KINDS = ("desc", "pathway")  # ours: what `type` or `qtype` of a description row contains, in any case
+
+# By the image's path, first match first. A set's own terms, where we know them; what says nothing stays "unknown".
+# The names within a folder are those that the sets give their files; the last two lines take what has another name.
+SETS = (
+    (r"spaq_koniq/\d{5}\.jpg", Rights("spaq", "research and education only")),
+    (r"spaq_koniq/\d{6,11}\.jpg", Rights("koniq-10k", "unknown, free to the research community")),
+    (r"livefb_liveitw_aigc/t?\d{1,4}\.(bmp|jpg)", Rights("live-itw", "unknown")),
+    (r"livefb_liveitw_aigc/[^/]*__[^/]*", Rights("live-fb", "unknown")),
+    (r"livefb_liveitw_aigc/[\w.]+_(normal|lowstep|lowcorr|highcorr)_\d+\.jpg", Rights("agiqa-3k", "mit")),
+    (r"livefb_liveitw_aigc/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\w+", Rights("imagerewarddb", "unknown")),
+    (r"spaq_koniq/.*", Rights("spaq or koniq-10k", "unknown")),
+    (r"livefb_liveitw_aigc/.*", Rights("live-fb, live-itw, agiqa-3k or imagerewarddb", "unknown")),
+)
+
+_COCO = re.compile(r"(^|/)(coco|(train|val|test|unlabeled)20\d\d/|\d{12}\.jpg$)", re.IGNORECASE)
+
+
+class _Row(BaseModel):
+    image: str
+    type: object = None
+    qtype: object = None
+    conversations: list[Turn]
+
+
+def read(
+    root: Path, drop: DropSink, *, images: ImageStore | None = None, kinds: Sequence[str] = KINDS
+) -> Iterator[Record]:
+    """Yield the descriptions in the file's order; questions are passed over, everything else left out goes to `drop`.
+
+    Args:
+        root: The folder of `cleaned_labels.json`.
+        drop: Told of COCO rows (`coco`) and of each row or image that cannot be used.
+        images: Where the images lie; by default the folders under `root`, then the tars in it.
+        kinds: A row is a description if its `type` or its `qtype` contains one of these, in any case.
+
+    Raises:
+        FileNotFoundError: If `cleaned_labels.json` is missing.
+        ValueError: If it is another file, or holds no description; a tar in `root` that is none.
+    """
+    path = root / FILE
+    seen: Counter[str] = Counter()
+
+    def make(raw: object) -> Record | None:
+        row = _Row.model_validate(raw)
+        kind = f"{row.type}/{row.qtype}"
+        seen[kind] += 1
+        if not _is_description(kind, kinds):
+            return None
+        name = checked_name(row.image)
+        return make_record(
+            name, answer(row.conversations), store, prefix="q-pathway", rights=rights(name), text_license=TEXT_LICENSE
+        )
+
+    store = images_under(root) if images is None else images
+    yield from records(path, make, drop)
+    if not any(_is_description(kind, kinds) for kind in seen):
+        raise ValueError(f"expected rows in {path} whose type or qtype contains one of {kinds}, got {dict(seen)}")
+
+
+def rights(name: str) -> Rights:
+    """The image set that an image belongs to.
+
+    Args:
+        name: The image's path in the file.
+
+    Raises:
+        Refused: If it is a COCO image, or of no set that Q-Pathway uses.
+
+    Example:
+        >>> rights("spaq_koniq/10004473376.jpg").source
+        'koniq-10k'
+    """
+    for pattern, found in SETS:
+        if re.fullmatch(pattern, name, re.IGNORECASE):
+            return found
+    raise Refused("coco" if _COCO.search(name) else "unknown_set", name)
+
+
+def _is_description(kind: str, kinds: Sequence[str]) -> bool:
+    """Whether a row of this kind holds a description."""
+    return any(word.lower() in kind.lower() for word in kinds)

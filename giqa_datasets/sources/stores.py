@@ -1,0 +1,292 @@
+"""Where an upstream set's image files lie: a folder, a tar read in place, or the user's own copies found by hash.
+
+Upstream names are hostile until shown otherwise: a name is a relative POSIX path, nothing outside its store is ever
+read, nothing is unpacked, and no file larger than `MAX_BYTES` is taken into memory.
+"""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple, Protocol
+
+from pydantic import BaseModel, Field, ValidationError
+
+
+MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format
+
+
+class ImageStore(Protocol):
+    """Image files by their upstream names."""
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            FileNotFoundError: If the store has no such file.
+            ValueError: If the name is unsafe, or the file is not fit to be read.
+        """
+
+
+def safe_name(name: str) -> str:
+    """Bring an upstream name to its one form.
+
+    Raises:
+        ValueError: If the name is not a relative path that stays inside its store on every system.
+
+    Example:
+        >>> safe_name("./spaq_koniq//00003.jpg")
+        'spaq_koniq/00003.jpg'
+        >>> safe_name("../00003.jpg")
+        Traceback (most recent call last):
+        ValueError: expected a relative path inside the store, got '../00003.jpg'
+    """
+    path = PurePosixPath(name)
+    foreign = "\\" in name or PureWindowsPath(name).drive
+    if foreign or path.is_absolute() or ".." in path.parts or not path.name or not name.isprintable():
+        raise ValueError(f"expected a relative path inside the store, got {name!a}")
+    return str(path)
+
+
+class Folder:
+    """The extracted files under one folder; a link that leads out of it is refused."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder; it need not hold anything."""
+        self.root = root.resolve()
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes; see `ImageStore`."""
+        name = safe_name(name)
+        try:
+            path = (self.root / name).resolve()
+            inside = path.is_relative_to(self.root)
+            if inside and path.is_file():
+                return _bounded(path, name)
+        except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
+            raise ValueError(f"{name!r} cannot be read: {error}") from error
+        if not inside:
+            raise ValueError(f"{name!r} is a link that leads out of {self.root}")
+        raise FileNotFoundError(f"expected {name!r} in {self.root}, found none")
+
+
+class Tar:
+    """The regular files of an uncompressed tar, read in place by their offsets.
+
+    Links, devices, sparse files and unsafe names are never read; where a name occurs twice, the later one counts, as
+    it would after unpacking.
+
+    Attributes:
+        path: The tar.
+        refused: What the tar holds besides regular files and folders, by name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Index the tar in one pass.
+
+        Raises:
+            ValueError: If the file is no uncompressed tar.
+        """
+        self.path = path
+        self.refused: list[str] = []
+        self._places: dict[str, tuple[int, int]] = {}  # name: offset and size in bytes
+        try:
+            with tarfile.open(path, "r:") as tar:
+                self._index(tar)
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"expected an uncompressed tar in {path}: {error}") from error
+
+    def _index(self, tar: tarfile.TarFile) -> None:
+        """Note where each regular file lies."""
+        end = -1
+        for member in tar:
+            if member.size < 0 or member.offset <= end:  # tarfile would go round in circles
+                raise ValueError(f"member {member.name!a} has the size {member.size}")
+            end = member.offset
+            try:
+                name = safe_name(member.name) if not member.isdir() else None
+            except ValueError:
+                name = ""
+            if name and member.isreg() and not member.issparse():
+                self._places[name] = (member.offset_data, member.size)
+            elif name is not None:
+                self.refused.append(ascii(member.name))
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes; see `ImageStore`."""
+        place = self._places.get(safe_name(name))
+        if place is None:
+            raise FileNotFoundError(f"expected {name!r} in {self.path}, found none")
+        offset, size = place
+        if size > MAX_BYTES:
+            raise ValueError(f"expected at most {MAX_BYTES:,} bytes, got {size:,} in {name!r}")
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            raw = file.read(size)
+        if len(raw) != size:
+            raise ValueError(f"{self.path} ends inside {name!r}")
+        return raw
+
+
+class FirstOf:
+    """Several stores as one: the first that has the file gives it."""
+
+    def __init__(self, *stores: ImageStore) -> None:
+        """Take the stores in the order in which they are asked."""
+        self.stores = stores
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes; see `ImageStore`."""
+        for store in self.stores:
+            try:
+                return store.read(name)
+            except FileNotFoundError:
+                continue
+        raise FileNotFoundError(f"expected {name!r} in one of {len(self.stores)} places, found none")
+
+
+class OwnCopies:
+    """The user's own copies, under whatever names: a file is found by the sha256 that the manifest gives it.
+
+    Attributes:
+        sha256: Of each upstream name, hexadecimal.
+    """
+
+    def __init__(self, sha256: Mapping[str, str], folders: Iterable[Path]) -> None:
+        """Hash every file under the folders, once; links are not followed.
+
+        Args:
+            sha256: Of each upstream name, as `read_manifest` returns it.
+            folders: Searched with all that lies in them.
+
+        Raises:
+            FileNotFoundError: If a folder does not exist.
+        """
+        self.sha256 = sha256
+        self._found: dict[str, Path] = {}
+        self._namesakes: dict[str, Path] = {}
+        wanted = set(sha256.values())
+        for path in _files(folders):
+            self._namesakes.setdefault(path.name, path)
+            digest = _digest(path)
+            if digest in wanted:
+                self._found.setdefault(digest, path)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the user's copy; see `ImageStore`."""
+        name = safe_name(name)
+        expected = self.sha256.get(name)
+        if expected is None:
+            raise FileNotFoundError(f"expected {name!r} in the manifest, found none")
+        path = self._found.get(expected)
+        if path is None:
+            namesake = self._namesakes.get(PurePosixPath(name).name)
+            if namesake is None:
+                raise FileNotFoundError(f"expected a copy of {name!r} with the sha256 {expected}, found none")
+            raise ValueError(f"expected the sha256 {expected} of {name!r}, got another in {namesake}")
+        raw = _bounded(path, name)
+        if hashlib.sha256(raw).hexdigest() != expected:
+            raise ValueError(f"{path} has changed since it was hashed")
+        return raw
+
+
+def images_under(root: Path) -> FirstOf:
+    """The images of an upstream set as its users have it: extracted under `root`, or still in the tars beside it.
+
+    Raises:
+        ValueError: If one of the tars is none.
+    """
+    return FirstOf(Folder(root), *(Tar(path) for path in sorted(root.glob("*.tar")) if path.is_file()))
+
+
+class Entry(NamedTuple):
+    """One line of a manifest: an upstream name and the sha256 of its file, hexadecimal."""
+
+    file: str
+    sha256: str
+
+
+class _Line(BaseModel):
+    file: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def hash_images(store: ImageStore, names: Iterable[str]) -> Iterator[Entry]:
+    """Make the manifest's entries, in the order of `names`.
+
+    Raises:
+        FileNotFoundError: If the store lacks a file.
+    """
+    for name in names:
+        yield Entry(safe_name(name), hashlib.sha256(store.read(name)).hexdigest())
+
+
+def write_manifest(path: Path, entries: Iterable[Entry]) -> None:
+    """Write a manifest: JSON Lines of `{"file", "sha256"}`."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(entry._asdict(), ensure_ascii=False) + "\n" for entry in entries)
+
+
+def read_manifest(path: Path) -> dict[str, str]:
+    """Read a manifest: the sha256 of each upstream name.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a line is not as it should be, or gives a name a second hash; the line is named.
+    """
+    sha256: dict[str, str] = {}
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = _Line.model_validate_json(line)
+                name = safe_name(entry.file)
+            except ValidationError as error:
+                raise ValueError(f"{path} line {number}: {error.errors()[0]['msg'].lower()}") from error
+            except ValueError as error:
+                raise ValueError(f"{path} line {number}: {error}") from error
+            if sha256.setdefault(name, entry.sha256) != entry.sha256:
+                raise ValueError(f"{path} line {number}: expected one sha256 of {name!r}, got a second")
+    return sha256
+
+
+def differences(store: ImageStore, sha256: Mapping[str, str]) -> list[str]:
+    """Say what of a manifest the store lacks or has otherwise: one sentence for each such file, in its order."""
+    found = []
+    for name, expected in sha256.items():
+        try:
+            got = hashlib.sha256(store.read(name)).hexdigest()
+        except (FileNotFoundError, ValueError) as error:
+            found.append(str(error))
+        else:
+            if got != expected:
+                found.append(f"expected the sha256 {expected} of {name!r}, got {got}")
+    return found
+
+
+def _bounded(path: Path, name: str) -> bytes:
+    """Read a file that may not be larger than `MAX_BYTES`."""
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES:,} bytes in {name!r}, got more")
+    return raw
+
+
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    """All regular files under the folders, in an order that does not depend on the file system."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected a folder of photographs in {folder}, found none")
+        for root, inner, names in os.walk(folder):
+            inner.sort()
+            for path in (Path(root, name) for name in sorted(names)):
+                if path.is_file() and not path.is_symlink():
+                    yield path
+
+
+def _digest(path: Path) -> str:
+    """The file's sha256, whatever its size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
