@@ -1,12 +1,14 @@
 """Box formats by the name a user types: how a model writes its boxes, one file per format (protocol section 10)."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from giqa_datasets.formats import (
     ferret,
     giqa,
     groundinggpt,
+    inline,
     internvl,
     kosmos2,
     llava,
@@ -50,14 +52,24 @@ class Format(NamedTuple):
     needs: Literal["image", "input"] | None
 
 
+def _inline(style: inline.Style, needs: Literal["image"] | None) -> Format:
+    """A format that writes brackets after a name, in one style."""
+    return Format(
+        partial(inline.read, style=style),
+        partial(inline.write, style=style),
+        partial(inline.strip, style=style),
+        needs,
+    )
+
+
 FORMATS = {
     "giqa": Format(giqa.read, giqa.write, strip, None),
     "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal, strip, None),
     "kosmos2": Format(kosmos2.read, kosmos2.write, kosmos2.strip, None),
-    "ferret": Format(ferret.read, ferret.write, ferret.strip, None),
-    "shikra": Format(shikra.read, shikra.write, shikra.strip, "image"),
-    "groundinggpt": Format(groundinggpt.read, groundinggpt.write, groundinggpt.strip, "image"),
-    "llava": Format(llava.read, llava.write, llava.strip, "image"),
+    "ferret": _inline(ferret.STYLE, None),
+    "shikra": _inline(shikra.STYLE, "image"),
+    "groundinggpt": _inline(groundinggpt.STYLE, "image"),
+    "llava": _inline(llava.STYLE, "image"),
     "qwen2_5_vl": Format(qwen2_5_vl.read, qwen2_5_vl.write, qwen2_5_vl.strip, "input"),
     "qwen3_vl": Format(qwen3_vl.read, qwen3_vl.write, qwen3_vl.strip, None),
     "internvl": Format(internvl.read, internvl.write, internvl.strip, None),

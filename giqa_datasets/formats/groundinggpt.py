@@ -1,38 +1,17 @@
 """GroundingGPT's boxes: `dogs[0.100, 0.250, 0.500, 0.750][...]` in the padded square.
 
 It writes decimals of any length; the three that are written here are ours.
+
+Example:
+    >>> sizes = frames.Sizes(image=(400, 200))
+    >>> (tower,) = inline.read("The tower[0.5, 0.25, 1.0, 0.5] is sharp.", sizes, style=STYLE).regions
+    >>> tower.phrase, tower.boxes.tolist()
+    ('tower', [[0.5, 0.0, 1.0, 0.5]])
 """
 
-from collections.abc import Iterable
 from functools import partial
 
-from giqa_datasets.formats import inline
-from giqa_datasets.formats.frames import UNKNOWN, Sizes, padded_square
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.formats import frames, inline
 
 
-STYLE = inline.Style(partial(padded_square, "groundinggpt"), digits=3, lead="", comma=", ", between="][")
-
-
-def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
-    """Read text that GroundingGPT wrote; never raises because of it.
-
-    Raises:
-        ValueError: If the image's size is not known.
-
-    Example:
-        >>> (tower,) = read("The tower[0.5, 0.25, 1.0, 0.5] is sharp.", Sizes(image=(400, 200))).regions
-        >>> tower.phrase, tower.boxes.tolist()
-        ('tower', [[0.5, 0.0, 1.0, 0.5]])
-    """
-    return inline.read(text, STYLE, sizes)
-
-
-def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
-    """Write text as GroundingGPT does; see `inline.write` for what is refused."""
-    return inline.write(plain, regions, STYLE, sizes)
-
-
-def strip(text: str) -> str:
-    """Give the plain text alone."""
-    return inline.strip(text, STYLE)
+STYLE = inline.Style(partial(frames.padded_square, "groundinggpt"), digits=3, lead="", comma=", ", between="][")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from giqa_datasets.formats.frames import NUMBER, Frame, Sizes, read_list, whole, write_boxes
+from giqa_datasets.formats.frames import NUMBER, UNKNOWN, Frame, Sizes, read_list, whole, write_boxes
 from giqa_datasets.formats.spans import Found, Named, Span, grounded, trimmed
 from giqa_datasets.text import GroundedText, Kind, Region, fill
 
@@ -65,7 +65,7 @@ _JOINT = re.compile(r"\s*+,?+\s*+")
 _WORD = re.compile(r"""[^\s.,;:!?()\[\]{}<>"“”…—]+|[^ \t]""")
 
 
-def read(text: str, style: Style, sizes: Sizes) -> GroundedText:
+def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
     """Read text in a style. Never raises because of the text.
 
     Raises:
@@ -74,12 +74,12 @@ def read(text: str, style: Style, sizes: Sizes) -> GroundedText:
     return _read(text, style, style.frame(sizes))
 
 
-def strip(text: str, style: Style) -> str:
+def strip(text: str, *, style: Style) -> str:
     """Give the plain text alone, which does not depend on the frame."""
     return _read(text, style, whole(1, 1)).plain
 
 
-def write(plain: str, regions: Iterable[Region], style: Style, sizes: Sizes) -> str:
+def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, style: Style) -> str:
     """Write regions in a style.
 
     Raises:

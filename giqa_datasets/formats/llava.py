@@ -1,35 +1,15 @@
-"""LLaVA-1.5's boxes: `tower [0.50, 0.25, 1.00, 0.50]`, two decimals of the padded square."""
+"""LLaVA-1.5's boxes: `tower [0.50, 0.25, 1.00, 0.50]`, two decimals of the padded square.
 
-from collections.abc import Iterable
+Example:
+    >>> sizes = frames.Sizes(image=(400, 200))
+    >>> (tower,) = inline.read("The tower [0.50, 0.25, 1.00, 0.50] is sharp.", sizes, style=STYLE).regions
+    >>> tower.phrase, tower.boxes.tolist()
+    ('tower', [[0.5, 0.0, 1.0, 0.5]])
+"""
+
 from functools import partial
 
-from giqa_datasets.formats import inline
-from giqa_datasets.formats.frames import UNKNOWN, Sizes, padded_square
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.formats import frames, inline
 
 
-STYLE = inline.Style(partial(padded_square, "llava"), digits=2, lead=" ", comma=", ", between="] [")
-
-
-def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
-    """Read text that LLaVA wrote; never raises because of it.
-
-    Raises:
-        ValueError: If the image's size is not known.
-
-    Example:
-        >>> (tower,) = read("The tower [0.50, 0.25, 1.00, 0.50] is sharp.", Sizes(image=(400, 200))).regions
-        >>> tower.phrase, tower.boxes.tolist()
-        ('tower', [[0.5, 0.0, 1.0, 0.5]])
-    """
-    return inline.read(text, STYLE, sizes)
-
-
-def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
-    """Write text as LLaVA does; see `inline.write` for what is refused."""
-    return inline.write(plain, regions, STYLE, sizes)
-
-
-def strip(text: str) -> str:
-    """Give the plain text alone."""
-    return inline.strip(text, STYLE)
+STYLE = inline.Style(partial(frames.padded_square, "llava"), digits=2, lead=" ", comma=", ", between="] [")
