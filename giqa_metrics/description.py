@@ -85,7 +85,7 @@ def giqa_description(
     rows = [_count(*pair, tokenize) for pair in pairs]
     if judge is not None:
         judged = ask_judge(judge, [Verdict("", reference, answer) for answer, reference in pairs])
-        rows = [row + _judged(score) for row, score in zip(rows, judged.scores, strict=True)]
+        rows = [row + _judged(score) for row, score in zip(rows, judged, strict=True)]
     result = aggregate(sum(rows, DescriptionStats())) | {
         "signature": signature(
             "giqa_description",

@@ -25,15 +25,8 @@ class Judge(Protocol):
         ...
 
 
-class Judged(NamedTuple):
-    """Scores of a run, each 0 to 4 or None, and the failures among them."""
-
-    scores: list[int | None]
-    n_failures: int
-
-
-def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> Judged:
-    """Ask a judge; a score that is no integer from 0 to 4 counts as a failure and is never used.
+def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> list[int | None]:
+    """Ask a judge; a score that is no integer from 0 to 4 is a failure, None, and never used.
 
     Raises:
         ValueError: If the judge does not answer once for each question.
@@ -42,8 +35,7 @@ def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> Judged:
     if len(replies) != len(batch):
         raise ValueError(f"expected {len(batch)} scores from judge {judge.name!r}, got {len(replies)}")
     # True is an int in Python, and no score
-    scores = [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
-    return Judged(scores, scores.count(None))
+    return [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
 
 
 def judge_name(judge: Judge | None) -> str:

@@ -97,7 +97,7 @@ def giqa_vqa(
     scores: dict[int, int | None] = {}
     if judge is not None and opened:
         judged = ask_judge(judge, [Verdict(strip(questions[k]), truths[k], answers[k]) for k in opened])
-        scores = dict(zip(opened, judged.scores, strict=True))
+        scores = dict(zip(opened, judged, strict=True))
     rows = [
         _closed(answers[index], truths[index])
         if kind == "yes_no"
