@@ -209,7 +209,7 @@ def compare(
     if format is Format.json:
         _print_json([each._asdict() | {"difference": each.difference and each.difference._asdict()} for each in found])
         return
-    print_compared(found, a.name, b.name)
+    print_compared(found, a.resolve().name, b.resolve().name)
 
 
 def _open_judge(model: str | None, url: str | None, log: Path, repeats: int) -> Any:

@@ -33,7 +33,7 @@ def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> list[int | None]:
     """
     replies = judge.judge(batch)
     if len(replies) != len(batch):
-        raise ValueError(f"expected {len(batch)} scores from judge {judge.name!r}, got {len(replies)}")
+        raise ValueError(f"expected {len(batch)} scores from judge {judge_name(judge)!r}, got {len(replies)}")
     # True is an int in Python, and no score
     return [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
 
