@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -190,21 +190,35 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
             cosine[block] = np.einsum("ij,ij->i", one, other)
         return cosine
 
+    return Encoder(paired, _digest(network) + (",cls" if is_first else ""))
+
+
+def _digest(network: Any) -> str:
+    """First eight digits of the sha256 of a model's weights."""
+    import torch
+
     digest = hashlib.sha256()
     for name, weights in sorted(network.state_dict().items()):
         digest.update(name.encode() + weights.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return Encoder(paired, digest.hexdigest()[:8] + (",cls" if is_first else ""))
+    return digest.hexdigest()[:8]
 
 
 def _pools_first_token(model: str, revision: str | None) -> bool:
     """Whether a sentence-transformers model's own file says to take the first token; others are pooled by the mean."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    if model in (MINILM, BERT):  # known, so that they need no file beside their weights
+        return False
     name = "1_Pooling/config.json"
     try:
         path = Path(model, name) if Path(model).is_dir() else Path(hf_hub_download(model, name, revision=revision))
         pooling = json.loads(path.read_text(encoding="utf-8"))
+    except LocalEntryNotFoundError as error:  # to guess would move the score
+        raise OSError(
+            f"how similarity encoder {model!r} pools its tokens is not on this machine and cannot be fetched: "
+            "download the whole model once, or give a folder that holds it"
+        ) from error
     except (EntryNotFoundError, FileNotFoundError):
         return False
     flags = [key for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets.names import spelled
 from giqa_metrics import giqa_grounding, grounding
-from giqa_metrics.similarity import encoder, exact, lexical, similarity_named
+from giqa_metrics.similarity import _pools_first_token, encoder, exact, lexical, similarity_named
 
 
 names = st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=5)
@@ -284,3 +284,8 @@ def test_a_pooling_that_is_not_ours_is_refused(other_encoder, tmp_path):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(ValueError, match=r"to pool by cls or mean, got \['max'\]"):
         similarity_named(str(folder))
+
+
+def test_a_pooling_that_cannot_be_read_is_an_error_and_no_guess():
+    with pytest.raises(OSError, match="how similarity encoder 'somebody/encoder' pools its tokens is not on this"):
+        _pools_first_token("somebody/encoder", None)
