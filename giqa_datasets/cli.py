@@ -1,50 +1,236 @@
 """The verbs that make data sets; `giqa_metrics.cli` mounts them. Heavy imports stay inside the functions."""
 
-from contextlib import ExitStack
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 
-def build(
-    name: Annotated[str, typer.Argument(metavar="SET", help="folder, giqa-mini, giqa-bench-mini or giqa-tiny")],
-    root: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="photographs with a metadata.jsonl, for SET folder")
+if TYPE_CHECKING:
+    from giqa_datasets.pipeline.funnel import Row
+
+
+class Engine(StrEnum):
+    """Where the pipeline's stages run."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Preset(StrEnum):
+    """Which models annotate."""
+
+    offline = "offline"
+    paper = "paper"
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    human = "human"
+    json = "json"
+
+
+SetName = Annotated[
+    str, typer.Argument(metavar="SET", help="folder, giqa-160k, giqa-mini, giqa-bench-mini or giqa-tiny")
+]
+Root = Annotated[
+    Path | None, typer.Argument(metavar="[FOLDER]", help="photographs with a metadata.jsonl, for SET folder")
+]
+QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]
+Dq495k = Annotated[Path | None, typer.Option("--dq-495k", help="DataDepictQA's folder, for giqa-160k")]
+Images = Annotated[list[Path] | None, typer.Option(help="a folder with copies of upstream images; may be repeated")]
+Manifest = Annotated[
+    Path | None, typer.Option(help="images.jsonl of a built set: finds the copies by sha256, under any name")
+]
+Exclude = Annotated[
+    list[Path] | None,
+    typer.Option(help="a data set folder whose images, and their look-alikes, stay out; may be repeated"),
+]
+Models = Annotated[
+    Preset | None,
+    typer.Option(help="offline, or the paper's; default: the paper's for giqa-160k, offline for the others"),
+]
+Seed = Annotated[int | None, typer.Option(help="seed of all random choices; default: 0")]
+Limit = Annotated[int | None, typer.Option(min=1, help="take the first so many records of each split")]
+
+
+def annotate(
+    name: SetName,
+    root: Root = None,
+    q_pathway: QPathway = None,
+    dq_495k: Dq495k = None,
+    images: Images = None,
+    manifest: Manifest = None,
+    exclude: Exclude = None,
+    out: Annotated[Path | None, typer.Option(help="folder to annotate into; default: ./SET.annotations")] = None,
+    models: Models = None,
+    llm: Annotated[
+        str | None, typer.Option(help="writes tags and questions: a model folder, a name, or offline")
     ] = None,
+    llm_url: Annotated[
+        str | None,
+        typer.Option(help="its OpenAI-compatible server; its key is in GIQA_LLM_API_KEY; default: run it here"),
+    ] = None,
+    detector: Annotated[str | None, typer.Option(help="a Grounding DINO: a model folder, a name, or offline")] = None,
+    verifier: Annotated[str | None, typer.Option(help="a vision-language model: a folder, a name, or offline")] = None,
+    box_threshold: Annotated[float, typer.Option(min=0, max=1, help="score from which a box is kept")] = 0.35,
+    text_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="score from which a word belongs to a box")
+    ] = 0.25,
+    merge_area: Annotated[
+        float, typer.Option(min=0, max=1, help="Box-Merge: smaller boxes take in what they touch")
+    ] = 0.256,
+    merge_coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Box-Merge: boxes that cover each other more are joined")
+    ] = 0.95,
+    device: Annotated[str | None, typer.Option(help="where models run here; default: the GPU if there is one")] = None,
+    engine: Annotated[Engine, typer.Option(help="this process, or Ray: a cluster, or the cores of this machine")] = (
+        Engine.local
+    ),
+    seed: Seed = None,
+    limit: Limit = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="tell the story of one record or sample, and draw its boxes")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was."""
+    from dataclasses import replace
+
+    from giqa_datasets.builders.build import annotate_set
+    from giqa_datasets.builders.sets import Request, entries_of
+    from giqa_datasets.pipeline.annotate import Rules
+
+    request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
+    entries = entries_of(request)
+    folder = out or Path(f"{name}.annotations")
+    if explain is not None:
+        _explain(explain, folder, entries.all)
+        return
+    choice = _preset(name, models)
+    choice = replace(
+        choice,
+        llm=llm or choice.llm,
+        llm_url=llm_url,
+        detector=detector or choice.detector,
+        verifier=verifier or choice.verifier,
+        box_threshold=box_threshold,
+        text_threshold=text_threshold,
+        rules=Rules(merge_area, merge_coverage, seed or 0),
+        device=device,
+    )
+    with _bars() as progress:
+        outcome = annotate_set(entries, folder, choice, engine=_engine(engine), progress=progress)
+    if format is Format.json:
+        typer.echo(json.dumps([row._asdict() for row in outcome.funnel], indent=2))
+    else:
+        print_funnel(outcome.funnel)
+        typer.echo(f"{folder}: records.jsonl, and what was left out in drops.jsonl")
+    if outcome.n_faults:
+        typer.echo(f"{outcome.n_faults} records failed at a model; the same command tries them again", err=True)
+        raise typer.Exit(1)
+
+
+def build(
+    name: SetName,
+    root: Root = None,
+    q_pathway: QPathway = None,
+    dq_495k: Dq495k = None,
+    images: Images = None,
+    manifest: Manifest = None,
+    exclude: Exclude = None,
     out: Annotated[Path | None, typer.Option(help="folder to make; default: ./SET")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="what giqa annotate made; what it lacks is made now; default: OUT.annotations")
+    ] = None,
+    models: Models = None,
     box_format: Annotated[str, typer.Option(help="format of the boxes in prompt and completion")] = "giqa",
-    seed: Annotated[int, typer.Option(help="seed of all random choices")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="take the first so many records of each split")] = None,
+    seed: Seed = None,
+    limit: Limit = None,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
     """Build a data set folder that load_dataset reads."""
-    from tqdm import tqdm
+    from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.sets import Request
 
-    from giqa_datasets.builders import SETS
-    from giqa_datasets.builders.dataset_folder import build_folder, refuse_existing
-    from giqa_datasets.formats import box_format as format_named
-    from giqa_datasets.pipeline.drops import Drop
-
-    if name not in SETS:
-        raise ValueError(f"expected a data set out of {sorted(SETS)}, got {name!r}")
-    format_named(box_format)
+    request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
     out = out or Path(name)
-    refuse_existing(out, overwrite=overwrite)
-    drops: list[Drop] = []
-    splits = SETS[name](root, drops.append, seed, limit)
-    with ExitStack() as bars:  # a bar that is left open would share its line with an error
-        counts = build_folder(
+    annotations = annotations or out.with_name(f"{out.name}.annotations")
+    with _bars() as progress:
+        counts, n_left_out = build_set(
+            request,
             out,
-            name,
-            splits,
-            drops=drops,
+            annotations,
+            _preset(name, models),
             box_format=box_format,
             overwrite=overwrite,
-            progress=lambda records, split: bars.enter_context(tqdm(records, desc=f"{name} {split}", unit=" records")),
+            progress=progress,
         )
     for split, count in counts.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
         typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
-    if drops:
-        typer.echo(f"{len(drops)} tags, boxes and questions left out: {out / 'provenance' / 'drops.jsonl'} says why")
+    if n_left_out:
+        typer.echo(f"{n_left_out} tags, boxes and questions left out: {out / 'provenance' / 'drops.jsonl'} says why")
+    if name == "giqa-160k":
+        from giqa_datasets.builders.giqa_160k import beside_paper
+        from giqa_datasets.console import new_table, print_table
+
+        table = new_table("giqa-160k beside the paper's GIQA-160K", ["paper", "here"])
+        for what, paper, here in beside_paper(counts):
+            table.add_row(what, f"{paper:,}", f"{here:,}")
+        print_table(table)
+
+
+def print_funnel(rows: "Sequence[Row]") -> None:
+    """Print what went into each stage and what came out."""
+    from giqa_datasets.console import new_table, print_table
+
+    table = new_table("what went in, and what came out", ["of", "in", "out", "left out"], left=["of", "left out"])
+    for row in rows:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in row.left_out.items())
+        table.add_row(row.stage, row.unit, f"{row.n_in:,}", f"{row.n_out:,}", reasons)
+    print_table(table)
+
+
+def _preset(name: str, models: Preset | None) -> Any:
+    """The choice of models for a set."""
+    from giqa_datasets.pipeline.choice import PRESETS
+
+    return PRESETS[models or (Preset.paper if name == "giqa-160k" else Preset.offline)]
+
+
+def _engine(engine: Engine) -> Any:
+    """The engine by its name; None is this process."""
+    if engine is Engine.local:
+        return None
+    from giqa_datasets.pipeline.ray_engine import on_ray
+
+    return on_ray
+
+
+def _explain(identifier: str, folder: Path, entries: Sequence[Any]) -> None:
+    """Print a record's story and draw its picture."""
+    from giqa_datasets.pipeline.explain import explain
+
+    story, picture = explain(identifier, folder, entries)
+    typer.echo(story)
+    typer.echo(f"picture: {picture}")
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[Iterable[Any], int, str], Iterable[Any]]]:
+    """Progress bars, one after the other; one that is left open would share its line with what comes next."""
+    from tqdm import tqdm
+
+    with ExitStack() as bars:
+
+        def bar(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+            bars.close()
+            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" records"))
+
+        yield bar

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -61,30 +62,58 @@ def encode(image: Image.Image) -> Encoded:
     return Encoded(buffer.getvalue(), *image.size)
 
 
-def bake(raw: bytes, *, name: str, max_side: int | None = None) -> Encoded:
-    """Make a file fit for the data set: what it decodes to is upright RGB (or grey) of a bounded size.
+def bake(raw: bytes, *, name: str, max_side: int | None = None, verify: bool = True) -> Encoded:
+    """Make a file fit for the data set: what it decodes to is one upright RGB (or grey) image of a bounded size.
 
-    A file that is so already keeps its bytes; any other is encoded again as JPEG.
+    A file that is so already keeps its bytes; any other is encoded again as JPEG, of an animation the first picture.
 
     Args:
         raw: The file's bytes.
         name: What to call it in an error.
         max_side: Longest side in pixels, or None for no limit.
+        verify: Decode the file to its end even where its bytes are kept. Without, its header is read alone.
 
     Raises:
         ValueError: As `decode`.
     """
-    decoded = decode(raw, name=name)
-    with Image.open(io.BytesIO(raw)) as original:
-        upright = original.getexif().get(0x0112, 1) == 1  # the EXIF orientation tag
-        is_plain = (
-            original.format in ("JPEG", "PNG")
-            and original.mode in ("RGB", "L")
-            and "transparency" not in original.info
+    size = _fit_size(raw)
+    if size is None or (max_side is not None and max(size) > max_side):
+        return encode(shrink(decode(raw, name=name), max_side))
+    if verify:
+        decode(raw, name=name)
+    return Encoded(raw, *size)
+
+
+def _fit_size(raw: bytes) -> tuple[int, int] | None:
+    """(width, height) of a file that is fit as it is, by its header; None for any other, and for what is no image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(raw))
+        is_fit = (
+            image.format in ("JPEG", "PNG")
+            and image.mode in ("RGB", "L")
+            and "transparency" not in image.info
+            and not getattr(image, "is_animated", False)
+            and image.width * image.height <= MAX_PIXELS
+            and image.getexif().get(0x0112, 1) == 1  # the EXIF orientation tag
         )
-    if upright and is_plain and (max_side is None or max(decoded.size) <= max_side):
-        return Encoded(raw, *decoded.size)
-    return encode(shrink(decoded, max_side))
+    except Exception:  # `decode` says what is wrong with it
+        return None
+    return image.size if is_fit else None
+
+
+@lru_cache(maxsize=16)
+def open_baked(raw: bytes) -> Image.Image:
+    """Open what `bake` gave, as RGB, for reading alone: all who ask for the same file share one image.
+
+    Its pixels are decoded when they are first looked at, and once, since the last few images are kept.
+
+    Raises:
+        OSError: When it is first looked at, if the file is broken.
+    """
+    image: Image.Image = Image.open(io.BytesIO(raw))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def shrink(image: Image.Image, max_side: int | None) -> Image.Image:

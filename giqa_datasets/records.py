@@ -5,7 +5,7 @@ photograph make one row of the data set.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +42,8 @@ class Photograph:
         source: The upstream set.
         license: Licence of the pixels.
         distortions: Known artificial distortions.
+        file: Its upstream name, relative to the root of its set; empty where it has none.
+        redistributable: Whether the pixels' own terms let others pass them on; False unless they say so.
     """
 
     image: bytes
@@ -51,6 +53,8 @@ class Photograph:
     source: str
     license: str
     distortions: tuple[Distortion, ...] = ()
+    file: str = ""
+    redistributable: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +67,7 @@ class Tag:
         quality: T_q, what the description says of its quality.
         effect: T_e, its effect on the image's quality.
         boxes: Shape (N, 4), normalised xyxy; N = 0 before detection.
+        found: The boxes as the detector found them, before refinement; shape (M, 4).
     """
 
     phrase: str
@@ -70,6 +75,7 @@ class Tag:
     quality: str
     effect: Effect
     boxes: Boxes
+    found: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

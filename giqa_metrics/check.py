@@ -1,12 +1,11 @@
 """`giqa check RUN`: score a run again from its own files, and say of every number whether it still holds."""
 
-import re
 from collections.abc import Iterator
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from giqa_datasets.builders.dataset_folder import shards_digest
+from giqa_datasets.check import shards_sums
 from giqa_metrics.judge import Judge
 from giqa_metrics.run import JudgeSettings, read_config, read_rows, read_summary
 from giqa_metrics.score import Options, compute
@@ -70,14 +69,10 @@ def _replay(folder: Path, settings: JudgeSettings | None) -> Judge | None:
 
 
 def _shards(data: Path) -> Iterator[Number]:
-    """A data set folder's shards; the datasets library looks at the card alone and may have read older ones."""
-    card = data / "README.md"
-    said = (
-        re.search(r"description: sha256 ([0-9a-f]{64})", card.read_text(encoding="utf-8")) if card.is_file() else None
-    )
-    if said:
-        found = shards_digest(data / "data")
-        yield Number("data shards", said[1], found, said[1] == found)
+    """A data set folder's shards against the sum in its card."""
+    sums = shards_sums(data)
+    if sums:
+        yield Number("data shards", *sums, sums[0] == sums[1])
 
 
 def _leaves(name: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from giqa_datasets import __version__
-from giqa_datasets.cli import build
+from giqa_datasets.cli import annotate, build
 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from giqa_datasets.check import Examined
     from giqa_metrics.check import Number
     from giqa_metrics.compare import Compared
 
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(annotate)
 app.command()(build)
 
 
@@ -179,18 +181,24 @@ def score(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder that giqa score has scored")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="a scored run's folder, a data set folder, or a manifest of images")
+    ],
+    images: Annotated[
+        list[Path] | None, typer.Option(help="a folder of your own copies of the manifest's images; may be repeated")
+    ] = None,
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
-    """Compute a run's numbers again from its own files; the exit code is 1 if one does not hold."""
-    from giqa_metrics.check import check_run
-
-    numbers = check_run(folder)
-    if format is Format.json:
-        _print_json([number._asdict() for number in numbers])
+    """Compute a run's numbers again, or read a data set to its end; the exit code is 1 if something does not hold."""
+    if path.is_file() != bool(images):
+        raise ValueError(f"expected --images with a manifest and with nothing else, got {path}")
+    if images:
+        holds = _check_images(path, images, format)
+    elif (path / "data").is_dir():
+        holds = _check_dataset(path, format)
     else:
-        print_checked(numbers)
-    if not all(number.holds for number in numbers):
+        holds = _check_run(path, format)
+    if not holds:
         raise typer.Exit(1)
 
 
@@ -210,6 +218,59 @@ def compare(
         _print_json([each._asdict() | {"difference": each.difference and each.difference._asdict()} for each in found])
         return
     print_compared(found, a.resolve().name, b.resolve().name)
+
+
+def _check_run(folder: Path, format: Format) -> bool:
+    """Print whether a run's numbers hold."""
+    from giqa_metrics.check import check_run
+
+    numbers = check_run(folder)
+    if format is Format.json:
+        _print_json([number._asdict() for number in numbers])
+    else:
+        print_checked(numbers)
+    return all(number.holds for number in numbers)
+
+
+def _check_dataset(folder: Path, format: Format) -> bool:
+    """Print what does not hold in a data set folder, and what it holds."""
+    from tqdm import tqdm
+
+    from giqa_datasets.check import examine_dataset
+
+    examined = examine_dataset(
+        folder, progress=lambda groups, total: tqdm(groups, total=total, desc="check", unit=" row groups")
+    )
+    if format is Format.json:
+        _print_json(
+            {
+                "name": examined.name,
+                "findings": [finding._asdict() for finding in examined.findings],
+                "splits": {
+                    split: {
+                        "rows": counts.rows,
+                        "images": len(counts.images),
+                        "sources": [source._asdict() | {"rows": n} for source, n in sorted(counts.sources.items())],
+                    }
+                    for split, counts in examined.splits.items()
+                },
+            }
+        )
+    else:
+        print_examined(examined)
+    return not examined.findings
+
+
+def _check_images(manifest: Path, folders: list[Path], format: Format) -> bool:
+    """Print what of a manifest is missing or differs in the folders."""
+    from giqa_datasets.check import check_images
+
+    found = check_images(manifest, folders)
+    if format is Format.json:
+        _print_json(found)
+    else:
+        typer.echo("".join(f"{sentence}\n" for sentence in found) + f"findings: {len(found)}")
+    return not found
 
 
 def _open_judge(model: str | None, url: str | None, log: Path, repeats: int) -> Any:
@@ -250,6 +311,22 @@ def print_checked(numbers: "Sequence[Number]") -> None:
         if not number.holds:
             typer.echo(f"{number.name}: stated {number.stated!r}, found {number.found!r}")
     typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
+
+
+def print_examined(examined: "Examined") -> None:
+    """Print what does not hold in a data set to stdout, and what it holds by split."""
+    from giqa_datasets.records import QUESTION_TYPES
+
+    for finding in examined.findings:
+        typer.echo(f"{finding.where}: {finding.what}")
+    table = _table(examined.name, ["images", "rows", *QUESTION_TYPES])
+    for split, counts in examined.splits.items():
+        numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
+        table.add_row(split, *map(str, numbers))
+    _print(table)
+    for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
+        typer.echo(f"{source}: pixels {pixels}, text {text}")
+    typer.echo(f"findings: {len(examined.findings)}")
 
 
 def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:

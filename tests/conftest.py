@@ -1,9 +1,18 @@
 """No test touches the network or the user's caches: both are set before any library reads them."""
 
 import io
+import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +26,7 @@ os.environ |= {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "GIQA_MINILM": str(MINILM),
     "TOKENIZERS_PARALLELISM": "false",
+    "NO_PROXY": "*",  # a proxy of this machine's knows nothing of loopback
 }
 os.environ.pop("HF_TOKEN", None)
 
@@ -45,11 +55,184 @@ def photograph() -> Photograph:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory) -> Path:
     """A folder with giqa-mini, giqa-bench-mini and a small giqa-tiny, built once by the real builders."""
-    from giqa_datasets.builders import SETS
-    from giqa_datasets.builders.dataset_folder import build_folder
+    from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.pipeline.choice import Choice
 
     root = tmp_path_factory.mktemp("workspace")
     for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
-        drops = []
-        build_folder(root / name, name, SETS[name](None, drops.append, 0, limit), drops=drops)
+        build_set(Request(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
     return root
+
+
+@dataclass
+class Answer:
+    """How the server answers one request."""
+
+    content: str | None = '{"score": 3}'
+    status: int = 200
+    body: bytes | None = None  # in place of a chat completion
+    headers: dict[str, str] = field(default_factory=dict)
+    finish_reason: str = "stop"
+    sleep: float = 0
+    keep_back: int = 0  # bytes of the body that never come
+
+    def raw(self) -> bytes:
+        message = {"role": "assistant", "content": self.content}
+        choices = [{"index": 0, "message": message, "finish_reason": self.finish_reason}]
+        whole = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices}
+        return json.dumps(whole).encode() if self.body is None else self.body
+
+
+@dataclass
+class Asked:
+    """What the server received."""
+
+    headers: dict[str, str]
+    body: dict
+
+    @property
+    def prompt(self) -> str:
+        return self.body["messages"][0]["content"]
+
+
+class ScriptedServer:
+    """Answers by `script`, an answer per request, then by `rule`, a function of what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.script: list[Answer] = []
+        self.rule = lambda asked: Answer()
+        self._lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, asked: Asked) -> Answer:
+        with self._lock:
+            self.asked.append(asked)
+            return self.script.pop(0) if self.script else self.rule(asked)
+
+    def _handler(server):
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                answer = server.answer(Asked({k.lower(): v for k, v in self.headers.items()}, body))
+                time.sleep(answer.sleep)
+                raw = answer.raw()
+                try:
+                    self.send_response(answer.status)
+                    headers = {"content-type": "application/json", "content-length": str(len(raw))} | answer.headers
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(raw[: len(raw) - answer.keep_back])
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # a client that waits no longer
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@pytest.fixture(scope="session")
+def answer():
+    """How a scripted server answers one request."""
+    return Answer
+
+
+@pytest.fixture
+def server():
+    """A server that answers as its script says."""
+    server = ScriptedServer()
+    yield server
+    server.stop()
+
+
+MAKE_MODEL = """
+import sys
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+vocabulary = {piece: index for index, piece in enumerate([*special.values(), *alphabet])}
+raw = Tokenizer(models.BPE(vocabulary, []))
+raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+raw.decoder = decoders.ByteLevel()
+tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **special)
+tokenizer.chat_template = (
+    "{{ bos_token }}{% for turn in messages %}{{ turn.content + '\\n' }}{% endfor %}"
+)
+torch.manual_seed(0)
+ids = {name + "_id": getattr(tokenizer, name + "_id") for name in ("pad_token", "bos_token", "eos_token")}
+network = LlamaForCausalLM(
+    LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=int(sys.argv[4]), **ids,
+    )
+)
+network.generation_config = GenerationConfig(**ids)
+optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+for step in range(int(sys.argv[2])):  # learns to say one thing, whatever it is asked
+    start = torch.randint(len(special), len(tokenizer), (8, 16))
+    end = tokenizer(sys.argv[3], return_tensors="pt")["input_ids"].expand(8, -1)
+    batch = torch.cat([start, end], dim=1)
+    labels = batch.masked_fill(torch.arange(batch.shape[1]) < start.shape[1] + 1, -100)
+    network(input_ids=batch, labels=labels).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+network.save_pretrained(sys.argv[1])
+tokenizer.save_pretrained(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="session")
+def make_llama(tmp_path_factory):
+    """Make a tiny Llama that knows bytes, with a chat template: random, or trained to say one thing alone."""
+
+    def make(name: str, says: str = "", steps: int = 0, context: int = 2048) -> Path:
+        folder = tmp_path_factory.mktemp("llm") / name
+        told = (folder, str(steps), f"\n{says}</s>", str(context))
+        subprocess.run([sys.executable, "-c", MAKE_MODEL, *told], check=True)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(make_llama) -> Path:
+    """A random one."""
+    return make_llama("tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def served(tiny_llama) -> str:
+    """The address of `transformers serve` with the tiny model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["serve", tiny_llama, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    log = tiny_llama.parent / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "transformers", *command], stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        for _ in range(600):
+            assert process.poll() is None, log.read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,14 +1,14 @@
 """Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 
 from giqa_datasets import __version__
+from giqa_datasets.builders.giqa_160k import beside_paper
 from giqa_datasets.builders.parquet import SplitCounts
-from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.shipped import shipped
 
 
@@ -22,7 +22,8 @@ def write_card(
     *,
     content: str,
     columns: Iterable[str],
-    drops: Iterable[Drop],
+    funnel: Sequence[Row] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> str:
     """Render the card of a data set.
 
@@ -32,7 +33,8 @@ def write_card(
         content: Digest of the shards. It stands in every config, because the datasets library keys its cache on the
             card alone: a rebuilt folder would be read from the cache of the old one.
         columns: Every column, in order.
-        drops: What the pipeline left out; empty for a set that it did not make.
+        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
+        settings: The pipeline's models and thresholds.
 
     Returns:
         The README: YAML front matter and Markdown.
@@ -42,7 +44,7 @@ def write_card(
     total = sum(split.rows.total() for split in counts.values())
     tasks = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
     rights = sorted(set().union(*(split.rights for split in counts.values())))
-    known = {licence for _, pixels, text in rights for licence in (pixels, text)}
+    known = {licence for right in rights for licence in (right.image_license, right.text_license)}
     front_matter = DatasetCardData(
         configs=_configs(list(counts), tasks, list(columns), content),
         language=["en"],
@@ -64,7 +66,9 @@ def write_card(
         version=__version__,
         counts=counts,
         licenses=rights,
-        funnel=sorted(Counter((drop.stage, drop.reason) for drop in drops).items()),
+        funnel=funnel,
+        settings=settings,
+        beside_paper=beside_paper(counts),
     )
     return f"---\n{front_matter}\n---\n\n{body}"
 

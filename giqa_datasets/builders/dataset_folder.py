@@ -4,15 +4,20 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from giqa_datasets.builders.card import write_card
-from giqa_datasets.builders.parquet import SplitCounts, features, write_split
+from giqa_datasets.builders.parquet import Rights, SplitCounts, features, write_split
+from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS, drop_line, replace_text
 from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import Record
+from giqa_datasets.sources.stores import Entry as ImageFile
+from giqa_datasets.sources.stores import write_manifest
 
 
 def build_folder(
@@ -21,6 +26,8 @@ def build_folder(
     splits: Mapping[str, Iterable[Record]],
     *,
     drops: list[Drop],
+    funnel: Sequence[Row] = (),
+    settings: Mapping[str, Any] | None = None,
     box_format: str = "giqa",
     overwrite: bool = False,
     progress: Callable[[Iterable[Record], str], Iterable[Record]] = lambda records, split: records,
@@ -31,7 +38,9 @@ def build_folder(
         out: The folder to make.
         name: The set's name, which has a card.
         splits: Annotated records by split.
-        drops: The list that the pipeline's stages append to while `splits` is read.
+        drops: What was left out; the list may still grow while `splits` is read.
+        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
+        settings: The models and thresholds of the pipeline.
         box_format: Format of the boxes in `prompt` and `completion`.
         overwrite: Replace a data set folder that is there already.
         progress: Wraps each split's records.
@@ -55,14 +64,33 @@ def build_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
-        card = write_card(name, counts, content=shards_digest(data), columns=features(), drops=drops)
+        card = write_card(
+            name, counts, content=shards_digest(data), columns=features(), funnel=funnel, settings=settings
+        )
         (partial / "README.md").write_text(card, encoding="utf-8")
-        if drops:
-            provenance = partial / "provenance"
-            provenance.mkdir()  # not at the top, where load_dataset would take it for data
-            lines = "".join(json.dumps(asdict(drop), ensure_ascii=False) + "\n" for drop in drops)
-            (provenance / "drops.jsonl").write_text(lines, encoding="utf-8")
+        _write_provenance(partial / "provenance", counts, drops, funnel, settings)
     return counts
+
+
+def _write_provenance(
+    folder: Path,
+    counts: Mapping[str, SplitCounts],
+    drops: Sequence[Drop],
+    funnel: Sequence[Row],
+    settings: Mapping[str, Any] | None,
+) -> None:
+    """Write where everything comes from; not at the data set's top, where load_dataset would take it for data."""
+    folder.mkdir()
+    files = {name: digest for split in counts.values() for name, digest in split.files.items()}
+    write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
+    rights = sum((split.rights for split in counts.values()), start=Counter[Rights]())
+    sources = (json.dumps(right._asdict() | {"rows": rows}) + "\n" for right, rows in sorted(rights.items()))
+    replace_text(folder / "sources.jsonl", sources)
+    if drops:
+        replace_text(folder / DROPS, map(drop_line, drops))
+    if settings is not None:
+        replace_text(folder / FUNNEL, [json.dumps([row._asdict() for row in funnel], indent=2) + "\n"])
+        replace_text(folder / SETTINGS, [json.dumps(settings, indent=2) + "\n"])
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -110,5 +138,9 @@ def shards_digest(data: Path) -> str:
 
 def _why(drops: list[Drop]) -> str:
     """The commonest reason, for an empty set."""
-    reasons = [f"{drop.stage}: {drop.reason}" for drop in drops]
-    return f"most often {max(set(reasons), key=reasons.count)}" if reasons else "there were no records"
+    if not drops:
+        return "there were no records"
+    reasons = Counter((drop.stage, drop.reason) for drop in drops)
+    stage, reason = reasons.most_common(1)[0][0]
+    example = next(drop.what for drop in drops if (drop.stage, drop.reason) == (stage, reason))
+    return f"most often {stage}: {reason} ({example})"

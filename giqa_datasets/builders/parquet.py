@@ -1,10 +1,10 @@
 """Records to Parquet shards: rows of one image stand together, and each row group stores an image once."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,19 +17,52 @@ ROW_GROUP = 100  # rows; a random row then costs 15 times less to read than from
 SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
 
 
+class Rights(NamedTuple):
+    """Where a row comes from, and on which terms.
+
+    Attributes:
+        source: The upstream set.
+        image_license: Of the pixels.
+        text_license: Of the text.
+        redistributable: Whether the pixels' own terms let others pass them on.
+    """
+
+    source: str
+    image_license: str
+    text_license: str
+    redistributable: bool
+
+
 @dataclass(slots=True)
 class SplitCounts:
     """What was written of one split.
 
     Attributes:
         rows: Number of rows by question type.
-        images: sha256 of the distinct original images.
-        rights: Distinct (source, licence of the pixels, licence of the text).
+        n_yes: Yes/No questions that are answered Yes.
+        files: sha256 of each original image by its upstream name.
+        rights: Number of rows by what they may be used for.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
-    images: set[str] = field(default_factory=set)
-    rights: set[tuple[str, str, str]] = field(default_factory=set)
+    n_yes: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    rights: Counter[Rights] = field(default_factory=Counter)
+
+    @property
+    def images(self) -> set[str]:
+        """sha256 of the distinct original images."""
+        return set(self.files.values())
+
+    def add(self, record: Record, row: Mapping[str, Any]) -> None:
+        """Count a row of a record."""
+        photograph = record.photograph
+        self.rows[row["question_type"]] += 1
+        self.n_yes += row["question_type"] == "yes_no" and row["answer"].lower().startswith("yes")
+        self.files[photograph.file or record.id] = photograph.sha256
+        self.rights[
+            Rights(photograph.source, photograph.license, record.text_license, photograph.redistributable)
+        ] += 1
 
 
 def features() -> Any:
@@ -109,9 +142,7 @@ def _checked_rows(
             if row["id"] in ids:
                 raise ValueError(f"expected unique ids, got {row['id']!r} twice")
             ids.add(row["id"])
-            counts.rows[row["question_type"]] += 1
-            counts.images.add(row["image_sha256"])
-            counts.rights.add((row["source"], row["image_license"], row["text_license"]))
+            counts.add(record, row)
             yield row
 
 

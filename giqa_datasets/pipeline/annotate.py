@@ -1,19 +1,35 @@
 """The whole annotation pipeline, stage after stage (protocol sections 3 and 4)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from giqa_datasets.pipeline.ask import ask
 from giqa_datasets.pipeline.detect import detect
 from giqa_datasets.pipeline.drops import DropSink
 from giqa_datasets.pipeline.fuse import fuse
-from giqa_datasets.pipeline.models import Asker, Detector, Tagger, Verifier
-from giqa_datasets.pipeline.refine import refine
+from giqa_datasets.pipeline.models import Asker, Detector, Models, Tagger, Verifier
+from giqa_datasets.pipeline.refine import MERGE_AREA, MERGE_COVERAGE, refine
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record
 
 
-class Models(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the stages themselves can be told.
+
+    Attributes:
+        merge_area: T_a of Box-Merge, a share of the image.
+        merge_coverage: T_o of Box-Merge, in [0, 1].
+        seed: Of every random choice.
+    """
+
+    merge_area: float = MERGE_AREA
+    merge_coverage: float = MERGE_COVERAGE
+    seed: int = 0
+
+
+class AllModels(NamedTuple):
     """The four models that the stages ask."""
 
     tagger: Tagger
@@ -22,24 +38,38 @@ class Models(NamedTuple):
     asker: Asker
 
 
-def annotate(records: Iterable[Record], models: Models, drop: DropSink, *, seed: int = 0) -> Iterator[Record]:
-    """Turn plain descriptions into grounded samples; every record comes out, with or without samples."""
-    stream = tags(records, models.tagger, drop)
-    stream = detect(stream, models.detector, drop)
-    stream = refine(stream, models.verifier, drop)
-    stream = fuse(stream, drop, seed=seed)
-    return ask(stream, models.asker, drop, seed=seed)
+Step = Callable[[Iterable[Record], Models, DropSink, Rules], Iterator[Record]]
 
 
-def offline_models() -> Models:
-    """The models that need no server and no hub (extra `demo`).
+def read_text(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
+    """What is made of the description alone: stage 1."""
+    return tags(records, models.tagger, drop)
 
-    Raises:
-        ImportError: If one of their packages is not installed.
+
+def look(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
+    """What is made of the photograph: stages 2 and 3."""
+    found = detect(records, models.detector, drop)
+    return refine(found, models.verifier, drop, merge_area=rules.merge_area, merge_coverage=rules.merge_coverage)
+
+
+def write_samples(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
+    """What is made of the objects: stage 4 and the questions."""
+    return ask(fuse(records, drop, seed=rules.seed), models.asker, drop, seed=rules.seed)
+
+
+STEPS: tuple[Step, ...] = (read_text, look, write_samples)  # between them records may change machines
+
+
+def annotate(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules = Rules()) -> Iterator[Record]:
+    """Turn plain descriptions into grounded samples; a record that a model fails at is dropped, every other comes out.
+
+    Args:
+        records: Without samples.
+        models: What the stages ask.
+        drop: Told of whatever is left out.
+        rules: Thresholds and seed.
     """
-    from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
-    from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
-    from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
-    from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
-
-    return Models(SpacyTagger(), CocoDetector(), ClassicVerifier(), TemplateAsker())
+    stream = iter(records)
+    for step in STEPS:
+        stream = step(stream, models, drop, rules)
+    return stream

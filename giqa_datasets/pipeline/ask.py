@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.pipeline.batches import batches, seed_of
-from giqa_datasets.pipeline.drops import Drop, DropSink
-from giqa_datasets.pipeline.models import Asked, Asker
+from giqa_datasets.pipeline.batches import batches, each, seed_of
+from giqa_datasets.pipeline.drops import Drop, DropSink, fault
+from giqa_datasets.pipeline.models import Asked, Asker, Failure
 from giqa_datasets.records import Record, Sample, Tag
 from giqa_datasets.text import Region, locate, render
 
@@ -18,27 +18,42 @@ def ask(
     """Give every described record its GIQA-VQA samples.
 
     Pairs that name no boxed object are dropped (the paper's keyword filter). Yes and No are balanced within each
-    record, so that half of all Yes/No answers are Yes in every part of the set.
+    record, so that half of all Yes/No answers are Yes in every part of the set. A record that the asker fails at
+    keeps its description.
     """
+
+    def put(batch: list[Record]) -> Sequence[list[Asked] | Failure]:
+        return asker.ask(
+            [record.description for record in batch],
+            [record.tags for record in batch],
+            [seed_of(record.id, seed) for record in batch],
+        )
+
     for batch in batches(records, batch_size):
         described = [record for record in batch if record.samples]
-        asked = asker.ask(
-            [record.description for record in described],
-            [record.tags for record in described],
-            [seed_of(record.id, seed) for record in described],
-        )
-        pairs = {record.id: found for record, found in zip(described, asked, strict=True)}
+        asked = iter(each(described, put) if described else [])
         for record in batch:
-            grounded = []
-            for pair in pairs.get(record.id, []):
-                sample = _ground(pair, record.tags)
-                if isinstance(sample, str):
-                    drop(Drop(record.id, "ask", sample, f"{pair.question} {pair.answer}"))
-                else:
-                    grounded.append(sample)
-            balanced = _balanced(record.id, grounded, drop)
-            numbered = (replace(sample, id=f"{record.id}-vqa-{k}") for k, sample in enumerate(balanced, start=1))
-            yield replace(record, samples=(*record.samples, *numbered))
+            yield _asked(record, next(asked), drop) if record.samples else record
+
+
+def _asked(record: Record, pairs: list[Asked] | Failure | Exception, drop: DropSink) -> Record:
+    """Give a record the samples of its pairs."""
+    if isinstance(pairs, Exception):
+        drop(fault(record.id, "ask", pairs))
+        return record
+    if isinstance(pairs, Failure):
+        drop(Drop(record.id, "ask", *pairs))
+        return record
+    grounded = []
+    for pair in pairs:
+        sample = _ground(pair, record.tags)
+        if isinstance(sample, str):
+            drop(Drop(record.id, "ask", sample, f"{pair.question} {pair.answer}"))
+        else:
+            grounded.append(sample)
+    balanced = _balanced(record.id, grounded, drop)
+    numbered = (replace(sample, id=f"{record.id}-vqa-{k}") for k, sample in enumerate(balanced, start=1))
+    return replace(record, samples=(*record.samples, *numbered))
 
 
 def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | str:

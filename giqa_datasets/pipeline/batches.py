@@ -1,12 +1,13 @@
-"""Batches of a stream, and seeds of its members that do not depend on their order."""
+"""Batches of a stream, what one bad member costs, and seeds that do not depend on the members' order."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -19,6 +20,25 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     stream = iter(items)
     while batch := list(islice(stream, size)):
         yield batch
+
+
+def each(batch: list[T], call: Callable[[list[T]], Sequence[R]]) -> list[R | Exception]:
+    """Call a model on a batch; where that fails, on each member alone, so that a bad one costs only itself.
+
+    Returns:
+        A result for each member, or the error that it alone runs into.
+
+    Example:
+        >>> each([4, 0], lambda batch: [12 // number for number in batch])
+        [3, ZeroDivisionError('integer division or modulo by zero')]
+    """
+    try:
+        results = call(batch)
+        if len(results) != len(batch):
+            raise ValueError(f"expected {len(batch)} results of a model, got {len(results)}")
+        return list(results)
+    except Exception as error:  # whatever a model or a decoder may raise
+        return [error] if len(batch) == 1 else [result for member in batch for result in each([member], call)]
 
 
 def seed_of(identifier: str, seed: int) -> int:

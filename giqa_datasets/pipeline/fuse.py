@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
         yield replace(record, samples=(*record.samples, sample))
 
 
-def question_pool() -> list[str]:
+@cache
+def question_pool() -> tuple[str, ...]:
     """The 15 questions that a description answers (ours, after the two that the paper shows)."""
-    return (Path(__file__).parent / "des_questions.txt").read_text(encoding="utf-8").splitlines()
+    return tuple((Path(__file__).parent / "des_questions.v1.txt").read_text(encoding="utf-8").splitlines())

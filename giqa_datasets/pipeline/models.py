@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.records import QuestionType, Tag
+
+
+class Failure(NamedTuple):
+    """Why a model gave nothing for one of a batch.
+
+    Attributes:
+        reason: The drop's: `fault` where the model could not be asked, which the next run tries again, or
+            `unreadable_reply` where it answered in another shape.
+        what: What came instead.
+    """
+
+    reason: Literal["fault", "unreadable_reply"]
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +35,11 @@ class Asked:
 class Tagger(Protocol):
     """Stage 1: finds the objects of a description (Llama 3 in the paper)."""
 
-    def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:
-        """Tag each description; what has no quality or is no object is returned too, the stage drops it."""
+    def tag(self, descriptions: Sequence[str]) -> Sequence[list[Tag] | Failure]:
+        """Tag each description; what has no quality or is no object is returned too, the stage drops it.
+
+        A tag's span is where its phrase stands in the description; (0, 0) says that it stands nowhere.
+        """
         ...
 
 
@@ -48,6 +64,30 @@ class Asker(Protocol):
 
     def ask(
         self, descriptions: Sequence[str], tags: Sequence[Sequence[Tag]], seeds: Sequence[int]
-    ) -> list[list[Asked]]:
+    ) -> Sequence[list[Asked] | Failure]:
         """Write questions about each description's boxed objects; the same seed gives the same questions."""
+        ...
+
+
+class Models(Protocol):
+    """The four models that the stages ask."""
+
+    @property
+    def tagger(self) -> Tagger:
+        """Finds the objects of a description."""
+        ...
+
+    @property
+    def detector(self) -> Detector:
+        """Finds phrases in images."""
+        ...
+
+    @property
+    def verifier(self) -> Verifier:
+        """Judges crops."""
+        ...
+
+    @property
+    def asker(self) -> Asker:
+        """Writes questions."""
         ...

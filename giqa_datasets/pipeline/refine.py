@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
-from giqa_datasets.images import decode
-from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.images import open_baked
+from giqa_datasets.pipeline.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.models import Verifier
 from giqa_datasets.records import Record, Tag
 
@@ -25,31 +26,53 @@ def refine(
     merge_area: float = MERGE_AREA,
     merge_coverage: float = MERGE_COVERAGE,
 ) -> Iterator[Record]:
-    """Filter and merge the boxes of every tag; a tag whose boxes are all refused is dropped (ours)."""
+    """Filter and merge the boxes of every tag; a tag whose boxes are all refused is dropped (ours).
+
+    The filter is asked only where one phrase got several boxes (protocol section 3). A record at which the verifier
+    fails is dropped whole.
+    """
     for record in records:
-        kept = []
-        image = (
-            decode(record.photograph.image, name=record.id) if any(len(tag.boxes) > 1 for tag in record.tags) else None
-        )
-        for tag in record.tags:
-            # The filter is asked only where one phrase got several boxes (protocol section 3)
-            boxes = tag.boxes if image is None or len(tag.boxes) == 1 else filter_boxes(image, tag, verifier)
-            for _ in range(len(tag.boxes) - len(boxes)):
-                drop(Drop(record.id, "refine", "box_refused", tag.phrase))
-            if len(boxes) == 0:
+        try:
+            kept = [_verdicts(record, tag, verifier) for tag in record.tags]
+        except Exception as error:  # whatever a model may raise
+            drop(fault(record.id, "refine", error))
+            continue
+        refined = []
+        for tag, fits in zip(record.tags, kept, strict=True):
+            _drop_boxes(record.id, "box_refused", tag, tag.boxes[~fits], drop)
+            if not fits.any():
                 drop(Drop(record.id, "refine", "all_boxes_refused", tag.phrase))
-            else:
-                merged = merge_boxes(boxes, merge_area=merge_area, merge_coverage=merge_coverage)
-                kept.append(replace(tag, boxes=merged))
-        yield replace(record, tags=tuple(kept))
+                continue
+            boxes, joined = _merge(tag.boxes[fits], merge_area, merge_coverage)
+            _drop_boxes(record.id, "box_merged", tag, joined, drop)
+            refined.append(replace(tag, boxes=boxes))
+        yield replace(record, tags=tuple(refined))
+
+
+def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> npt.NDArray[np.bool_]:
+    """Which of a tag's boxes pass the filter, shape (N,)."""
+    if len(tag.boxes) == 1:
+        return np.ones(1, dtype=bool)
+    return verdicts(open_baked(record.photograph.image), tag, verifier)
+
+
+def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropSink) -> None:
+    """Drop boxes of a tag, one by one."""
+    for box in xyxy.tolist():
+        drop(Drop(identifier, "refine", reason, tag.phrase, (tuple(box),)))
+
+
+def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> npt.NDArray[np.bool_]:
+    """Ask of each of a tag's boxes whether its crop has the tag's quality, shape (N,)."""
+    size = np.array([image.width, image.height] * 2)
+    corners_px = np.concatenate([np.floor(tag.boxes[:, :2] * size[:2]), np.ceil(tag.boxes[:, 2:] * size[2:])], axis=1)
+    crops = [image.crop((int(x1), int(y1), int(x2), int(y2))) for x1, y1, x2, y2 in corners_px]
+    return np.array(verifier.verify(crops, [tag.quality] * len(crops)), dtype=bool)
 
 
 def filter_boxes(image: Image.Image, tag: Tag, verifier: Verifier) -> Boxes:
     """IQA-Filter: keep the boxes whose crop has the tag's quality."""
-    size = np.array([image.width, image.height] * 2)
-    corners_px = np.concatenate([np.floor(tag.boxes[:, :2] * size[:2]), np.ceil(tag.boxes[:, 2:] * size[2:])], axis=1)
-    crops = [image.crop((int(x1), int(y1), int(x2), int(y2))) for x1, y1, x2, y2 in corners_px]
-    kept: Boxes = tag.boxes[np.array(verifier.verify(crops, [tag.quality] * len(crops)), dtype=bool)]
+    kept: Boxes = tag.boxes[verdicts(image, tag, verifier)]
     return kept
 
 
@@ -68,15 +91,29 @@ def merge_boxes(xyxy: Boxes, *, merge_area: float = MERGE_AREA, merge_coverage: 
         >>> merge_boxes(np.array([[0, 0, 0.2, 0.2], [0.2, 0, 0.4, 0.2], [0.5, 0.5, 1, 1]])).tolist()
         [[0.0, 0.0, 0.4, 0.2], [0.5, 0.5, 1.0, 1.0]]
     """
-    boxes = list(np.asarray(xyxy, dtype=np.float64))
+    return _merge(np.asarray(xyxy, dtype=np.float64), merge_area, merge_coverage)[0]
+
+
+def _merge(xyxy: Boxes, merge_area: float, merge_coverage: float) -> tuple[Boxes, Boxes]:
+    """Merge; the boxes that are left, and those that went into another, shapes (M, 4) and (N - M, 4)."""
+
+    def join(a: Boxes, b: Boxes) -> npt.NDArray[np.bool_]:
+        joins: npt.NDArray[np.bool_] = ((area(a) < merge_area)[:, None] & touch(a, b)) | (
+            coverage(a, b) > merge_coverage
+        )
+        return joins
+
+    if len(xyxy) < 2 or not np.triu(join(xyxy, xyxy), k=1).any():  # most phrases: nothing to join
+        return xyxy, np.zeros((0, 4))
+    boxes, joined = list(xyxy), []
     i = 0
     while i < len(boxes):
         j = i + 1
         while j < len(boxes):
-            a, b = boxes[i][None], boxes[j][None]
-            if (area(a)[0] < merge_area and touch(a, b)[0, 0]) or coverage(a, b)[0, 0] > merge_coverage:
-                boxes[i] = hull(np.stack([boxes[i], boxes.pop(j)]))
+            if join(boxes[i][None], boxes[j][None])[0, 0]:
+                joined.append(boxes.pop(j))
+                boxes[i] = hull(np.stack([boxes[i], joined[-1]]))
             else:
                 j += 1
         i += 1
-    return np.array(boxes).reshape(-1, 4)
+    return np.array(boxes), np.array(joined).reshape(-1, 4)

@@ -4,27 +4,51 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from giqa_datasets.pipeline.batches import batches
-from giqa_datasets.pipeline.drops import Drop, DropSink
-from giqa_datasets.pipeline.models import Tagger
-from giqa_datasets.records import Record
+from giqa_datasets.pipeline.batches import batches, each
+from giqa_datasets.pipeline.drops import Drop, DropSink, fault
+from giqa_datasets.pipeline.models import Failure, Tagger
+from giqa_datasets.records import Record, Tag
 
 
 # T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours
-NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.txt").read_text(encoding="utf-8").split())
+NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.v1.txt").read_text(encoding="utf-8").split())
 
 
 def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_size: int = 64) -> Iterator[Record]:
-    """Give every record the tags of its description; what is no object or has no quality is dropped."""
+    """Give every record the tags of its description; a tag that cannot be used is dropped.
+
+    A record whose description the tagger fails at is dropped whole.
+    """
     for batch in batches(records, batch_size):
-        for record, found in zip(batch, tagger.tag([record.description for record in batch]), strict=True):
-            kept = []
-            for tag in found:
-                words = tag.phrase.lower().split()
-                if not words or words[-1] in NO_OBJECTS:
-                    drop(Drop(record.id, "tags", "no_object", tag.phrase))
-                elif not tag.quality:
-                    drop(Drop(record.id, "tags", "no_quality", tag.phrase))
-                else:
-                    kept.append(tag)
-            yield replace(record, tags=tuple(kept))
+        found = each(batch, lambda batch: tagger.tag([record.description for record in batch]))
+        for record, tags in zip(batch, found, strict=True):
+            if isinstance(tags, Exception):
+                drop(fault(record.id, "tags", tags))
+            elif isinstance(tags, Failure):
+                drop(Drop(record.id, "tags", *tags))
+            else:
+                yield replace(record, tags=tuple(_usable(record, tags, drop)))
+
+
+def _usable(record: Record, tags: Iterable[Tag], drop: DropSink) -> Iterator[Tag]:
+    """Yield the tags of objects that have a quality and a place of their own in the description."""
+    taken = bytearray(len(record.description))
+    for tag in tags:
+        reason = _fault_of(tag, record.description, taken)
+        if reason is None:
+            taken[slice(*tag.span)] = b"x" * len(tag.phrase)
+            yield tag
+        else:
+            drop(Drop(record.id, "tags", reason, tag.phrase))
+
+
+def _fault_of(tag: Tag, description: str, taken: bytearray) -> str | None:
+    """Why a tag cannot be used; None if it can."""
+    words = tag.phrase.lower().split()
+    if not words or words[-1] in NO_OBJECTS:
+        return "no_object"
+    if not tag.quality:
+        return "no_quality"
+    if description[slice(*tag.span)] != tag.phrase:
+        return "not_in_description"
+    return "overlapping" if any(taken[slice(*tag.span)]) else None

@@ -4,15 +4,17 @@ One file has photographs with one distortion, one with several; some photographs
 severities are known, because DataDepictQA put the distortions in itself.
 """
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
 
 from giqa_datasets.pipeline.drops import DropSink
-from giqa_datasets.records import Distortion, Record
-from giqa_datasets.sources.rows import Refused, Rights, Turn, answer, make_record, records
+from giqa_datasets.records import Distortion
+from giqa_datasets.sources.entries import Entry, Refused, Rights
+from giqa_datasets.sources.rows import Turn, answer, make_entry
+from giqa_datasets.sources.rows import entries as entries_of
 from giqa_datasets.sources.stores import ImageStore, images_under
 
 
@@ -44,12 +46,12 @@ class _Row(BaseModel):
     answer: str | None = None  # test
 
 
-def read(root: Path, drop: DropSink, *, split: Split = "train", images: ImageStore | None = None) -> Iterator[Record]:
-    """Yield the descriptions of single distortions, then those of several, in the files' order.
+def entries(root: Path, drop: DropSink, *, split: Split = "train", images: ImageStore | None = None) -> list[Entry]:
+    """List the descriptions of single distortions, then those of several, in the files' order.
 
     Args:
         root: DataDepictQA's folder, the one that holds `KADIS700K`.
-        drop: Told of each row or image that cannot be used.
+        drop: Told of each row that cannot be used.
         split: Which two files.
         images: Where the images lie; by default the folders under `root`, then the tars in it.
 
@@ -58,20 +60,19 @@ def read(root: Path, drop: DropSink, *, split: Split = "train", images: ImageSto
         ValueError: If one of them is another file; a tar in `root` that is none.
     """
     store = images_under(root) if images is None else images
-    for file in FILES[split]:
-        yield from records(root / file, lambda raw: _record(raw, store), drop)
+    return [entry for file in FILES[split] for entry in entries_of(root / file, partial(_entry, store), drop)]
 
 
-def _record(raw: object, store: ImageStore) -> Record:
-    """Make one row's record."""
+def _entry(images: ImageStore, raw: object) -> Entry:
+    """Make one row's entry."""
     row = _Row.model_validate(raw)
     text = row.answer if row.conversations is None else answer(row.conversations)
     if text is None:
         raise Refused("malformed_row", "expected conversations or an answer, got neither")
-    return make_record(
+    return make_entry(
         row.image_A,
         text,
-        store,
+        images,
         prefix="dq-495k",
         rights=RIGHTS,
         text_license=TEXT_LICENSE,

@@ -1,23 +1,25 @@
-"""Anyone's photographs: a folder with a `metadata.jsonl` beside them, one line per photograph.
+"""Anyone's photographs: a folder with a `metadata.jsonl` beside them, one line per photograph or more.
 
     {"file_name": "cat.jpg", "description": "A sharp cat.", "regions": [{"phrase": "cat", "boxes": [[0, 0, 1, 1]]}]}
 
 `file_name` and `description` are needed. With `regions`, even none, the line is taken as it is; without, the pipeline
-looks for the boxes.
+looks for the boxes. `id`, `image_license`, `text_license` and `redistributable` are optional.
 """
 
 import codecs
-import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from giqa_datasets.boxes import to_boxes
-from giqa_datasets.images import bake
+from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.pipeline.fuse import question_pool
-from giqa_datasets.records import Photograph, Record, Sample
+from giqa_datasets.records import Sample
+from giqa_datasets.sources.entries import Entry, Refused, Rights, by_photograph, check_text, read_photograph
+from giqa_datasets.sources.stores import Folder
 from giqa_datasets.text import locate
 
 
@@ -35,38 +37,60 @@ class _Line(BaseModel):
     id: str | None = None
     image_license: str = "unknown"
     text_license: str = "unknown"
+    redistributable: bool = False
 
 
-def read(root: Path) -> Iterator[Record]:
-    """Yield the folder's records, in the order of `metadata.jsonl`; hand-made regions become a GIQA-DES sample.
+def entries(root: Path, drop: DropSink) -> list[Entry]:
+    """List the folder's lines in their order, those of a photograph side by side; hand-made regions become a sample.
+
+    The lines are the user's own, so a wrong one ends the run before anything is done. Photographs that turn out to be
+    broken, and descriptions that say nothing or hold markup, cost their own record.
+
+    Args:
+        root: The folder of `metadata.jsonl`.
+        drop: Told of each description that cannot be used.
 
     Raises:
         FileNotFoundError: If the folder, its `metadata.jsonl` or a photograph is missing.
-        ValueError: If a line, a box or a photograph is not as it should be; the line is named.
+        ValueError: If a line or a box is not as it should be, or an id occurs twice; the line is named.
     """
     metadata = root / "metadata.jsonl"
     if not metadata.is_file():
         raise FileNotFoundError(f"expected {metadata} with one line per photograph, found none")
-    empty = True
+    made: dict[str, Entry] = {}
+    n_lines = 0
+    for number, line in _lines(metadata):
+        n_lines += 1
+        where = f"{metadata.name} line {number}"
+        try:
+            entry = _entry(root, where, _Line.model_validate_json(line))
+            if entry.id in made:
+                raise ValueError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
+            made[entry.id] = entry
+        except Refused as refused:
+            drop(Drop(where, "source", refused.reason, str(refused)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the line"
+            raise ValueError(f"{metadata} line {number}: {place}: {first['msg'].lower()}") from error
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{metadata} line {number}: {error}") from error
+    if not n_lines:
+        raise ValueError(f"expected at least one photograph in {metadata}, found none")
+    return by_photograph(made.values())
+
+
+def _lines(metadata: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that hold something, counted from 1."""
     with metadata.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
-                empty = False
-                try:
-                    yield _record(root, _Line.model_validate_json(line))
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    where = ".".join(map(str, first["loc"])) or "the line"
-                    raise ValueError(f"{metadata} line {number}: {where}: {first['msg'].lower()}") from error
-                except (FileNotFoundError, ValueError) as error:
-                    raise type(error)(f"{metadata} line {number}: {error}") from error
-    if empty:
-        raise ValueError(f"expected at least one photograph in {metadata}, found none")
+                yield number, line
 
 
-def _record(root: Path, line: _Line) -> Record:
-    """Read one line's photograph and regions."""
+def _entry(root: Path, where: str, line: _Line) -> Entry:
+    """Check one line and take up its regions."""
     path = (root / line.file_name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"file_name {line.file_name!r} lies outside the folder")
@@ -74,20 +98,22 @@ def _record(root: Path, line: _Line) -> Record:
         raise ValueError(f"expected a file_name relative to the folder, got {line.file_name!r}")
     if not path.is_file():
         raise FileNotFoundError(f"photograph {path} is missing")
-    raw = path.read_bytes()
-    photograph = Photograph(
-        *bake(raw, name=line.file_name),
-        sha256=hashlib.sha256(raw).hexdigest(),
-        source="folder",
-        license=line.image_license,
-    )
     identifier = line.id or Path(line.file_name).with_suffix("").as_posix()
     samples: tuple[Sample, ...] = ()
-    if line.regions is not None:
+    if line.regions is None:
+        check_text(line.description, line.file_name)
+    else:
         regions = locate(
             line.description, [(region.phrase, to_boxes(np.array(region.boxes))) for region in line.regions]
         )
         samples = (
             Sample(f"{identifier}-des", "des", "des", question_pool()[0], line.description, answer_regions=regions),
         )
-    return Record(identifier, photograph, line.description, line.text_license, samples=samples)
+    photograph = partial(
+        read_photograph,
+        Folder(root),
+        line.file_name,
+        Rights("folder", line.image_license, line.redistributable),
+        verify=bool(samples),
+    )
+    return Entry(identifier, where, line.file_name, line.description, line.text_license, photograph, samples)

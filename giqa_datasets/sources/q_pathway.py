@@ -7,14 +7,15 @@ are the part that GIQA-160K uses. They lie beside it, as its users get them: `q-
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from giqa_datasets.pipeline.drops import DropSink
-from giqa_datasets.records import Record
-from giqa_datasets.sources.rows import Refused, Rights, Turn, answer, checked_name, make_record, records
+from giqa_datasets.sources.entries import Entry, Refused, Rights, checked_name
+from giqa_datasets.sources.rows import Turn, answer, make_entry
+from giqa_datasets.sources.rows import entries as entries_of
 from giqa_datasets.sources.stores import ImageStore, images_under
 
 
@@ -45,14 +46,16 @@ class _Row(BaseModel):
     conversations: list[Turn]
 
 
-def read(
+def entries(
     root: Path, drop: DropSink, *, images: ImageStore | None = None, kinds: Sequence[str] = KINDS
-) -> Iterator[Record]:
-    """Yield the descriptions in the file's order; questions are passed over, everything else left out goes to `drop`.
+) -> list[Entry]:
+    """List the descriptions in the file's order, those of an image side by side.
+
+    Questions are passed over; everything else left out goes to `drop`.
 
     Args:
         root: The folder of `cleaned_labels.json`.
-        drop: Told of COCO rows (`coco`) and of each row or image that cannot be used.
+        drop: Told of COCO rows (`coco`) and of each row that cannot be used.
         images: Where the images lie; by default the folders under `root`, then the tars in it.
         kinds: A row is a description if its `type` or its `qtype` contains one of these, in any case.
 
@@ -63,21 +66,22 @@ def read(
     path = root / FILE
     seen: Counter[str] = Counter()
 
-    def make(raw: object) -> Record | None:
+    def make(raw: object) -> Entry | None:
         row = _Row.model_validate(raw)
         kind = f"{row.type}/{row.qtype}"
         seen[kind] += 1
         if not _is_description(kind, kinds):
             return None
         name = checked_name(row.image)
-        return make_record(
+        return make_entry(
             name, answer(row.conversations), store, prefix="q-pathway", rights=rights(name), text_license=TEXT_LICENSE
         )
 
     store = images_under(root) if images is None else images
-    yield from records(path, make, drop)
+    made = entries_of(path, make, drop)
     if not any(_is_description(kind, kinds) for kind in seen):
         raise ValueError(f"expected rows in {path} whose type or qtype contains one of {kinds}, got {dict(seen)}")
+    return made
 
 
 def rights(name: str) -> Rights:

@@ -7,40 +7,25 @@ depend on the order of the rows.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
-from giqa_datasets.images import bake
 from giqa_datasets.pipeline.drops import Drop, DropSink
-from giqa_datasets.records import Distortion, Photograph, Record
-from giqa_datasets.sources.stores import ImageStore, safe_name
-from giqa_datasets.text import parse
-
-
-class Rights(NamedTuple):
-    """An upstream image set: its name, its licence as it states it, and whether its own terms let others pass it on.
-
-    Attributes:
-        source: The set's name, as the column `source` has it.
-        license: Of the pixels.
-        redistributable: False unless the set's own terms say so.
-    """
-
-    source: str
-    license: str
-    redistributable: bool = False
-
-
-class Refused(ValueError):
-    """A row that makes no record: `reason` is the short name that the drop gets."""
-
-    def __init__(self, reason: str, what: object = "") -> None:
-        """Take the reason and what was wrong."""
-        super().__init__(str(what))
-        self.reason = reason
+from giqa_datasets.records import Distortion
+from giqa_datasets.sources.entries import (
+    Entry,
+    Refused,
+    Rights,
+    by_photograph,
+    check_text,
+    checked_name,
+    read_photograph,
+)
+from giqa_datasets.sources.stores import ImageStore
 
 
 class Turn(BaseModel):
@@ -69,41 +54,42 @@ def load_rows(path: Path) -> list[object]:
     return rows
 
 
-def records(path: Path, make: Callable[[object], Record | None], drop: DropSink) -> Iterator[Record]:
-    """Make a record of each row of a file; rows are counted from 1.
+def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) -> list[Entry]:
+    """Make an entry of each row of a file, those of an image side by side; rows are counted from 1.
 
     Args:
         path: A JSON list of rows.
-        make: One row's record, or None where the row is of no concern; raises `Refused`, or pydantic's error.
+        make: One row's entry, or None where the row is of no concern; raises `Refused`, or pydantic's error.
         drop: Told of each row that was refused, and of each that repeats an earlier one.
 
     Raises:
         FileNotFoundError: If the file is missing.
         ValueError: If it is no list of rows, or no row has the upstream's shape.
     """
-    seen: set[str] = set()
+    made: dict[str, Entry] = {}
     strange: list[str] = []
     rows = load_rows(path)
     for number, row in enumerate(rows, start=1):
+        where = f"{path.name} row {number}"
         try:
-            made = _shaped(make, row)
-            if made is None:
+            entry = _shaped(make, row)
+            if entry is None:
                 continue
-            if made.id in seen:
-                raise Refused("duplicate", made.id)
+            if entry.id in made:
+                raise Refused("duplicate", entry.id)
         except Refused as refused:
-            drop(Drop(f"{path.name} row {number}", "source", refused.reason, str(refused)))
+            drop(Drop(where, "source", refused.reason, str(refused)))
             if refused.reason == "malformed_row":
                 strange.append(f"row {number}: {refused}")
             continue
-        seen.add(made.id)
-        yield made
+        made[entry.id] = replace(entry, where=where)
     if len(strange) == len(rows):
         raise ValueError(f"expected upstream rows in {path}, got none: {strange[0]}")
+    return by_photograph(made.values())
 
 
-def _shaped(make: Callable[[object], Record | None], row: object) -> Record | None:
-    """Make a row's record; a row of another shape is refused."""
+def _shaped(make: Callable[[object], Entry | None], row: object) -> Entry | None:
+    """Make a row's entry; a row of another shape is refused."""
     try:
         return make(row)
     except ValidationError as error:
@@ -124,7 +110,7 @@ def answer(turns: Sequence[Turn]) -> str:
     return turns[1].value
 
 
-def make_record(
+def make_entry(
     name: str,
     description: str,
     images: ImageStore,
@@ -133,8 +119,8 @@ def make_record(
     rights: Rights,
     text_license: str,
     distortions: tuple[Distortion, ...] = (),
-) -> Record:
-    """Join an image and its description; the description stays as it is, byte for byte.
+) -> Entry:
+    """Join an image's name and its description; the description stays as it is, byte for byte.
 
     Args:
         name: The image's upstream name.
@@ -146,47 +132,16 @@ def make_record(
         distortions: Known artificial distortions.
 
     Raises:
-        Refused: If the description is empty, broken or holds markup, or the image is missing or cannot be read.
+        Refused: If the name is unsafe, or the description is empty, broken or holds markup.
     """
     name = checked_name(name)
-    _check_text(description, name)
-    try:
-        raw = images.read(name)
-        encoded = bake(raw, name=name)
-    except FileNotFoundError as error:
-        raise Refused("missing_image", error) from error
-    except ValueError as error:
-        raise Refused("broken_image", error) from error
+    check_text(description, name)
     digest = hashlib.sha256(f"{name}\0{description}".encode()).hexdigest()[:12]
-    photograph = Photograph(
-        *encoded,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        source=rights.source,
-        license=rights.license,
-        distortions=distortions,
+    return Entry(
+        id=f"{prefix}/{PurePosixPath(name).with_suffix('')}-{digest}",
+        where="",
+        file=name,
+        description=description,
+        text_license=text_license,
+        photograph=partial(read_photograph, images, name, rights, distortions),
     )
-    return Record(f"{prefix}/{PurePosixPath(name).with_suffix('')}-{digest}", photograph, description, text_license)
-
-
-def checked_name(name: str) -> str:
-    """The name in its one form.
-
-    Raises:
-        Refused: If it is unsafe.
-    """
-    try:
-        return safe_name(name)
-    except ValueError as error:
-        raise Refused("unsafe_path", error) from error
-
-
-def _check_text(description: str, name: str) -> None:
-    """Refuse a description that says nothing, or that later stages could not write or read back."""
-    if not description.strip():
-        raise Refused("empty_description", name)
-    try:
-        description.encode()
-    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair
-        raise Refused("broken_description", f"{name}: {description!a}") from error
-    if "<image>" in description or parse(description).plain != description:
-        raise Refused("markup_in_description", description)

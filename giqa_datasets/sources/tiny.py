@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
+from giqa_datasets.sources.entries import Entry
 from giqa_datasets.sources.mini import TEXT_LICENSE, Split, wheel_file, wheel_rights
 from giqa_datasets.text import locate
 
@@ -53,8 +54,8 @@ class Crop:
     photograph: int
 
 
-def read(split: Split, *, seed: int = 0) -> Iterator[Record]:
-    """Yield the crops of one split; the splits' photographs share no scene.
+def entries(split: Split, *, seed: int = 0) -> Iterator[Entry]:
+    """Draw the crops of one split with their samples; the splits' photographs share no scene.
 
     Raises:
         ImportError: If a wheel that holds the photographs is not installed.
@@ -66,19 +67,21 @@ def read(split: Split, *, seed: int = 0) -> Iterator[Record]:
     for task, count, intact in zip(("des", "vqa"), COUNTS[split], INTACT, strict=True):
         rng = random.Random(f"{seed}-{split}-{task}")
         for number, crop in enumerate(crops(photographs, n=count, rng=rng, intact=intact)):
-            source, licence = wheel_rights(paths[crop.photograph])
+            rights = wheel_rights(paths[crop.photograph])
             photograph = Photograph(
                 crop.image,
                 SIDE_PX,
                 SIDE_PX,
                 sha256=digests[crop.photograph],
-                source=source,
-                license=licence,
+                source=rights.source,
+                license=rights.license,
                 distortions=() if crop.colour is None else (Distortion("missing_block", 5),),
+                file=paths[crop.photograph],
+                redistributable=rights.redistributable,
             )
             identifier = f"{split}-{task}-{number:05d}"
             sample = _description(identifier, crop) if task == "des" else _question(identifier, crop)
-            yield Record(identifier, photograph, sample.answer, TEXT_LICENSE, samples=(sample,))
+            yield Entry.of(Record(identifier, photograph, sample.answer, TEXT_LICENSE, samples=(sample,)))
 
 
 def crops(photographs: Sequence[Image.Image], *, n: int, rng: random.Random, intact: float) -> Iterator[Crop]:

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from giqa_metrics.judges.backend import Backend
-from giqa_metrics.judges.local import Local
-from giqa_metrics.judges.logged import DEFAULT_MODEL, LoggedJudge, Plan
-from giqa_metrics.judges.server import Server, require_url
+from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
+from giqa_metrics.judges.logged import LoggedJudge, Plan
 
+
+JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY", "judge")
 
 __all__ = ["DEFAULT_MODEL", "LoggedJudge", "Plan", "open_judge"]
 
@@ -56,8 +56,10 @@ def open_judge(
         )
     if replay and not (log and log.is_file()):
         raise FileNotFoundError(f"expected a judge's log to replay, found none at {log}")
-    backend: Callable[[], Backend] | None = partial(Local, model)
+    backend: Callable[[], Backend] | None = partial(Local, model, role=JUDGE)
     if base_url is not None:
-        require_url(base_url)
-        backend = partial(Server, model, base_url, concurrency=concurrency, timeout=timeout, retries=retries)
+        require_url(base_url, JUDGE)
+        backend = partial(
+            Server, model, base_url, role=JUDGE, concurrency=concurrency, timeout=timeout, retries=retries
+        )
     return LoggedJudge(model, None if replay else backend, log=log, repeats=repeats, progress=progress)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from giqa_metrics.judges.backend import Reply
+from giqa_datasets.llm import Reply
 
 
 class Line(BaseModel):

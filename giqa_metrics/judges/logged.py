@@ -14,13 +14,16 @@ from statistics import fmean
 from threading import Lock
 from typing import Any, NamedTuple
 
+from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
+from giqa_datasets.pipeline.batches import batches
 from giqa_metrics.judge import Verdict
-from giqa_metrics.judges.backend import PARAMETERS, Backend, Fault, Reply, Request
 from giqa_metrics.judges.log import append_line, mend_log, read_log
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
+from giqa_metrics.judges.reply import SCHEMA, score_of
 
 
-DEFAULT_MODEL = "meta-llama/Meta-Llama-3-8B-Instruct"  # ours: the paper says Llama 3
+# Ours. Whatever runs the model gets the same ones, so a log serves every backend
+PARAMETERS = {"temperature": TEMPERATURE, "max_tokens": 256, "seed": 0}
 BYTES_PER_TOKEN = 4  # English text; `Plan` says that it estimates
 REPLY_TOKENS = 8  # {"score": 3} and the end
 
@@ -69,9 +72,10 @@ class LoggedJudge:
     ) -> None:
         """See `open_judge`; `backend` opens one, None is none."""
         prompts = [DESCRIPTION.name, ANSWER.name]
-        label = Path(model).name if Path(model).is_absolute() else model  # a folder's place says nothing of the model
         self.comparable = model == DEFAULT_MODEL
-        self.name = f"{label}@{_hash([prompts, PARAMETERS])[:8]}" + ("" if self.comparable else ",not-comparable")
+        self.name = f"{label(model)}@{_hash([prompts, PARAMETERS])[:8]}" + (
+            "" if self.comparable else ",not-comparable"
+        )
         self.settings: dict[str, Any] = {
             "model": model,
             "prompts": prompts,
@@ -144,12 +148,13 @@ class LoggedJudge:
             prompt = fill(verdict)
             for repeat in range(self._repeats):
                 key = _hash([self._model, prompt, PARAMETERS, repeat])
-                yield Call(verdict, repeat, Request(prompt, PARAMETERS["seed"] + repeat), key)
+                request = Request(prompt, PARAMETERS["seed"] + repeat, PARAMETERS["max_tokens"], SCHEMA)
+                yield Call(verdict, repeat, request, key)
 
     def _score(self, call: Call) -> int | None:
         """Score of a call's reply, or None if there is no reply or no score in it."""
         reply = self._replies.get(call.key)
-        return reply.score if reply else None
+        return score_of(reply) if reply else None
 
     def _ask_all(self, calls: Sequence[Call]) -> Counter[str]:
         """Ask and log; count the faults by reason."""
@@ -158,11 +163,11 @@ class LoggedJudge:
             return Counter({"not in the log": len(calls)})
         if self._log:
             mend_log(self._log)
-        batches = [calls[start : start + backend.batch_size] for start in range(0, len(calls), backend.batch_size)]
         pool = ThreadPoolExecutor(backend.concurrency)
         try:
-            asked = pool.map(partial(self._ask, backend), batches)
-            return Counter(fault.reason for faults in self._progress(asked, len(batches)) for fault in faults)
+            asked = pool.map(partial(self._ask, backend), batches(calls, backend.batch_size))
+            n_batches = ceil(len(calls) / backend.batch_size)
+            return Counter(fault.reason for faults in self._progress(asked, n_batches) for fault in faults)
         finally:  # after an error nothing more is asked; what is under way comes back and is logged
             pool.shutdown(cancel_futures=True)
 
@@ -184,7 +189,7 @@ class LoggedJudge:
             **call.verdict._asdict(),
             "reply": reply.text,
             "is_cut": reply.is_cut,
-            "score": reply.score,
+            "score": score_of(reply),
         }
         with self._lock:
             if self._log:

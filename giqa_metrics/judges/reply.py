@@ -2,7 +2,18 @@
 
 import re
 
+from giqa_datasets.llm import Reply, Schema
 
+
+SCHEMA = Schema(
+    "score",
+    {
+        "type": "object",
+        "properties": {"score": {"type": "integer", "enum": [0, 1, 2, 3, 4]}},
+        "required": ["score"],
+        "additionalProperties": False,
+    },
+)
 _TAIL = r"([0-4])(?:\s*+(?:/|out\s++of|of)\s*+4)?\s*+"
 _BARE = re.compile(rf"\s*+{_TAIL}\.?\s*+", re.IGNORECASE)
 _LABEL = r"\s*+(?:(?:the|my|final|overall)\s++)*+score\s*+(?:(?:[:=]|is)\s*+)?"
@@ -11,6 +22,11 @@ _OBJECT = re.compile(r'\{\s*+"score"\s*+:\s*+([0-4])\s*+\}')
 # What claims a score beside an object
 _CLAIM = re.compile(r"score\W{0,8}(?:is|of)?\W{0,4}\d|\d\s?(?:/|out of|of)\s?4", re.IGNORECASE)
 _MARKDOWN = str.maketrans("*_`#>", "     ")
+
+
+def score_of(reply: Reply) -> int | None:
+    """0 to 4, or None; a reply that was cut off may have gone on to say something else."""
+    return None if reply.is_cut else read_score(reply.text)
 
 
 def read_score(reply: str) -> int | None:

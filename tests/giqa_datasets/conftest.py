@@ -1,11 +1,14 @@
-"""What the tests of upstream sources share."""
+"""What the tests of upstream sources share, and a language model behind a scripted server."""
 
 import io
+import socket
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from giqa_datasets.llm import open_llm
 
 
 def _lay_out(root: Path, images: Mapping[str, bytes], *, packed: bool, tar: str = "images.tar") -> None:
@@ -25,3 +28,25 @@ def _lay_out(root: Path, images: Mapping[str, bytes], *, packed: bool, tar: str 
 def lay_out() -> Callable[..., None]:
     """Write images under a root as its users have them: as files, or packed in a tar."""
     return _lay_out
+
+
+@pytest.fixture
+def llm(server):
+    """Open a language model at the scripted server, one call after the other."""
+    return lambda **options: open_llm(
+        "org/llm", server.url, **{"concurrency": 1, "retries": 0, "timeout": 5} | options
+    )
+
+
+@pytest.fixture(scope="session")
+def roomy_llama(make_llama) -> Path:
+    """A random Llama whose context holds our prompts, a token for each byte."""
+    return make_llama("roomy-llama", context=8192)
+
+
+@pytest.fixture(scope="session")
+def unreachable() -> str:
+    """An address on this machine where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}/v1"

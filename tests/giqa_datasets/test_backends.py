@@ -1,5 +1,4 @@
 from collections import Counter
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,11 +7,12 @@ from PIL import Image
 from giqa_datasets import strip
 from giqa_datasets.boxes import iou
 from giqa_datasets.images import decode
-from giqa_datasets.pipeline.annotate import annotate, offline_models
+from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.backends.classic_verifier import LIMITS, MEASURES, ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of, quality_words
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
+from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.records import Tag, rows
 from giqa_datasets.sources import mini
 
@@ -24,19 +24,22 @@ def tag(text, phrase, quality="sharp", effect="positive"):
 
 @pytest.fixture(scope="module")
 def offline():
-    return offline_models()
+    return OpenModels(Choice())
 
 
 @pytest.fixture(scope="module")
 def hand_made():
-    return {record.id: record for record in islice(mini.read_hand_made("test"), 6)}
+    return {record.id: record for record in (entry.load() for entry in mini.hand_made("test")[:6])}
 
 
 @pytest.fixture(scope="module")
 def real(offline):
     """The first six test photographs with their samples, and what was dropped."""
     drops: list = []
-    records = {record.id: record for record in annotate(islice(mini.read("test"), 6), offline, drops.append)}
+    records = {
+        record.id: record
+        for record in annotate([entry.load() for entry in mini.entries("test")[:6]], offline, drops.append)
+    }
     return records, drops
 
 

@@ -11,8 +11,11 @@ from datasets import Features, Image, IterableDataset, List, Value, load_dataset
 from PIL import Image as Pillow
 
 from giqa_datasets import Region
-from giqa_datasets.builders import SETS, parquet
+from giqa_datasets.builders import parquet
+from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.builders.sets import Request
+from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.records import Distortion, Photograph, Record, Sample, rows
 from giqa_datasets.sources import mini
@@ -139,7 +142,7 @@ def test_each_set_has_its_splits(name, splits):
 
 
 def test_each_row_is_its_record(workspace):
-    expected = [row for record in mini.read_hand_made("test") for row in rows(record)]
+    expected = [row for entry in mini.hand_made("test") for row in rows(entry.load())]
     assert stored(workspace / "giqa-bench-mini", "test") == expected
 
 
@@ -163,12 +166,13 @@ def test_half_of_the_mini_sets_yes_no_answers_are_yes(workspace):
 
 def test_rebuilding_gives_the_same_bytes(tmp_path):
     for name in ("first", "second"):
-        build_folder(tmp_path / name, "giqa-mini", {"train": made(60), "test": []}, drops=[DROP])
+        build_folder(tmp_path / name, "folder", {"train": made(60), "test": []}, drops=[DROP])
     assert files(tmp_path / "first") == files(tmp_path / "second")
 
 
 def test_rebuilding_the_benchmark_gives_the_same_bytes(workspace, tmp_path):
-    build_folder(tmp_path / "again", "giqa-bench-mini", SETS["giqa-bench-mini"](None, [].append, 0), drops=[])
+    build_set(Request("giqa-bench-mini"), tmp_path / "again", tmp_path / "unused", Choice())
+    assert not (tmp_path / "unused").exists()
     assert files(tmp_path / "again") == files(workspace / "giqa-bench-mini")
 
 
@@ -227,7 +231,7 @@ def test_records_without_samples_and_splits_without_rows_are_left_out(tmp_path):
 
 def test_what_was_dropped_is_written_down_and_is_no_data(tmp_path):
     drops = [DROP, replace(DROP, what="Käfer\n")]
-    build_folder(tmp_path / "set", "giqa-mini", {"train": made(2)}, drops=drops)
+    build_folder(tmp_path / "set", "folder", {"train": made(2)}, drops=drops)
     lines = (tmp_path / "set" / "provenance" / "drops.jsonl").read_text(encoding="utf-8").splitlines()
     assert [Drop(**json.loads(line)) for line in lines] == drops
     assert list(load_dataset(str(tmp_path / "set"))) == ["train"]
@@ -305,7 +309,7 @@ def test_a_failed_build_leaves_no_folder_that_it_made_above_the_set(tmp_path):
 def test_an_empty_set_says_the_commonest_reason(tmp_path):
     drops = [DROP, replace(DROP, reason="not_found"), DROP]
     with pytest.raises(ValueError, match="most often detect: unknown_word"):
-        build_folder(tmp_path / "set", "giqa-mini", {"train": []}, drops=drops)
+        build_folder(tmp_path / "set", "folder", {"train": []}, drops=drops)
 
 
 # Overwriting
@@ -320,7 +324,7 @@ def test_a_folder_that_is_there_is_not_replaced_unasked(tmp_path):
 
 
 def test_overwriting_replaces_the_whole_data_set(tmp_path):
-    build_folder(tmp_path / "set", "giqa-mini", {"train": made(1), "test": list(made(2))[1:]}, drops=[DROP])
+    build_folder(tmp_path / "set", "folder", {"train": made(1), "test": list(made(2))[1:]}, drops=[DROP])
     build_folder(tmp_path / "set", "folder", {"train": made(2)}, drops=[], overwrite=True)
     build_folder(tmp_path / "fresh", "folder", {"train": made(2)}, drops=[])
     assert files(tmp_path / "set") == files(tmp_path / "fresh")

@@ -9,8 +9,9 @@ from huggingface_hub import DatasetCard
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.card import write_card
-from giqa_datasets.builders.parquet import SplitCounts, features
-from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.builders.parquet import Rights, SplitCounts, features
+from giqa_datasets.pipeline.choice import Choice
+from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.shipped import shipped
 
@@ -112,7 +113,7 @@ def test_the_licences_are_those_of_the_rows(built):
         for row in split
     }
     assert matter["license"] == sorted({licence for _, *both in rights for licence in both})
-    assert [tuple(line) for line in table(body, "Licences")[1:]] == sorted(rights)
+    assert [tuple(line[:3]) for line in table(body, "Licences")[1:]] == sorted(rights)
 
 
 def test_the_funnel_lists_every_reason_with_its_count(workspace):
@@ -121,14 +122,19 @@ def test_the_funnel_lists_every_reason_with_its_count(workspace):
     drops = [json.loads(line) for line in lines]
     counted = Counter((drop["stage"], drop["reason"]) for drop in drops)
     assert {"no_object", "no_quality", "unknown_word", "not_found", "no_boxed_object"} <= {r for _, r in counted}
-    funnel = [(stage, reason, int(number)) for stage, reason, number in table(body, "How it was made")[1:]]
-    assert funnel == sorted((*key, number) for key, number in counted.items())
+    listed = {}
+    for stage, _, n_in, n_out, reasons in table(body, "What came of it")[1:]:
+        left_out = [reason.rsplit(" ", 1) for reason in reasons.split(", ") if reason]
+        assert int(n_in) == int(n_out) + sum(int(number) for _, number in left_out)
+        listed |= {(stage, reason): int(number) for reason, number in left_out}
+    assert listed == counted
 
 
 @pytest.mark.parametrize("name", ["giqa-bench-mini", "giqa-tiny"])
 def test_a_set_that_lost_nothing_has_no_funnel(workspace, name):
-    assert "dropped" not in card_of(workspace / name)[1]
-    assert not (workspace / name / "provenance").exists()
+    assert "left out" not in card_of(workspace / name)[1]
+    files = {path.name for path in (workspace / name / "provenance").iterdir()}
+    assert files == {"images.jsonl", "sources.jsonl"}
 
 
 def test_the_card_is_clean_markdown(built):
@@ -142,12 +148,18 @@ def test_the_card_is_clean_markdown(built):
         assert f'"{built.name}"' in block
 
 
-def card(counts, *, name="folder", drops=()):
-    return front_matter(write_card(name, counts, content="0" * 64, columns=features(), drops=drops))
+def counts_of(kinds):
+    """What is written of a split of one image."""
+    right = Rights("folder", "unknown", "unknown", False)
+    return {"train": SplitCounts(Counter(kinds), 0, {"a.jpg": "a"}, Counter({right: sum(kinds.values())}))}
+
+
+def card(counts, *, name="folder", **made):
+    return front_matter(write_card(name, counts, content="0" * 64, columns=features(), **made))
 
 
 def configs_of(kinds):
-    matter, _ = card({"train": SplitCounts(Counter(kinds), {"a"}, {("folder", "unknown", "unknown")})})
+    matter, _ = card(counts_of(kinds))
     return [config["config_name"] for config in matter["configs"]]
 
 
@@ -168,19 +180,27 @@ def test_a_set_has_views_of_the_tasks_that_it_holds(kinds, tasks):
     ("total", "category"), [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (167_657, "100K<n<1M")]
 )
 def test_the_size_category_is_the_hubs(total, category):
-    matter, _ = card({"train": SplitCounts(Counter({"des": total}), {"a"})})
+    matter, _ = card(counts_of({"des": total}))
     assert matter["size_categories"] == [category]
 
 
 def test_a_folders_card_says_what_was_left_out():
-    drops = [Drop("a", "detect", "unknown_word", "tripod"), Drop("b", "ask", "unbalanced", "Is it? Yes.")] * 2
-    _, body = card({"train": SplitCounts(Counter({"des": 1}), {"a"})}, drops=drops)
-    assert table(body, "What was left out")[1:] == [["ask", "unbalanced", "2"], ["detect", "unknown_word", "2"]]
+    funnel = [Row("detect", "objects", 5, 3, {"unknown_word": 2}), Row("ask", "questions", 1, 1, {})]
+    _, body = card(counts_of({"des": 1}), funnel=funnel, settings=Choice(detector="a/dino").settings())
+    assert table(body, "What came of it")[1:] == [
+        ["detect", "objects", "5", "3", "unknown_word 2"],
+        ["ask", "questions", "1", "1", ""],
+    ]
+    assert "a/dino" in body
     assert __version__ in body
 
 
+def test_a_set_that_no_pipeline_made_says_nothing_of_one():
+    assert "How it was made" not in card(counts_of({"des": 1}))[1]
+
+
 def test_every_set_has_a_card():
-    from giqa_datasets.builders import SETS
+    from giqa_datasets.builders.sets import SETS
 
     assert {f"{name}.md" for name in SETS} <= {path.name for path in (shipped("cards") / "datasets").iterdir()}
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from giqa_datasets.records import Distortion
-from giqa_datasets.sources.dq_495k import FILES, RIGHTS, read
+from giqa_datasets.sources.dq_495k import FILES, RIGHTS, entries
+from giqa_datasets.sources.entries import load
 
 
 FOLDER = "KADIS700K/refA_{}_detail/dist_imgs"
@@ -68,9 +69,9 @@ def upstream(tmp_path, lay_out):
 
     def write(singles, severals=None, *, split="train", packed=False, root="DataDepictQA"):
         root = tmp_path / root
-        for file, entries in zip(FILES[split], (singles, severals or [several()]), strict=True):
+        for file, listed in zip(FILES[split], (singles, severals or [several()]), strict=True):
             (root / file).parent.mkdir(parents=True, exist_ok=True)
-            (root / file).write_text(json.dumps(entries), encoding="utf-8")
+            (root / file).write_text(json.dumps(listed), encoding="utf-8")
         lay_out(root, IMAGES, packed=packed)
         return root
 
@@ -79,7 +80,7 @@ def upstream(tmp_path, lay_out):
 
 def taken(root, **options):
     drops = []
-    return list(read(root, drops.append, **options)), drops
+    return list(load(entries(root, drops.append, **options), drops.append)), drops
 
 
 def plain(records):

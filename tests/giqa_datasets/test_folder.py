@@ -166,7 +166,7 @@ def with_box(*xyxy):
         pytest.param([CAT | {"regions": [{"phrase": "cat", "boxes": []}]}], "phrase 'cat' has no box", id="no-box"),
         pytest.param([CAT | {"regions": [{"phrase": "", "boxes": [[0, 0, 1, 1]]}]}], "phrase ''", id="empty-phrase"),
         pytest.param([CAT | {"description": "The cat <1, 44>."}], "expected text without boxes", id="markup-in-text"),
-        pytest.param([CAT, CAT], "expected unique ids, got 'cat-des' twice", id="same-photograph-twice"),
+        pytest.param([CAT, CAT], "line 2: expected unique ids, got 'cat' twice", id="same-photograph-twice"),
     ],
 )
 def test_bad_input_ends_in_one_sentence_and_leaves_nothing(photos, tmp_path, giqa, lines, says):
@@ -192,7 +192,7 @@ def test_metadata_that_is_not_utf_8_is_refused_by_name(photos, tmp_path, giqa, e
 
 def test_metadata_with_a_byte_order_mark_is_read(photos):
     (photos / "metadata.jsonl").write_text(json.dumps(CAT), encoding="utf-8-sig")
-    assert [record.id for record in folder.read(photos)] == ["cat"]
+    assert [record.id for record in folder.entries(photos, [].append)] == ["cat"]
 
 
 @pytest.mark.parametrize("arguments", [["folder"], ["folder", "lost"], ["folder", "photos"]])
@@ -242,7 +242,7 @@ def test_limit_takes_the_first_records(photos, tmp_path, giqa):
 def test_an_id_does_not_hold_a_path_of_this_machine(photos):
     describe(photos, CAT | {"file_name": str(photos / "cat.png")})
     try:
-        ids = [record.id for record in folder.read(photos)]
+        ids = [record.id for record in folder.entries(photos, [].append)]
     except ValueError:
         return
     assert ids == ["cat"]
@@ -250,10 +250,10 @@ def test_an_id_does_not_hold_a_path_of_this_machine(photos):
 
 def test_photographs_come_in_the_order_of_the_metadata(photos):
     describe(photos, {"file_name": "more/dog.jpg", "description": "A dog."}, CAT)
-    assert [record.id for record in folder.read(photos)] == ["more/dog", "cat"]
+    assert [record.id for record in folder.entries(photos, [].append)] == ["more/dog", "cat"]
 
 
 def test_a_line_without_regions_has_no_sample_and_one_with_none_has(photos):
     line = {"file_name": "cat.png", "description": "The cat."}
-    describe(photos, line, line | {"regions": []}, line | {"regions": None})
-    assert [len(record.samples) for record in folder.read(photos)] == [0, 1, 0]
+    describe(photos, line, line | {"regions": [], "id": "two"}, line | {"regions": None, "id": "three"})
+    assert [len(record.samples) for record in folder.entries(photos, [].append)] == [0, 1, 0]

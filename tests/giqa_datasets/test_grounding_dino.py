@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +81,10 @@ def dino(model) -> GroundingDino:
 @pytest.fixture(scope="module")
 def images():
     """Real photographs of several sizes, two of them the same."""
-    found = [shrink(decode(record.photograph.image, name=record.id), 240) for record in islice(mini.read("test"), 3)]
+    found = [
+        shrink(decode(record.photograph.image, name=record.id), 240)
+        for record in (entry.load() for entry in mini.entries("test")[:3])
+    ]
     assert len({image.size for image in found}) > 1
     return [*found, found[0].rotate(180)]
 

@@ -17,7 +17,7 @@ LICENSES = {"apache-2.0", "cc-by-2.0", "cc0-1.0", "mit"}
 
 @pytest.fixture(scope="module")
 def hand_made():
-    return {split: list(mini.read_hand_made(split)) for split in ("train", "test")}
+    return {split: [entry.load() for entry in mini.hand_made(split)] for split in ("train", "test")}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_distortions_have_known_names_and_severities(everything):
 
 
 def test_the_distorted_object_is_one_of_the_descriptions_boxed_objects(bench):
-    entries = {entry["id"]: entry for entry in mini._entries("test")}
+    entries = {entry["id"]: entry for entry in mini._annotations("test")}
     for record in bench:
         if record.photograph.distortions:
             box = entries[record.id]["distortion"]["box"]
@@ -153,12 +153,12 @@ def test_every_sample_becomes_a_row_that_parses_back(everything):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_plain_records_are_the_hand_made_ones_without_their_samples(hand_made, split):
-    for plain, made in zip(mini.read(split), hand_made[split], strict=True):
+    for plain, made in zip((entry.load() for entry in mini.entries(split)), hand_made[split], strict=True):
         assert (plain.id, plain.description, plain.photograph) == (made.id, made.description, made.photograph)
         assert plain.samples == plain.tags == ()
 
 
 def test_a_photograph_of_a_wheel_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", ("no-such-wheel", "mit"))
+    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", mini.Rights("no-such-wheel", "mit"))
     with pytest.raises(ImportError, match=r'needs the package no-such-wheel: pip install "giqa\[demo\]"$'):
         mini.wheel_file("no_such_wheel/cat.png")

@@ -130,7 +130,7 @@ def test_prompt_and_completion_say_what_question_and_answer_say(record, name):
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return list(mini.read_hand_made("test"))
+    return [entry.load() for entry in mini.hand_made("test")]
 
 
 @pytest.mark.parametrize("name", FORMATS)

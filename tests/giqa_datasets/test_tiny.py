@@ -15,12 +15,12 @@ INTACT_ANSWER = "The image is intact."
 
 @pytest.fixture(scope="module")
 def drawn():
-    return list(tiny.read("test"))
+    return [entry.load() for entry in tiny.entries("test")]
 
 
 @pytest.fixture(scope="module")
 def train_start():
-    return list(islice(tiny.read("train"), 300))
+    return [entry.load() for entry in islice(tiny.entries("train"), 300)]
 
 
 def descriptions(records):
@@ -40,12 +40,12 @@ def test_the_test_split_has_the_stated_counts(drawn):
 
 
 def test_the_same_seed_gives_the_same_crops(drawn):
-    for first, second in zip(drawn[:40], tiny.read("test"), strict=False):
+    for first, second in zip(drawn[:40], (entry.load() for entry in tiny.entries("test")), strict=False):
         assert (first.id, first.photograph, first.description) == (second.id, second.photograph, second.description)
 
 
 def test_another_seed_gives_other_crops(drawn):
-    other = list(islice(tiny.read("test", seed=1), 40))
+    other = [entry.load() for entry in islice(tiny.entries("test", seed=1), 40)]
     assert [record.id for record in other] == [record.id for record in drawn[:40]]
     assert all(a.photograph.image != b.photograph.image for a, b in zip(other, drawn[:40], strict=True))
 

@@ -1,7 +1,6 @@
 """A real, tiny, randomly initialised LLaVA that knows bytes, asked about crops of a real photograph."""
 
 import sys
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +115,10 @@ def says(model, monkeypatch):
 @pytest.fixture(scope="module")
 def crops() -> list[Image.Image]:
     """Crops of real photographs, of many sizes."""
-    images = [decode(record.photograph.image, name=record.id) for record in islice(mini.read("test"), 3)]
+    images = [
+        decode(record.photograph.image, name=record.id)
+        for record in (entry.load() for entry in mini.entries("test")[:3])
+    ]
     return [
         image.crop((10, 10, 10 + width, 10 + height)) for image in images for width, height in [(90, 40), (25, 200)]
     ]

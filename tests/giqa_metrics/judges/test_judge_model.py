@@ -2,44 +2,13 @@
 
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
 from giqa_metrics import giqa_description
 from giqa_metrics.judge import Verdict
 from giqa_metrics.judges import open_judge
-
-
-@pytest.fixture(scope="module")
-def served(tiny_llama) -> str:
-    """The address of `transformers serve` with the tiny model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["serve", tiny_llama, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    log = tiny_llama.parent / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "transformers", *command], stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        for _ in range(600):
-            assert process.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.mark.slow
@@ -82,13 +51,13 @@ def test_a_local_model_that_says_a_score_is_read_to_its_end(make_llama, log, lin
 
 @pytest.mark.slow
 def test_a_reply_does_not_depend_on_its_batch(tiny_llama):
-    from giqa_metrics.judges.backend import Request
-    from giqa_metrics.judges.local import Local
+    from giqa_datasets.llm import Local, Request
+    from giqa_metrics.judges import JUDGE
 
-    local = Local(str(tiny_llama))
-    requests = [Request("Is it?", 0), Request("Is the cup on the table sharp? " * 4, 0)]
+    local = Local(str(tiny_llama), role=JUDGE)
+    requests = [Request("Is it?", 0, 256), Request("Is the cup on the table sharp? " * 4, 0, 256)]
     assert local.ask(requests) == [*local.ask(requests[:1]), *local.ask(requests[1:])]
-    assert local.ask([Request("x" * 4000, 0)])[0].reason == "longer than the context"
+    assert local.ask([Request("x" * 4000, 0, 256)])[0].reason == "longer than the context"
 
 
 def test_a_local_model_that_cannot_be_had_is_one_sentence(verdicts, tmp_path):

@@ -290,7 +290,7 @@ def test_the_name_changes_with_prompts_and_parameters(monkeypatch):
     monkeypatch.setattr("giqa_metrics.judges.logged.PARAMETERS", {"temperature": 1, "max_tokens": 256, "seed": 0})
     names.add(open_judge().name)
     monkeypatch.undo()
-    from giqa_metrics.judges.prompt import Prompt
+    from giqa_datasets.llm.prompt import Prompt
 
     monkeypatch.setattr("giqa_metrics.judges.logged.ANSWER", Prompt("answer.v1@00000000", ""))
     names.add(open_judge().name)

@@ -1,28 +1,30 @@
-"""A judge in this process: any causal language model of transformers that has a chat template."""
+"""A language model in this process: any causal one of transformers that has a chat template."""
 
 from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from giqa_metrics.judges.backend import PARAMETERS, Fault, Reply, Request
+from giqa_datasets.llm.backend import Fault, Reply, Request, Role, label
 
 
 class Local:
-    """Runs a model in batches, greedy; the seed moves nothing."""
+    """Runs a model in batches, greedy; seed and schema move nothing."""
 
     batch_size = 16
     concurrency = 1
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, role: Role) -> None:
         """Load the model."""
-        self._tokenizer, self._network = _load(model)
+        self.name = label(model)
+        self._tokenizer, self._network = _load(model, role.name)
         self._longest = getattr(self._network.config.get_text_config(), "max_position_embeddings", inf)
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
         """Answer each request; one that is longer than the model's context is a fault."""
         texts = [self._chat(request.prompt) for request in requests]
-        fits = [self._fits(text) for text in texts]
-        replies = iter(self._generate([text for text, fit in zip(texts, fits, strict=True) if fit]))
+        asked = list(zip(texts, (request.max_tokens for request in requests), strict=True))
+        fits = [self._fits(text, max_tokens) for text, max_tokens in asked]
+        replies = iter(self._generate([each for each, fit in zip(asked, fits, strict=True) if fit]))
         return [next(replies) if fit else Fault("longer than the context") for fit in fits]
 
     def _chat(self, prompt: str) -> str:
@@ -30,43 +32,44 @@ class Local:
         turns = [{"role": "user", "content": prompt}]
         return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
-    def _fits(self, text: str) -> bool:
+    def _fits(self, text: str, max_tokens: int) -> bool:
         """Say whether a text leaves room for the longest reply."""
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return bool(len(tokens) + PARAMETERS["max_tokens"] <= self._longest)
+        return bool(len(tokens) + max_tokens <= self._longest)
 
-    def _generate(self, texts: list[str]) -> list[Reply]:
-        """Go on with each text."""
+    def _generate(self, asked: list[tuple[str, int]]) -> list[Reply]:
+        """Go on with each text, for as many tokens as it may."""
         import torch
 
-        if not texts:
+        if not asked:
             return []
+        texts, lengths = zip(*asked, strict=True)
         # The chat template writes the special tokens
-        inputs = self._tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+        inputs = self._tokenizer(list(texts), add_special_tokens=False, padding=True, return_tensors="pt")
         inputs = {name: inputs[name].to(self._network.device) for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            tokens = self._network.generate(**inputs, do_sample=False, max_new_tokens=PARAMETERS["max_tokens"])
-        new = tokens[:, inputs["input_ids"].shape[1] :]
+            tokens = self._network.generate(**inputs, do_sample=False, max_new_tokens=max(lengths))
+        start = inputs["input_ids"].shape[1]
+        new = [row[start : start + length] for row, length in zip(tokens, lengths, strict=True)]
         said = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         end = self._network.generation_config.eos_token_id
-        ends = torch.tensor([] if end is None else end, device=new.device)
-        has_ended = torch.isin(new, ends).any(dim=1).tolist()
-        return [Reply(text, not ended) for text, ended in zip(said, has_ended, strict=True)]
+        ends = torch.tensor([] if end is None else end, device=tokens.device)
+        return [Reply(text, not torch.isin(row, ends).any()) for text, row in zip(said, new, strict=True)]
 
 
-def _load(model: str) -> tuple[Any, Any]:
+def _load(model: str, role: str) -> tuple[Any, Any]:
     """Load a tokenizer and its model."""
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
-        raise ImportError('a local judge needs torch and transformers: pip install "giqa[annotate]"') from error
+        raise ImportError(f'a local {role} needs torch and transformers: pip install "giqa[annotate]"') from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
         network = AutoModelForCausalLM.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
     except (OSError, ValueError) as error:
-        raise OSError(f"judge {model!r} is no language model on this machine and cannot be fetched") from error
+        raise OSError(f"{role} {model!r} is no language model on this machine and cannot be fetched") from error
     if not tokenizer.chat_template:
-        raise OSError(f"judge {model!r} has no chat template, so it cannot be asked")
+        raise OSError(f"{role} {model!r} has no chat template, so it cannot be asked")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # Llama 3 has none
     return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu")

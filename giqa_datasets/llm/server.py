@@ -1,4 +1,4 @@
-"""A judge behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, Ollama, `transformers serve`, a paid service."""
+"""A language model behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, `transformers serve`, a paid service."""
 
 import os
 import re
@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from giqa_metrics.judges.backend import PARAMETERS, Fault, Reply, Request
+from giqa_datasets.llm.backend import TEMPERATURE, Fault, Reply, Request, Role, label
 
 
-KEY_VARIABLE = "GIQA_JUDGE_API_KEY"
 ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s/@?#:\[\]]+)(:\d{1,5})?(/[^\s@?#]*)?")  # and no password
 NO_KEY = "none"  # a server on this machine asks for none
 # What a request may carry: the client adds headers from OPENAI_* variables, and they are not meant for this server
@@ -18,13 +17,6 @@ HEADERS = frozenset({"accept", "accept-encoding", "authorization", "connection",
 HEADERS |= {"host", "user-agent", "x-stainless-raw-response"}  # by the last one the client knows what we want back
 UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
 REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})  # whatever is asked
-SCHEMA = {
-    "type": "object",
-    "properties": {"score": {"type": "integer", "enum": [0, 1, 2, 3, 4]}},
-    "required": ["score"],
-    "additionalProperties": False,
-}
-RESPONSE_FORMAT = {"type": "json_schema", "json_schema": {"name": "score", "strict": True, "schema": SCHEMA}}
 
 
 class Message(BaseModel):
@@ -51,12 +43,15 @@ class Server:
 
     batch_size = 1
 
-    def __init__(self, model: str, base_url: str, *, concurrency: int, timeout: float, retries: int) -> None:
+    def __init__(
+        self, model: str, base_url: str, *, role: Role, concurrency: int, timeout: float, retries: int
+    ) -> None:
         """Make the client; nothing is sent."""
+        self.name = label(model)
         self.concurrency = concurrency
         self._model = model
-        self._url = base_url
-        self._client = _client(base_url, timeout=timeout, retries=retries)
+        self._place = f"{role.name} at {base_url}"
+        self._client = _client(base_url, role, timeout=timeout, retries=retries)
         self._has_schema = True
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
@@ -76,24 +71,23 @@ class Server:
         except openai.APIConnectionError as error:
             kind = type(error.__cause__).__name__
             if kind in UNREACHABLE:
-                raise ConnectionError(f"judge at {self._url} cannot be reached: {error.__cause__}") from error
+                raise ConnectionError(f"{self._place} cannot be reached: {error.__cause__}") from error
             return Fault(kind)
         except openai.APIStatusError as error:
             said = f"HTTP {error.status_code}, {error.response.text[:200]!r}"
             if error.status_code not in REFUSED:
                 return Fault(said)
-            raise ConnectionError(
-                f"judge at {self._url} refuses every call for model {self._model!r}: {said}"
-            ) from error
+            raise ConnectionError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
 
     def _post_any(self, request: Request) -> bytes:
         """Post with the schema; without it, from then on, if that is what the server cannot read."""
         import openai
 
-        if not self._has_schema:
+        if request.schema is None or not self._has_schema:
             return self._post(request)
+        schema = request.schema._asdict() | {"strict": True}
         try:
-            return self._post(request, response_format=RESPONSE_FORMAT)
+            return self._post(request, response_format={"type": "json_schema", "json_schema": schema})
         except (openai.BadRequestError, openai.UnprocessableEntityError):
             content = self._post(request)
             self._has_schema = False
@@ -101,15 +95,16 @@ class Server:
 
     def _post(self, request: Request, **options: Any) -> bytes:
         """Post one chat; the raw response's body."""
+        parameters = {"temperature": TEMPERATURE, "max_tokens": request.max_tokens, "seed": request.seed}
         response = self._client.chat.completions.with_raw_response.create(
             model=self._model,
             messages=[{"role": "user", "content": request.prompt}],
-            extra_body=PARAMETERS | {"seed": request.seed} | options,
+            extra_body=parameters | options,
         )
         return bytes(response.content)
 
 
-def require_url(base_url: str) -> None:
+def require_url(base_url: str, role: Role) -> None:
     """Refuse an address that is none, or that holds a password, since errors print it.
 
     Raises:
@@ -117,20 +112,20 @@ def require_url(base_url: str) -> None:
     """
     if not (ADDRESS.fullmatch(base_url) and base_url.isprintable()):
         raise ValueError(
-            "expected a judge's address such as 'http://127.0.0.1:8000/v1', without a password or a query, "
-            f"got another; a key goes into {KEY_VARIABLE}"
+            f"expected {role.one}'s address such as 'http://127.0.0.1:8000/v1', without a password or a query, "
+            f"got another; a key goes into {role.key_variable}"
         )
 
 
-def _client(base_url: str, *, timeout: float, retries: int) -> Any:
+def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
     """Make an openai client that takes nothing from the environment but our own key."""
     try:
         import openai
     except ImportError as error:
-        raise ImportError('a judge behind a server needs openai: pip install "giqa[judge]"') from error
-    key = os.environ.get(KEY_VARIABLE, "").strip() or NO_KEY
+        raise ImportError(f'{role.one} behind a server needs openai: pip install "giqa[{role.extra}]"') from error
+    key = os.environ.get(role.key_variable, "").strip() or NO_KEY
     if not (key.isascii() and key.isprintable()):
-        raise ValueError(f"expected printable ASCII in {KEY_VARIABLE}, got something else")
+        raise ValueError(f"expected printable ASCII in {role.key_variable}, got something else")
 
     def keep_ours(request: Any) -> None:
         for name in set(request.headers) - HEADERS:

@@ -1,0 +1,199 @@
+"""Quality of the offline annotation pipeline; README.md says what is measured."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pipeline_quality as quality
+from coco_folder import Scene, read
+
+from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
+from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
+from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
+from giqa_datasets.pipeline.detect import detect
+from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.refine import refine
+from giqa_datasets.pipeline.tags import tags
+from giqa_datasets.records import Record
+from giqa_metrics.bootstrap import differences
+
+
+Row = dict[str, Any]
+
+
+class Table(NamedTuple):
+    """Rows of named values under a title."""
+
+    title: str
+    rows: list[Row]
+
+
+class Options(NamedTuple):
+    """What the parts are measured on."""
+
+    scenes: list[Scene]  # none without --coco
+    seed: int
+
+
+class Run(NamedTuple):
+    """Records after the tagger, after refinement in each of its variants, and what the whole pipeline dropped."""
+
+    tagged: list[Record]
+    by_variant: dict[str, list[Record]]
+    drops: list[Drop]
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument(
+        "--coco", nargs=2, type=Path, metavar=("INSTANCES", "IMAGES"), help="a folder in COCO's format"
+    )
+    parser.add_argument("--size", type=int, metavar="N", help="its first N photographs alone")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.size is not None and options.size < 1:
+        parser.error(f"expected a size of at least 1, got {options.size}")
+    try:
+        scenes = read(*options.coco, size=options.size) if options.coco else []
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    for part in options.only:
+        for table in PARTS[part](Options(scenes, options.seed)):
+            show(table)
+
+
+def grounding(options: Options) -> Iterator[Table]:
+    """The pipeline's boxes beside COCO's: what each stage drops, then the scores with and without refinement."""
+    if not options.scenes:
+        yield Table("grounding: needs --coco", [])
+        return
+    records = [quality.describe(scene, seed=options.seed) for scene in options.scenes]
+    run = ground(records)
+    n_captions = sum(bool(scene.captions) for scene in options.scenes)
+    n_templates = sum(len(scene.boxes) for scene in options.scenes)
+    title = f"stages: {len(records)} descriptions of {n_captions} captions and {n_templates} template sentences"
+    yield Table(title, stage_rows(run))
+    crowds = sum(len(boxes) for scene in options.scenes for boxes in scene.crowds.values())
+    rows = variant_rows(run.by_variant, options.scenes)
+    yield Table(f"boxes beside the references, IoU >= {quality.MIN_IOU}; {crowds} crowd boxes count neither way", rows)
+
+
+def ground(records: list[Record]) -> Run:
+    """Run the stages up to refinement, in every variant of that."""
+    drops: list[Drop] = []
+    tagged = list(tags(records, SpacyTagger(), drops.append))
+    found = list(detect(tagged, CocoDetector(), drops.append))
+    by_variant = {}
+    for name, (verifier, limits) in quality.variants(ClassicVerifier()).items():
+        refined: list[Drop] = []
+        kept = {record.id: record for record in refine(found, verifier, refined.append, **limits)}
+        by_variant[name] = [kept.get(record.id, record) for record in records]  # a dropped one has no boxes
+    return Run(tagged, by_variant, drops + refined)  # the last variant leaves no half out
+
+
+def stage_rows(run: Run) -> list[Row]:
+    """How many phrases, or boxes, each stage leaves out, by its reason, and how many phrases it hands on."""
+    lost = Counter((drop.stage, drop.reason) for drop in run.drops)
+    after = {"tags": run.tagged, "detect": run.by_variant["raw"], "refine": run.by_variant["filter and merge"]}
+    handed_on = {stage: sum(len(record.tags) for record in records) for stage, records in after.items()}
+    return [
+        {"stage": stage, "outcome": outcome, "count": count}
+        for stage, count in handed_on.items()
+        for outcome, count in [
+            *sorted((reason, n) for (where, reason), n in lost.items() if where == stage),
+            ("phrases handed on", count),
+        ]
+    ]
+
+
+def variant_rows(by_variant: dict[str, list[Record]], scenes: list[Scene]) -> list[Row]:
+    """Boxes, scores, and the difference of F1 to the detector's own boxes, photographs resampled."""
+    sums = {
+        name: np.array([quality.score(record, scene) for record, scene in zip(records, scenes, strict=True)])
+        for name, records in by_variant.items()
+    }
+    rows = []
+    for name, table in sums.items():
+        n_phrases, n_boxes = _phrases_and_boxes(by_variant[name])
+        total = quality.Sums(*table.sum(axis=0).tolist())
+        gap = differences(sums["raw"], table, range(len(scenes)), quality.scores)["f1"]
+        rows.append(
+            {"variant": name, "phrases": n_phrases, "boxes/phrase": n_boxes / n_phrases if n_phrases else None}
+            | {"boxes": int(total.boxes), "right": int(total.right), "references": int(total.references)}
+            | quality.scores(total)
+            | {"f1 - raw, 95 %": "" if name == "raw" or gap is None else _interval(gap.interval)}
+        )
+    return rows
+
+
+def iqa_filter(options: Options) -> Iterator[Table]:
+    """IQA-Filter on boxes of which one was distorted."""
+    if options.scenes:
+        trials, what = list(quality.trials_of_one_kind(options.scenes, seed=options.seed)), "others of its category"
+    else:
+        trials, what = list(quality.trials_elsewhere(quality.mini_scenes(), seed=options.seed)), "a place elsewhere"
+    verdicts = quality.filter_verdicts(trials, ClassicVerifier(), seed=options.seed)
+    n_photographs = len({trial.scene.id for trial in trials})
+    title = f"IQA-Filter, one box distorted beside {what}: {len(trials)} groups in {n_photographs} photographs"
+    yield Table(title, filter_rows(verdicts))
+
+
+def filter_rows(verdicts: dict[tuple[str, int, str], quality.Verdicts]) -> list[Row]:
+    """A row for each distortion, severity and tag."""
+    return [
+        {
+            "distortion": distortion,
+            "severity": severity,
+            "the tag says": word,
+            "true boxes": each.to_keep,
+            "kept": each.kept / each.to_keep if each.to_keep else None,
+            "untrue boxes": each.to_refuse,
+            "refused": each.refused / each.to_refuse if each.to_refuse else None,
+        }
+        for (distortion, severity, word), each in verdicts.items()
+    ]
+
+
+PARTS: dict[str, Callable[[Options], Iterator[Table]]] = {"grounding": grounding, "filter": iqa_filter}
+
+
+def show(table: Table) -> None:
+    """Print a table, numbers to the right."""
+    print(f"\n{table.title}")
+    columns = [_aligned(name, [row[name] for row in table.rows]) for name in (table.rows[0] if table.rows else ())]
+    for line in zip(*columns, strict=True):
+        print("  ".join(line).rstrip())
+
+
+def _aligned(name: str, values: list[Any]) -> list[str]:
+    """A column's cells under its name, all of one width."""
+    cells = [name, *map(_cell, values)]
+    width = max(map(len, cells))
+    return [cell.ljust(width) if isinstance(values[0], str) else cell.rjust(width) for cell in cells]
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else "{:+.3f} to {:+.3f}".format(*interval)
+
+
+def _phrases_and_boxes(records: list[Record]) -> tuple[int, int]:
+    found = [len(tag.boxes) for record in records for tag in record.tags]
+    return len(found), sum(found)
+
+
+if __name__ == "__main__":
+    main()

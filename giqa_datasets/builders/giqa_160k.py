@@ -1,0 +1,73 @@
+"""giqa-160k: the rebuild of the paper's training set out of Q-Pathway and DQ-495K (protocol section 5)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from giqa_datasets.builders.parquet import SplitCounts
+from giqa_datasets.pipeline.drops import DropSink
+from giqa_datasets.sources import dq_495k, q_pathway
+from giqa_datasets.sources.entries import Entry
+from giqa_datasets.sources.stores import FirstOf, ImageStore, OwnCopies, images_under, read_manifest
+
+
+# The paper's counts, protocol section 5
+PAPER = {
+    "images": 42_960,
+    "samples": 167_657,
+    "descriptions": 66_689,
+    "Yes/No, Yes": 25_242,
+    "Yes/No, No": 25_242,
+    "What/Which/Why/How": 50_484,
+}
+
+
+def giqa_160k(
+    q_pathway_root: Path,
+    dq_495k_root: Path,
+    drop: DropSink,
+    *,
+    images: Sequence[Path] = (),
+    manifest: Path | None = None,
+) -> dict[str, list[Entry]]:
+    """List the descriptions of Q-Pathway, then those of DQ-495K's train files, as one train split.
+
+    Args:
+        q_pathway_root: The folder of `cleaned_labels.json`.
+        dq_495k_root: The folder that holds `KADIS700K`.
+        drop: Told of each row that cannot be used.
+        images: Folders with copies of the images, asked after the two roots.
+        manifest: With it, the copies are found by their sha256; without, by their upstream names.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing.
+        ValueError: If a file is another's.
+    """
+    copies: list[ImageStore] = [images_under(folder) for folder in images]
+    if manifest is not None:
+        copies = [OwnCopies(read_manifest(manifest), images)]
+    return {
+        "train": [
+            *q_pathway.entries(q_pathway_root, drop, images=FirstOf(images_under(q_pathway_root), *copies)),
+            *dq_495k.entries(dq_495k_root, drop, images=FirstOf(images_under(dq_495k_root), *copies)),
+        ]
+    }
+
+
+def beside_paper(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
+    """What is counted, the paper's number and ours.
+
+    Args:
+        counts: What was written, by split.
+    """
+    rows = sum((split.rows for split in counts.values()), start=Counter[str]())
+    yes = sum(split.n_yes for split in counts.values())
+    ours = {
+        "images": len(set().union(*(split.images for split in counts.values()))),
+        "samples": rows.total(),
+        "descriptions": rows["des"],
+        "Yes/No, Yes": yes,
+        "Yes/No, No": rows["yes_no"] - yes,
+        "What/Which/Why/How": sum(rows[kind] for kind in ("what", "which", "why", "how")),
+    }
+    return [(name, paper, ours[name]) for name, paper in PAPER.items()]

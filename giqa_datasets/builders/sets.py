@@ -1,0 +1,123 @@
+"""What `giqa annotate` and `giqa build` know by name: which entries make up each split of a set."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from giqa_datasets.builders.giqa_160k import giqa_160k
+from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.records import Photograph
+from giqa_datasets.sources import folder, mini, tiny
+from giqa_datasets.sources.entries import Entry, Refused, without
+
+
+class Request(NamedTuple):
+    """What a set is made from; each set takes what it needs, and refuses to do without.
+
+    Attributes:
+        name: The set's, a key of `SETS`.
+        root: A folder of photographs with a `metadata.jsonl`.
+        q_pathway: The folder of Q-Instruct's `cleaned_labels.json`.
+        dq_495k: DataDepictQA's folder.
+        images: Folders with copies of the upstream images.
+        manifest: The sha256 of each upstream image, by which the copies are found under any name.
+        exclude: Data set folders whose images may not occur.
+        seed: Of a set whose entries are drawn; None is 0.
+        limit: Take the first so many entries of each split.
+    """
+
+    name: str
+    root: Path | None = None
+    q_pathway: Path | None = None
+    dq_495k: Path | None = None
+    images: Sequence[Path] = ()
+    manifest: Path | None = None
+    exclude: Sequence[Path] = ()
+    seed: int | None = None
+    limit: int | None = None
+
+
+class Entries(NamedTuple):
+    """The entries of a set by split, and what its sources left out."""
+
+    splits: dict[str, list[Entry]]
+    left_out: list[Drop]
+
+    @property
+    def all(self) -> list[Entry]:
+        """Those of all splits, one after the other."""
+        return [entry for entries in self.splits.values() for entry in entries]
+
+
+def entries_of(request: Request) -> Entries:
+    """List the entries of a set.
+
+    Raises:
+        FileNotFoundError: If a file of a source is missing.
+        ValueError: If there is no such set, it lacks what it is made from, or a file of a source is another's.
+    """
+    if request.name not in SETS:
+        raise ValueError(f"expected a data set out of {sorted(SETS)}, got {request.name!r}")
+    left_out: list[Drop] = []
+    splits = SETS[request.name](request, left_out.append)
+    listed = {split: list(islice(entries, request.limit)) for split, entries in splits.items()}
+    if request.exclude:
+        refuse = _Excluded(request.exclude)
+        listed = {split: list(without(entries, refuse)) for split, entries in listed.items()}
+    return Entries(listed, left_out)
+
+
+class _Excluded:
+    """Refuses the photographs of other data sets, and what looks like one of them."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        from giqa_datasets.lookalikes import lookalikes_of
+
+        self._known = [lookalikes_of(folder) for folder in folders]
+
+    def __call__(self, photograph: Photograph) -> None:
+        for known in self._known:
+            if match := known.find(photograph.sha256, photograph.image):
+                raise Refused("excluded_image", f"{photograph.file}: {match}")
+
+
+def _folder(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+    """Anyone's photographs and descriptions, as one train split."""
+    if request.root is None:
+        raise ValueError("expected a folder of photographs with a metadata.jsonl, got none")
+    return {"train": folder.entries(request.root, drop)}
+
+
+def _giqa_mini(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+    """The mini set's plain descriptions."""
+    return {"train": mini.entries("train"), "test": mini.entries("test")}
+
+
+def _giqa_bench_mini(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+    """The mini set's hand-made descriptions, questions and boxes; test split only."""
+    return {"test": mini.hand_made("test")}
+
+
+def _giqa_tiny(request: Request, drop: DropSink) -> dict[str, Iterator[Entry]]:
+    """Crops with one block that a broken decoder left, of different photographs in each split."""
+    return {
+        "train": tiny.entries("train", seed=request.seed or 0),
+        "test": tiny.entries("test", seed=request.seed or 0),
+    }
+
+
+def _giqa_160k(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+    """The rebuild of the paper's training set."""
+    if request.q_pathway is None or request.dq_495k is None:
+        raise ValueError("expected --q-pathway and --dq-495k, the folders of the upstream sets")
+    return giqa_160k(request.q_pathway, request.dq_495k, drop, images=request.images, manifest=request.manifest)
+
+
+SETS: dict[str, Callable[[Request, DropSink], Mapping[str, Iterable[Entry]]]] = {
+    "folder": _folder,
+    "giqa-160k": _giqa_160k,
+    "giqa-bench-mini": _giqa_bench_mini,
+    "giqa-mini": _giqa_mini,
+    "giqa-tiny": _giqa_tiny,
+}

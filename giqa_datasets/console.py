@@ -1,0 +1,26 @@
+"""Tables on stdout."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Any:
+    """A table to be filled: a column of names, then numbers; `left` are columns of text."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    return table
+
+
+def print_table(table: Any) -> None:
+    """Print a table, however narrow the window is: a wrapped one cannot be read."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    wanted = Console(width=1000, markup=False).measure(table).maximum
+    console.width = max(console.width, 120, wanted)
+    console.print(table)

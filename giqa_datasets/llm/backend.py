@@ -1,0 +1,97 @@
+"""What a language model is asked, what it gives back, and who runs it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from giqa_datasets.pipeline.batches import batches
+
+
+TEMPERATURE = 0  # every request is greedy, as in protocol section 7
+
+
+class Schema(NamedTuple):
+    """A JSON schema that a reply should keep to, and its name."""
+
+    name: str
+    schema: Mapping[str, Any]
+
+
+class Request(NamedTuple):
+    """One prompt, the seed it goes out with, the longest reply in tokens, and the reply's schema.
+
+    Not every backend heeds the schema: a reply must be readable without it too.
+    """
+
+    prompt: str
+    seed: int
+    max_tokens: int
+    schema: Schema | None = None
+
+
+class Reply(NamedTuple):
+    """A model's raw reply, and whether it was cut off at the longest length."""
+
+    text: str
+    is_cut: bool
+
+
+class Fault(NamedTuple):
+    """Why a request got no reply."""
+
+    reason: str
+
+
+class Role(NamedTuple):
+    """What a model is to those who use it.
+
+    Attributes:
+        name: As errors call it: judge.
+        one: One of them: a judge.
+        key_variable: The environment variable that holds a server's key.
+        extra: The extra of this package that installs the client.
+    """
+
+    name: str
+    one: str
+    key_variable: str
+    extra: str
+
+
+class Backend(Protocol):
+    """Runs a model."""
+
+    name: str  # of the model, for people
+    batch_size: int  # requests in one call
+    concurrency: int  # calls at once
+
+    def ask(self, requests: Sequence[Request]) -> Sequence[Reply | Fault]:
+        """Answer each request; a ConnectionError is what every other request would meet too."""
+        ...
+
+
+def ask_all(backend: Backend, requests: Sequence[Request]) -> list[Reply | Fault]:
+    """Answer each request, in order; a server that cannot be reached is a fault of each."""
+    with ThreadPoolExecutor(backend.concurrency) as pool:
+        answered = pool.map(partial(_ask, backend), batches(requests, backend.batch_size))
+        return [reply for replies in answered for reply in replies]
+
+
+def label(model: str) -> str:
+    """Name a model: a folder's place says nothing of it.
+
+    Example:
+        >>> label("/home/me/judge-7b"), label("Qwen/Qwen3-8B")
+        ('judge-7b', 'Qwen/Qwen3-8B')
+    """
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def _ask(backend: Backend, requests: Sequence[Request]) -> Sequence[Reply | Fault]:
+    """Answer one batch."""
+    try:
+        return backend.ask(requests)
+    except ConnectionError as error:
+        return [Fault(str(error))] * len(requests)

@@ -1,0 +1,310 @@
+"""An annotation folder: what the pipeline made of each entry, in a file that is only ever appended to while it runs.
+
+`records.jsonl` holds one line per record: its tags with their boxes before and after refinement, its samples, and all
+that was dropped on the way. A line is the operating system's as soon as the record is finished, so a killed run goes
+on where it was; at the end the lines are put into the source's order, whatever order they were made in. Beside it lie
+`settings.json`, and at the end `drops.jsonl` and `funnel.json`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from giqa_datasets.pipeline.drops import FAULT, Drop
+from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
+from giqa_datasets.text import Region
+
+
+RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+_Box = tuple[float, float, float, float]
+
+
+class TagLine(_Strict):
+    """A tag; `found` are its boxes before refinement."""
+
+    phrase: str
+    span: tuple[int, int]
+    quality: str
+    effect: Effect
+    found: list[_Box]
+    boxes: list[_Box]
+
+
+class RegionLine(_Strict):
+    """A grounded phrase."""
+
+    phrase: str
+    span: tuple[int, int]
+    boxes: list[_Box]
+
+
+class SampleLine(_Strict):
+    """A sample."""
+
+    id: str
+    task: Task
+    question_type: QuestionType
+    question: str
+    answer: str
+    question_regions: list[RegionLine]
+    answer_regions: list[RegionLine]
+
+
+class DropLine(_Strict):
+    """Something left out."""
+
+    stage: str
+    reason: str
+    what: str
+    boxes: list[_Box] = []
+
+
+class Line(_Strict):
+    """What the pipeline made of one entry."""
+
+    id: str
+    file: str
+    image_sha256: str
+    description: str
+    tags: list[TagLine]
+    samples: list[SampleLine]
+    drops: list[DropLine]
+
+    def all_drops(self) -> list[Drop]:
+        """What was left out of it."""
+        return [Drop(self.id, drop.stage, drop.reason, drop.what, tuple(drop.boxes)) for drop in self.drops]
+
+
+def write_line(record: Record, annotated: Record | None, drops: Iterable[Drop]) -> str:
+    """Write a finished record's line, with its end.
+
+    Args:
+        record: As it went into the pipeline.
+        annotated: As it came out; None if it was dropped whole.
+        drops: Its own.
+    """
+    line = {
+        "id": record.id,
+        "file": record.photograph.file,
+        "image_sha256": record.photograph.sha256,
+        "description": record.description,
+        "tags": [_tag_fields(tag) for tag in annotated.tags] if annotated else [],
+        "samples": [_sample_fields(sample) for sample in annotated.samples] if annotated else [],
+        "drops": [_drop_fields(drop) for drop in drops],
+    }
+    # A model may write half a surrogate pair, which is no text
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+
+
+def _tag_fields(tag: Tag) -> dict[str, Any]:
+    return {
+        "phrase": tag.phrase,
+        "span": tag.span,
+        "quality": tag.quality,
+        "effect": tag.effect,
+        "found": tag.found.tolist(),
+        "boxes": tag.boxes.tolist(),
+    }
+
+
+def _sample_fields(sample: Sample) -> dict[str, Any]:
+    return {
+        "id": sample.id,
+        "task": sample.task,
+        "question_type": sample.question_type,
+        "question": sample.question,
+        "answer": sample.answer,
+        "question_regions": [_region_fields(region) for region in sample.question_regions],
+        "answer_regions": [_region_fields(region) for region in sample.answer_regions],
+    }
+
+
+def _region_fields(region: Region) -> dict[str, Any]:
+    return {"phrase": region.phrase, "span": region.span, "boxes": region.boxes.tolist()}
+
+
+def _drop_fields(drop: Drop) -> dict[str, Any]:
+    """A drop without its record's id; `boxes` where there are some."""
+    fields = {"stage": drop.stage, "reason": drop.reason, "what": drop.what}
+    return fields | {"boxes": drop.boxes} if drop.boxes else fields
+
+
+def drop_line(drop: Drop) -> str:
+    """A line of `drops.jsonl`."""
+    return json.dumps({"id": drop.id} | _drop_fields(drop), ensure_ascii=False) + "\n"
+
+
+def read_line(raw: str | bytes, where: str) -> Line:
+    """Read a line; `where` is for the error.
+
+    Raises:
+        ValueError: If it is none of ours.
+    """
+    try:
+        return Line.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the line"
+        raise ValueError(f"{where}: {place}: {first['msg'].lower()}") from error
+
+
+def read_samples(line: Line) -> tuple[Sample, ...]:
+    """The samples of a line."""
+    return tuple(
+        Sample(
+            sample.id,
+            sample.task,
+            sample.question_type,
+            sample.question,
+            sample.answer,
+            _regions(sample.question_regions),
+            _regions(sample.answer_regions),
+        )
+        for sample in line.samples
+    )
+
+
+def _regions(lines: Sequence[RegionLine]) -> tuple[Region, ...]:
+    return tuple(Region(line.phrase, line.span, np.array(line.boxes).reshape(-1, 4)) for line in lines)
+
+
+class Annotations:
+    """The lines of an annotation folder, by record; where a record has several, the last one counts.
+
+    Attributes:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Index the lines; a last one that a kill left half-written is no line.
+
+        Raises:
+            ValueError: If a line is none of ours; it is named.
+        """
+        self.folder = folder
+        self._places: dict[str, tuple[int, int]] = {}  # id: offset and size in bytes
+        self._descriptions: dict[str, str] = {}  # of the records that are done
+        self._end = 0
+        path = folder / RECORDS
+        if path.exists():
+            with path.open("rb") as lines:
+                for number, raw in enumerate(lines, start=1):
+                    if raw.endswith(b"\n"):
+                        self._note(read_line(raw, f"{path} line {number}"), len(raw))
+
+    @classmethod
+    def begin(cls, folder: Path, settings: dict[str, Any]) -> Self:
+        """Open a folder to annotate into: a new one, or one that was begun with the same settings.
+
+        Raises:
+            ValueError: If it was begun with other settings, or a line is none of ours.
+        """
+        path = folder / SETTINGS
+        if path.exists():
+            _require_same(path, settings)
+        else:
+            if (folder / RECORDS).exists():
+                raise ValueError(f"expected {path} beside {RECORDS}, found none")
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_text(path, [json.dumps(settings, indent=2) + "\n"])
+        opened = cls(folder)
+        with (folder / RECORDS).open("ab") as file:
+            file.truncate(opened._end)
+        return opened
+
+    @property
+    def any_done(self) -> bool:
+        """Whether any record is done."""
+        return bool(self._descriptions)
+
+    def is_done(self, identifier: str, description: str) -> bool:
+        """Whether a record has a line that holds: of this description, and not one that a model failed at."""
+        return self._descriptions.get(identifier) == description
+
+    def append(self, line: Line, text: str) -> None:
+        """Append a line, as `write_line` wrote it and as `read_line` reads it."""
+        raw = text.encode()
+        with (self.folder / RECORDS).open("ab") as file:
+            file.write(raw)
+        self._note(line, len(raw))
+
+    def lines(self, identifiers: Iterable[str]) -> Iterator[Line]:
+        """Yield the lines of records; those that have none are passed over."""
+        path = self.folder / RECORDS
+        if path.exists():
+            with path.open("rb") as file:
+                for identifier in identifiers:
+                    if identifier in self._places:
+                        yield read_line(self._bytes(file, identifier), f"{path}: {identifier!r}")
+
+    def put_in_order(self, identifiers: Iterable[str]) -> None:
+        """Rewrite the file: one line a record, these first and in this order, then the others as they stand."""
+        order = [name for name in dict.fromkeys([*identifiers, *self._places]) if name in self._places]
+        is_whole = sum(size for _, size in self._places.values()) == self._end
+        if is_whole and order == list(self._places):
+            return
+        path = self.folder / RECORDS
+        with path.open("rb") as file:
+            replace_text(path, (self._bytes(file, name).decode() for name in order))
+        places, self._places, self._end = self._places, {}, 0
+        for name in order:
+            self._places[name] = (self._end, places[name][1])
+            self._end += places[name][1]
+
+    def _bytes(self, file: Any, identifier: str) -> bytes:
+        offset, size = self._places[identifier]
+        file.seek(offset)
+        return bytes(file.read(size))
+
+    def _note(self, line: Line, size: int) -> None:
+        """Note the place of the next line."""
+        self._places[line.id] = (self._end, size)
+        self._end += size
+        if any(drop.reason == FAULT for drop in line.drops):
+            self._descriptions.pop(line.id, None)
+        else:
+            self._descriptions[line.id] = line.description
+
+
+def replace_text(path: Path, lines: Iterable[str]) -> None:
+    """Write a file whole, or leave the one that is there."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+    partial.replace(path)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings that a folder was begun with.
+
+    Raises:
+        ValueError: If the file holds no JSON object.
+    """
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"expected JSON in {path}: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"expected a JSON object in {path}, got {type(settings).__name__}")
+    return settings
+
+
+def _require_same(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse to mix records of two settings."""
+    there = read_settings(path)
+    if there != settings:
+        differing = [name for name in settings if there.get(name) != settings[name]]
+        raise ValueError(
+            f"{path.parent} was begun with other settings ({', '.join(differing) or 'more of them'}); "
+            "choose those again, or another folder"
+        )

@@ -1,0 +1,158 @@
+"""Which models annotate, as plain data: what a command's options say, a settings file keeps and a worker is sent."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from giqa_datasets import __version__
+from giqa_datasets.llm import DEFAULT_MODEL, Backend, open_llm
+from giqa_datasets.pipeline.annotate import Rules
+from giqa_datasets.pipeline.models import Asker, Detector, Tagger, Verifier
+
+
+OFFLINE = "offline"
+LLM_CALLS = 16  # at once, to a server
+DETECTOR = "IDEA-Research/grounding-dino-base"
+VERIFIER = "teowu/llava_v1.5_7b_qinstruct_preview_v0.1"  # Q-Instruct; converted to transformers' form where it is not
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The models by name, with what they are told.
+
+    Attributes:
+        llm: Writes tags and questions: a model folder, a model's name, or `offline` for spaCy and templates.
+        llm_url: Its OpenAI-compatible server; None runs it here.
+        detector: Grounding DINO, a folder or a name, or `offline` for the COCO detector.
+        verifier: A vision-language model, a folder or a name, or `offline` for classic measures.
+        box_threshold: Score from which a detector's box is kept, in [0, 1].
+        text_threshold: Score from which a word belongs to a box, in [0, 1]; Grounding DINO's.
+        rules: Thresholds and seed of the stages themselves.
+        device: Where models that run here run; None is the GPU if there is one.
+    """
+
+    llm: str = OFFLINE
+    llm_url: str | None = None
+    detector: str = OFFLINE
+    verifier: str = OFFLINE
+    box_threshold: float = 0.35
+    text_threshold: float = 0.25
+    rules: Rules = field(default_factory=Rules)
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the thresholds.
+
+        Raises:
+            ValueError: If one of them is no share.
+        """
+        thresholds = asdict(self) | asdict(self.rules)
+        for name in ("box_threshold", "text_threshold", "merge_area", "merge_coverage"):
+            if not 0 <= thresholds[name] <= 1:
+                raise ValueError(f"expected {name} from 0 to 1, got {thresholds[name]}")
+
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any]) -> Self:
+        """Read back what `settings` wrote.
+
+        Raises:
+            ValueError: If something is missing or is no setting.
+        """
+        try:
+            named = ("llm", "detector", "verifier", "box_threshold", "text_threshold")
+            rules = Rules(*(settings[field.name] for field in fields(Rules)))
+            return cls(**{name: settings[name] for name in named}, rules=rules)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"expected the settings of a folder of annotations, got none for {error}") from error
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that can move the result, for a settings file; where a model runs cannot."""
+        return {
+            "giqa": __version__,
+            "llm": self.llm,
+            "detector": self.detector,
+            "verifier": self.verifier,
+            "box_threshold": self.box_threshold,
+            "text_threshold": self.text_threshold,
+            **asdict(self.rules),
+            "files": _versions(),
+        }
+
+
+# The models that need no server and no hub (extra `demo`), and the paper's: Llama 3, Grounding DINO and Q-Instruct
+PRESETS = {OFFLINE: Choice(), "paper": Choice(llm=DEFAULT_MODEL, detector=DETECTOR, verifier=VERIFIER)}
+
+
+class OpenModels:
+    """The models of a choice, each opened when it is first asked for.
+
+    Opening one raises ImportError if its packages are not installed, and OSError if it cannot be had.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        """Open nothing yet."""
+        self.choice = choice
+
+    @cached_property
+    def _llm(self) -> Backend:
+        """One model for tags and questions."""
+        return open_llm(self.choice.llm, self.choice.llm_url, concurrency=LLM_CALLS)
+
+    @cached_property
+    def tagger(self) -> Tagger:
+        """Finds the objects of a description."""
+        if self.choice.llm == OFFLINE:
+            from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
+
+            return SpacyTagger()
+        from giqa_datasets.pipeline.backends.llm_tagger import LlmTagger
+
+        return LlmTagger(self._llm)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Finds phrases in images."""
+        choice = self.choice
+        if choice.detector == OFFLINE:
+            from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
+
+            return CocoDetector(box_threshold=choice.box_threshold)
+        from giqa_datasets.pipeline.backends.grounding_dino import GroundingDino
+
+        return GroundingDino(
+            choice.detector,
+            box_threshold=choice.box_threshold,
+            text_threshold=choice.text_threshold,
+            device=choice.device,
+        )
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Judges crops."""
+        if self.choice.verifier == OFFLINE:
+            from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
+
+            return ClassicVerifier()
+        from giqa_datasets.pipeline.backends.vlm_verifier import VlmVerifier
+
+        return VlmVerifier(self.choice.verifier, device=self.choice.device)
+
+    @cached_property
+    def asker(self) -> Asker:
+        """Writes questions."""
+        if self.choice.llm == OFFLINE:
+            from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
+
+            return TemplateAsker()
+        from giqa_datasets.pipeline.backends.llm_asker import LlmAsker
+
+        return LlmAsker(self._llm)
+
+
+def _versions() -> dict[str, str]:
+    """The prompts, pools and word lists of the pipeline by name, with the start of their sha256."""
+    here = Path(__file__).parent
+    files = sorted(path for path in here.rglob("*") if path.suffix in (".txt", ".json"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in files}

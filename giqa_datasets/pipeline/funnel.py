@@ -1,0 +1,95 @@
+"""The funnel: what went into each stage, what came out, and what was left out for which reason."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from giqa_datasets.pipeline.annotations import Line
+from giqa_datasets.pipeline.drops import FAULT, Drop
+
+
+_RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage
+_BOX_LEVEL = ("box_refused", "box_merged")
+
+
+class Row(NamedTuple):
+    """One step; `n_in` is `n_out` and all that was left out.
+
+    Attributes:
+        stage: source, tags, detect, refine, fuse or ask.
+        unit: What is counted: descriptions, objects, boxes or questions.
+        n_in: How many came to it.
+        n_out: How many left it.
+        left_out: How many did not, by reason.
+    """
+
+    stage: str
+    unit: str
+    n_in: int
+    n_out: int
+    left_out: dict[str, int]
+
+
+class Funnel:
+    """Counts the lines of an annotation folder."""
+
+    def __init__(self, lost: Iterable[Drop], *, n_ready: int = 0) -> None:
+        """Take what the sources left out, and how many entries need no pipeline."""
+        self._lost = Counter(drop.reason for drop in lost)
+        self._n_ready = n_ready
+        self._left_out: Counter[tuple[str, str, str]] = Counter()  # stage, unit, reason
+        self._n_lines = self._n_described = self._n_questions = self._n_objects = self._n_boxes = 0
+
+    def add(self, line: Line) -> None:
+        """Count a line."""
+        self._left_out.update((drop.stage, _unit(drop.stage, drop.reason), drop.reason) for drop in line.drops)
+        self._n_lines += 1
+        self._n_described += any(sample.task == "des" for sample in line.samples)
+        self._n_questions += sum(sample.task == "vqa" for sample in line.samples)
+        self._n_objects += len(line.tags)
+        self._n_boxes += sum(len(tag.boxes) for tag in line.tags)
+
+    def rows(self) -> list[Row]:
+        """The steps in their order; each row's objects came out of the row above it."""
+        n_ready = self._n_lines + self._n_ready
+        refine = _row("refine", "objects", self._n_objects, self._of("refine", "objects"))
+        detect = _row("detect", "objects", refine.n_in, self._of("detect", "objects"))
+        lost = {
+            f"{stage}: {reason}": count
+            for stage in ("tags", "detect", "refine")
+            for reason, count in self._of(stage, "descriptions").items()
+        }
+        rows = [
+            _row("source", "descriptions", n_ready, dict(sorted(self._lost.items()))),
+            _row("tags", "objects", detect.n_in, self._of("tags", "objects")),
+            detect,
+            _row("refine", "boxes", self._n_boxes, self._of("refine", "boxes")),
+            refine,
+            _row("fuse", "descriptions", self._n_described, lost | self._of("fuse", "descriptions")),
+            _row("ask", "questions", self._n_questions, self._of("ask", "questions")),
+        ]
+        if unasked := self._of("ask", "descriptions"):
+            n_asked = self._n_described - sum(unasked.values())
+            rows.append(_row("ask", "descriptions", n_asked, unasked))
+        return rows
+
+    def _of(self, stage: str, unit: str) -> dict[str, int]:
+        """What was left out at a stage, by reason."""
+        return {
+            reason: count
+            for (its_stage, its_unit, reason), count in sorted(self._left_out.items())
+            if (its_stage, its_unit) == (stage, unit)
+        }
+
+
+def _row(stage: str, unit: str, n_out: int, left_out: dict[str, int]) -> Row:
+    return Row(stage, unit, n_out + sum(left_out.values()), n_out, left_out)
+
+
+def _unit(stage: str, reason: str) -> str:
+    """What was left out with a drop."""
+    if reason in _RECORD_LEVEL or stage == "fuse":
+        return "descriptions"
+    if reason in _BOX_LEVEL:
+        return "boxes"
+    return "questions" if stage == "ask" else "objects"

@@ -1,0 +1,193 @@
+"""What every source yields: entries, which are light, and of which each reads its photograph when it is wanted.
+
+An entry can be counted, skipped, kept in memory by the hundred thousand and sent to a worker; its photograph cannot.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, Self
+
+from giqa_datasets.images import bake
+from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.records import Distortion, Photograph, Record, Sample
+from giqa_datasets.sources.stores import ImageStore, safe_name
+from giqa_datasets.text import parse
+
+
+READERS = 8  # threads; reading waits for disks and network file systems
+
+
+class Rights(NamedTuple):
+    """An upstream image set: its name, its licence as it states it, and whether its own terms let others pass it on.
+
+    Attributes:
+        source: The set's name, as the column `source` has it.
+        license: Of the pixels.
+        redistributable: False unless the set's own terms say so.
+    """
+
+    source: str
+    license: str
+    redistributable: bool = False
+
+
+class Refused(ValueError):
+    """An entry that makes no record: `reason` is the short name that the drop gets."""
+
+    def __init__(self, reason: str, what: object = "") -> None:
+        """Take the reason and what was wrong."""
+        super().__init__(str(what))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A description and the way to its photograph.
+
+    Attributes:
+        id: The record's; unique in its source, and the same in every order of the rows.
+        where: The row as a person finds it, for what is left out: "cleaned_labels.json row 17".
+        file: The photograph's upstream name.
+        description: As its author wrote it.
+        text_license: Of the description.
+        photograph: Reads the photograph; raises `Refused` if it is missing or unfit. Can be pickled.
+        samples: Hand-made ones; an entry that has them needs no pipeline.
+    """
+
+    id: str
+    where: str
+    file: str
+    description: str
+    text_license: str
+    photograph: Callable[[], Photograph]
+    samples: tuple[Sample, ...] = ()
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Make an entry of a record that is in memory."""
+        photograph = record.photograph
+        return cls(
+            record.id,
+            record.id,
+            photograph.file,
+            record.description,
+            record.text_license,
+            partial(replace, photograph),
+            record.samples,
+        )
+
+    def load(self) -> Record:
+        """Read the photograph.
+
+        Raises:
+            Refused: If it is missing or unfit.
+        """
+        return Record(self.id, self.photograph(), self.description, self.text_license, samples=self.samples)
+
+
+def load(entries: Sequence[Entry], drop: DropSink) -> Iterator[Record]:
+    """Yield the entries' records in their order, read by several threads; what cannot be read goes to `drop`."""
+
+    def attempt(entry: Entry) -> Record | Refused:
+        try:
+            return entry.load()
+        except Refused as refused:
+            return refused
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for entry, loaded in zip(entries, pool.map(attempt, entries), strict=True):
+            if isinstance(loaded, Refused):
+                drop(Drop(entry.where, "source", loaded.reason, str(loaded)))
+            else:
+                yield loaded
+
+
+def by_photograph(entries: Iterable[Entry]) -> list[Entry]:
+    """Order the entries so that those of one photograph stand together, where its first one stood."""
+    listed = list(entries)
+    first: dict[str, int] = {}
+    for entry in listed:
+        first.setdefault(entry.file, len(first))
+    return sorted(listed, key=lambda entry: first[entry.file])
+
+
+def read_photograph(
+    images: ImageStore,
+    file: str,
+    rights: Rights,
+    distortions: tuple[Distortion, ...] = (),
+    *,
+    verify: bool = False,
+) -> Photograph:
+    """Read a photograph out of its store.
+
+    Args:
+        images: Where it lies.
+        file: Its upstream name.
+        rights: Of the pixels.
+        distortions: Known artificial distortions.
+        verify: See `images.bake`; a stage that looks at the pixels finds out by itself that they are broken.
+
+    Raises:
+        Refused: If it is missing, or is no image that can be used.
+    """
+    try:
+        raw = images.read(file)
+        encoded = bake(raw, name=file, verify=verify)
+    except FileNotFoundError as error:
+        raise Refused("missing_image", error) from error
+    except (OSError, ValueError) as error:
+        raise Refused("broken_image", error) from error
+    return Photograph(
+        *encoded,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        source=rights.source,
+        license=rights.license,
+        distortions=distortions,
+        file=file,
+        redistributable=rights.redistributable,
+    )
+
+
+def checked_name(name: str) -> str:
+    """The name in its one form.
+
+    Raises:
+        Refused: If it is unsafe.
+    """
+    try:
+        return safe_name(name)
+    except ValueError as error:
+        raise Refused("unsafe_path", error) from error
+
+
+def check_text(description: str, name: str) -> None:
+    """Refuse a description that says nothing, or that later stages could not write or read back.
+
+    Raises:
+        Refused: If it is empty, broken or holds markup.
+    """
+    if not description.strip():
+        raise Refused("empty_description", name)
+    try:
+        description.encode()
+    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair
+        raise Refused("broken_description", f"{name}: {description!a}") from error
+    if "<image>" in description or parse(description).plain != description:
+        raise Refused("markup_in_description", description)
+
+
+def without(entries: Iterable[Entry], refuse: Callable[[Photograph], None]) -> Iterator[Entry]:
+    """Let `refuse` see every photograph when it is read; it raises `Refused` for those that are not wanted."""
+    for entry in entries:
+        yield replace(entry, photograph=partial(_checked, entry.photograph, refuse))
+
+
+def _checked(photograph: Callable[[], Photograph], refuse: Callable[[Photograph], None]) -> Photograph:
+    """Read a photograph and show it to `refuse`."""
+    read = photograph()
+    refuse(read)
+    return read
