@@ -1,14 +1,17 @@
-"""Quality of the offline annotation pipeline; README.md says what is measured."""
+"""Quality of the offline annotation pipeline, and what the pipeline itself costs; README.md says what is measured."""
 
 import argparse
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 import pipeline_quality as quality
+import pipeline_speed as speed
 from coco_folder import Scene, read
 
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
@@ -37,6 +40,7 @@ class Options(NamedTuple):
 
     scenes: list[Scene]  # none without --coco
     seed: int
+    n_records: int
 
 
 class Run(NamedTuple):
@@ -55,16 +59,17 @@ def main() -> None:
         "--coco", nargs=2, type=Path, metavar=("INSTANCES", "IMAGES"), help="a folder in COCO's format"
     )
     parser.add_argument("--size", type=int, metavar="N", help="its first N photographs alone")
+    parser.add_argument("--records", type=int, default=12_000, help="for what the pipeline costs")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if options.size is not None and options.size < 1:
-        parser.error(f"expected a size of at least 1, got {options.size}")
+    if options.records < 1 or (options.size is not None and options.size < 1):
+        parser.error(f"expected sizes of at least 1, got {options.size} and {options.records}")
     try:
         scenes = read(*options.coco, size=options.size) if options.coco else []
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     for part in options.only:
-        for table in PARTS[part](Options(scenes, options.seed)):
+        for table in PARTS[part](Options(scenes, options.seed, options.records)):
             show(table)
 
 
@@ -160,7 +165,29 @@ def filter_rows(verdicts: dict[tuple[str, int, str], quality.Verdicts]) -> list[
     ]
 
 
-PARTS: dict[str, Callable[[Options], Iterator[Table]]] = {"grounding": grounding, "filter": iqa_filter}
+def cost(options: Options) -> Iterator[Table]:
+    """What the pipeline costs beside its models, and what the Parquet costs beside plain pyarrow's."""
+    n = options.n_records
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [speed.overhead(n, Path(folder) / str(number)) for number in range(3)]
+        seconds = median(took for _, took in runs)
+        row = {"records": n, "rows": runs[0][0], "CPU-s": seconds, "records per CPU-s": int(n / seconds)}
+        yield Table("overhead: records to Parquet with models that cost nothing, the median of three", [row])
+        written = list(speed.parquet(n, Path(folder)))
+    plain = dict((name, took) for name, _, took, _ in written)["pyarrow"]
+    rows = [
+        {"writer": name, "rows": n_rows, "rows per CPU-s": int(n_rows / took), "beside pyarrow": plain / took}
+        | {"stored / unique image bytes": share}
+        for name, n_rows, took, share in written
+    ]
+    yield Table("Parquet: the same records by giqa and by plain pyarrow, the median of five", rows)
+
+
+PARTS: dict[str, Callable[[Options], Iterator[Table]]] = {
+    "grounding": grounding,
+    "filter": iqa_filter,
+    "cost": cost,
+}
 
 
 def show(table: Table) -> None:

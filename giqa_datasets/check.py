@@ -20,6 +20,7 @@ from giqa_datasets.builders.dataset_folder import shards_digest
 from giqa_datasets.builders.parquet import features
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
+from giqa_datasets.invalid import said
 from giqa_datasets.lookalikes import Lookalikes, hash_decoded
 from giqa_datasets.records import QUESTION_TYPES, QuestionType, Task
 from giqa_datasets.sources.stores import OwnCopies, differences, read_manifest
@@ -308,8 +309,7 @@ class _Rows:
 def _faults_of_shape(error: ValidationError) -> Iterator[str]:
     """Say which columns of a row hold what they cannot hold."""
     for fault in error.errors():
-        column = ".".join(map(str, fault["loc"])) or "the line"
-        yield f"{column}: {fault['msg'][:1].lower()}{fault['msg'][1:]}, got {fault['input']!r:.100}"
+        yield f"{said(fault)}, got {fault['input']!r:.100}"
 
 
 def _faults_of_row(row: _Row) -> Iterator[str]:

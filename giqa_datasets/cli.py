@@ -102,7 +102,7 @@ def annotate(
     """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was."""
     from dataclasses import replace
 
-    from giqa_datasets.builders.build import annotate_set
+    from giqa_datasets.builders.build import annotate_set, default_choice
     from giqa_datasets.builders.sets import Request, entries_of
     from giqa_datasets.pipeline.annotate import Rules
 
@@ -112,7 +112,7 @@ def annotate(
     if explain is not None:
         _explain(explain, folder, entries.all)
         return
-    choice = _preset(name, models)
+    choice = _preset(models) if models else default_choice(name)
     choice = replace(
         choice,
         llm=llm or choice.llm,
@@ -160,13 +160,13 @@ def build(
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
     out = out or Path(name)
-    annotations = annotations or out.with_name(f"{out.name}.annotations")
+    annotations = annotations or Path(f"{out}.annotations")
     with _bars() as progress:
         counts, n_left_out = build_set(
             request,
             out,
             annotations,
-            _preset(name, models),
+            _preset(models) if models else None,
             box_format=box_format,
             overwrite=overwrite,
             progress=progress,
@@ -175,7 +175,7 @@ def build(
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
         typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
     if n_left_out:
-        typer.echo(f"{n_left_out} tags, boxes and questions left out: {out / 'provenance' / 'drops.jsonl'} says why")
+        typer.echo(f"left out: {n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why")
     if name == "giqa-160k":
         from giqa_datasets.builders.giqa_160k import beside_paper
         from giqa_datasets.console import new_table, print_table
@@ -197,11 +197,11 @@ def print_funnel(rows: "Sequence[Row]") -> None:
     print_table(table)
 
 
-def _preset(name: str, models: Preset | None) -> Any:
-    """The choice of models for a set."""
+def _preset(models: Preset) -> Any:
+    """The choice of models by its name."""
     from giqa_datasets.pipeline.choice import PRESETS
 
-    return PRESETS[models or (Preset.paper if name == "giqa-160k" else Preset.offline)]
+    return PRESETS[models]
 
 
 def _engine(engine: Engine) -> Any:
@@ -217,9 +217,7 @@ def _explain(identifier: str, folder: Path, entries: Sequence[Any]) -> None:
     """Print a record's story and draw its picture."""
     from giqa_datasets.pipeline.explain import explain
 
-    story, picture = explain(identifier, folder, entries)
-    typer.echo(story)
-    typer.echo(f"picture: {picture}")
+    typer.echo(explain(identifier, folder, entries)[0])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
+    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
@@ -23,4 +23,6 @@ def print_table(table: Any) -> None:
     console = Console(highlight=False, markup=False)
     wanted = Console(width=1000, markup=False).measure(table).maximum
     console.width = max(console.width, 120, wanted)
+    console.print(table.title, style="bold")  # the table itself would wrap it to its own width
+    table.title = None
     console.print(table)

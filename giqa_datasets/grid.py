@@ -4,6 +4,7 @@ The image is cut into `side` x `side` cells, `SIDE` of them in GIQA, numbered ro
 section 2). A box is the pair <top-left cell, bottom-right cell>.
 """
 
+from math import ceil, floor
 from typing import Any, overload
 
 import numpy as np
@@ -39,11 +40,38 @@ def boxes_to_cells(xyxy: Boxes, *, side: int = SIDE) -> Cells:
     scaled = np.asarray(xyxy, dtype=np.float64) * side
     nearest = np.rint(scaled)
     scaled = np.where(np.abs(scaled - nearest) <= LINE * side, nearest, scaled)
-    first = np.clip(np.floor(scaled[:, :2]), 0, side - 1)
-    last = np.clip(np.ceil(scaled[:, 2:]) - 1, first, side - 1)
-    columns_rows = np.stack([first, last], axis=1).astype(np.int64)
-    cells: Cells = columns_rows[..., 1] * side + columns_rows[..., 0]
+    columns_rows = np.empty(scaled.shape)
+    first, last = columns_rows[:, :2], columns_rows[:, 2:]
+    np.minimum(np.maximum(np.floor(scaled[:, :2]), 0), side - 1, out=first)
+    np.minimum(np.maximum(np.ceil(scaled[:, 2:]) - 1, first), side - 1, out=last)
+    cells: Cells = (columns_rows[:, 1::2] * side + columns_rows[:, ::2]).astype(np.int64)
     return cells
+
+
+def box_to_cells(x1: float, y1: float, x2: float, y2: float, *, side: int = SIDE) -> tuple[int, int]:
+    """Put one box on the grid, as `boxes_to_cells` does; faster than an array of one.
+
+    Raises:
+        ValueError: If a corner is no finite number.
+
+    Example:
+        >>> box_to_cells(0.75, 0.05, 1.0, 0.8)
+        (35, 319)
+    """
+    try:
+        left, top = (min(max(floor(_on_line(v * side, side)), 0), side - 1) for v in (x1, y1))
+        right, bottom = (
+            min(max(ceil(_on_line(v * side, side)) - 1, low), side - 1) for v, low in ((x2, left), (y2, top))
+        )
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"expected a box of finite numbers, got {[x1, y1, x2, y2]}") from error
+    return top * side + left, bottom * side + right
+
+
+def _on_line(scaled: float, side: int) -> float:
+    """Move a corner that is near a grid line onto it."""
+    nearest = round(scaled)
+    return nearest if abs(scaled - nearest) <= LINE * side else scaled
 
 
 def cells_to_boxes(cells: Cells, *, side: int = SIDE) -> Boxes:

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -101,6 +103,16 @@ def _fit_size(raw: bytes) -> tuple[int, int] | None:
     except Exception:  # `decode` says what is wrong with it
         return None
     return image.size if is_fit else None
+
+
+@contextmanager
+def whole_images() -> Iterator[None]:
+    """After an error, forget the images that are kept: Pillow raises once, and gives half an image from then on."""
+    try:
+        yield
+    except BaseException:
+        open_baked.cache_clear()
+        raise
 
 
 @lru_cache(maxsize=16)

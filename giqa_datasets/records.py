@@ -120,8 +120,10 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
         try:
             question = render(sample.question, sample.question_regions)
             answer = render(sample.answer, sample.answer_regions)
-            prompt = write(sample.question, sample.question_regions, sizes)
-            completion = write(sample.answer, sample.answer_regions, sizes)
+            prompt, completion = question, answer
+            if box_format != "giqa":
+                prompt = write(sample.question, sample.question_regions, sizes)
+                completion = write(sample.answer, sample.answer_regions, sizes)
         except ValueError as error:
             raise ValueError(f"sample {sample.id!r}: {error}") from error
         yield {

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from giqa_datasets.boxes import Boxes, rounded
-from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes, is_rectangle
+from giqa_datasets.grid import SIDE, box_to_cells, cells_to_boxes, is_rectangle
 
 
 Form = Literal["cells", "decimals"]
@@ -78,6 +78,7 @@ _TOKEN = re.compile(
     r"|\(\s*<(?=[-.,\s]*[0-9])[-0-9.,\s]*>(?:\s*\))?"
     r"|<(?=[-.,\s]*[0-9])[-0-9.,\s]*>(?:\s*\))?"
 )
+_MARK = re.compile(r"[\[\]<>]")
 _BOX = re.compile(r"<([^<>]*)>")
 _CELLS = re.compile(r"\s*(-?[0-9]+)\s*,\s*(-?[0-9]+)\s*")
 _DECIMAL = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -192,16 +193,31 @@ def render(plain: str, regions: Iterable[Region], *, form: Form = "cells") -> st
             raise ValueError(f"phrase {region.phrase!r} holds a bracket")
         return f"[{region.phrase}]({', '.join(dict.fromkeys(_write_boxes(region.boxes, form)))})"
 
-    return fill(plain, regions, phrase_with_boxes, parse)
+    # Where no mark stands in the plain text, all marks are ours, and they are read back as they are written
+    return fill(plain, regions, phrase_with_boxes, parse if _MARK.search(plain) else None)
+
+
+def is_groundable(plain: str, regions: Sequence[Region]) -> bool:
+    """Whether `render` would write the regions into the text; faster than trying."""
+    try:
+        if _MARK.search(plain):
+            render(plain, regions)
+        else:
+            in_order(plain, regions)
+    except ValueError:
+        return False
+    return True
 
 
 def fill(
     plain: str,
     regions: Iterable[Region],
     write: Callable[[Region], str],
-    read: Callable[[str], GroundedText],
+    read: Callable[[str], GroundedText] | None,
 ) -> str:
     """Put what `write` makes of each region in the place of its phrase; `read` must read it back. For box formats.
+
+    Without `read`, the caller knows that it would.
 
     Raises:
         ValueError: See `in_order`; or if the plain text or a phrase is such that another text or other ends of the
@@ -211,7 +227,8 @@ def fill(
     ends = [region.span[1] for region in ordered]
     between = [plain[start : region.span[0]] for start, region in zip([0, *ends[:-1]], ordered, strict=False)]
     pieces = [piece for before, region in zip(between, ordered, strict=True) for piece in (before, write(region))]
-    return read_back("".join([*pieces, plain[ends[-1] if ends else 0 :]]), plain, ordered, read)
+    text = "".join([*pieces, plain[ends[-1] if ends else 0 :]])
+    return text if read is None else read_back(text, plain, ordered, read)
 
 
 def read_back(text: str, plain: str, regions: Sequence[Region], read: Callable[[str], GroundedText]) -> str:
@@ -341,5 +358,5 @@ def _read_box(inside: str, forms: frozenset[Form]) -> tuple[float, ...] | Kind:
 def _write_boxes(boxes: Boxes, form: Form) -> list[str]:
     """Write each box between angle brackets."""
     if form == "cells":
-        return [f"<{first}, {last}>" for first, last in boxes_to_cells(boxes).tolist()]
+        return ["<{}, {}>".format(*box_to_cells(*box)) for box in boxes.tolist()]
     return [f"<{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}>" for x1, y1, x2, y2 in rounded(boxes, digits=2).tolist()]

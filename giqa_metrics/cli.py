@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from giqa_datasets import __version__
-from giqa_datasets.cli import annotate, build
+from giqa_datasets.cli import Format, annotate, build
+from giqa_datasets.console import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -39,13 +40,6 @@ class Preset(StrEnum):
 
     paper = "paper"
     glamm = "glamm"
-
-
-class Format(StrEnum):
-    """How a result is printed."""
-
-    human = "human"
-    json = "json"
 
 
 def main() -> None:
@@ -297,10 +291,10 @@ def print_tables(summary: dict[str, Any]) -> None:
     from giqa_metrics.table import tables
 
     for table in tables(summary):
-        printed = _table(table.title, table.columns)
+        printed = new_table(table.title, table.columns)
         for name, cells in table.rows:
             printed.add_row(name, *("\n".join(filter(None, cell)) for cell in cells))
-        _print(printed)
+        print_table(printed)
         if table.note:
             typer.echo(f"{table.note}\n")
 
@@ -319,11 +313,11 @@ def print_examined(examined: "Examined") -> None:
 
     for finding in examined.findings:
         typer.echo(f"{finding.where}: {finding.what}")
-    table = _table(examined.name, ["images", "rows", *QUESTION_TYPES])
+    table = new_table(examined.name, ["images", "rows", *QUESTION_TYPES])
     for split, counts in examined.splits.items():
         numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
         table.add_row(split, *map(str, numbers))
-    _print(table)
+    print_table(table)
     for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
         typer.echo(f"{source}: pixels {pixels}, text {text}")
     typer.echo(f"findings: {len(examined.findings)}")
@@ -331,7 +325,7 @@ def print_examined(examined: "Examined") -> None:
 
 def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:
     """Print a comparison of two runs to stdout."""
-    table = _table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
+    table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
     for task, name, difference in found:
         if difference is not None:
             bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
@@ -343,29 +337,7 @@ def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:
                 bounds or "-",
                 f"{difference.p_value:.3f}",
             )
-    _print(table)
-
-
-def _print(table: Any) -> None:
-    """Print a table to stdout, however narrow the window is: a wrapped one cannot be read."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    wanted = Console(width=1000, markup=False).measure(table).maximum
-    console.width = max(console.width, 120, wanted)
-    console.print(table)
-
-
-def _table(title: str, columns: list[str]) -> Any:
-    """A table to be filled: a column of names, then numbers."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
-    table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
+    print_table(table)
 
 
 if __name__ == "__main__":

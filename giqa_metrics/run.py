@@ -222,13 +222,6 @@ def _validated(model: type[Model], value: dict[str, Any], where: str) -> Model:
         raise ValueError(f"{where} was not written by this giqa score: {name}: {first['msg']}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole, or leave what was there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def load_split(data: str, config: str | None, split: str) -> Any:
     """Load one split of a data set: a folder that `giqa build` made, or a name that `load_dataset` knows.
 

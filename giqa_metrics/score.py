@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.files import write_whole
 from giqa_metrics import description, grounding, vqa
 from giqa_metrics.baselines import VERDICTS, blind_boxes, frequent_answers
 from giqa_metrics.bootstrap import LEVEL, RESAMPLES, intervals
@@ -14,7 +15,7 @@ from giqa_metrics.description import DescriptionStats, giqa_description
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
 from giqa_metrics.judge import Judge, Verdict
 from giqa_metrics.report import render_report
-from giqa_metrics.run import find_predictions, load_split, read_config, read_predictions, write_whole
+from giqa_metrics.run import find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.similarity import Compare
 from giqa_metrics.stats import Stats, Table
 from giqa_metrics.vqa import VqaStats, giqa_vqa
@@ -113,8 +114,8 @@ def score_run(
     out = out or find_predictions(predictions).parent
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "scores.jsonl", scored.lines())
-    write_whole(out / "summary.json", json.dumps(scored.summary, indent=2, ensure_ascii=False) + "\n")
-    write_whole(out / "report.html", report)
+    write_whole(out / "summary.json", [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"])
+    write_whole(out / "report.html", [report])
     return scored.summary
 
 

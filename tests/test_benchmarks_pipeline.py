@@ -266,3 +266,14 @@ def test_the_mini_set_needs_no_folder():
     assert scenes
     assert not any(scene.photograph.distortions for scene in scenes)
     assert np.mean([len(trial.boxes) for trial in quality.trials_elsewhere(scenes)]) == 2
+
+
+def test_the_cost_is_that_of_rows_that_were_written():
+    overhead, parquet = pipeline.cost(pipeline.Options([], 0, 130))
+    (row,) = overhead.rows
+    assert row["records"] == 130
+    assert 130 < row["rows"] <= 3 * 130  # a description each, and one question or two
+    giqa, plain = parquet.rows
+    assert giqa["rows"] == plain["rows"] == row["rows"]
+    assert plain["beside pyarrow"] == 1
+    assert 1 <= giqa["stored / unique image bytes"] < 1.05

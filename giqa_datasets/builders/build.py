@@ -1,25 +1,27 @@
 """A set from its sources to a folder that `load_dataset` reads: annotate what is not annotated yet, then write."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from giqa_datasets.builders.dataset_folder import build_folder, refuse_existing
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
-from giqa_datasets.pipeline.choice import Choice
-from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated
-
-
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]  # wraps what comes; is told how many, and of what
-
-
-def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    """Show nothing."""
-    return items
+from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
+from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.run import (
+    Engine,
+    Outcome,
+    Progress,
+    annotate_into,
+    annotated,
+    begun,
+    in_order,
+    no_progress,
+)
 
 
 def annotate_set(
@@ -32,7 +34,7 @@ def annotate_set(
         choice,
         left_out=entries.left_out,
         engine=engine,
-        progress=lambda made, total: progress(made, total, "annotate"),
+        progress=progress,
     )
 
 
@@ -40,7 +42,7 @@ def build_set(
     request: Request,
     out: Path,
     annotations: Path,
-    choice: Choice,
+    choice: Choice | None = None,
     *,
     box_format: str = "giqa",
     overwrite: bool = False,
@@ -52,7 +54,7 @@ def build_set(
         request: The set and what it is made from.
         out: The folder to make.
         annotations: What the pipeline made of the entries; what it lacks is annotated into it first.
-        choice: The models, for a folder of annotations that is yet to be begun.
+        choice: The models; by default those with which the annotations were begun, else the set's own.
         box_format: Format of the boxes in `prompt` and `completion`.
         overwrite: Replace a data set folder that is there already.
         progress: Wraps what comes.
@@ -65,28 +67,39 @@ def build_set(
         FileNotFoundError: If a file of a source is missing.
         ImportError: If a package is not installed.
         OSError: If a model cannot be had.
-        ValueError: If the request is wrong, or no sample was left.
+        ValueError: If the request is wrong, the annotations were made by another choice, or no sample was left.
     """
     format_named(box_format)
     refuse_existing(out, overwrite=overwrite)
     entries = entries_of(request)
-    outcome, settings = Outcome([], entries.left_out), None
+    outcome, settings, listed = Outcome([], entries.left_out), None, entries.splits
     if not all(entry.samples for entry in entries.all):
-        choice = _begun(annotations, request.seed) or replace(
-            choice, rules=replace(choice.rules, seed=request.seed or 0)
-        )
+        choice = choice or begun(annotations) or default_choice(request.name)
+        if request.seed is not None:
+            choice = replace(choice, rules=replace(choice.rules, seed=request.seed))
         outcome = annotate_set(entries, annotations, choice, progress=progress)
-        settings = choice.settings()
-    splits = {
-        split: annotated(annotations, progress(listed, len(listed), f"{request.name} {split}"), outcome.drops.append)
-        for split, listed in entries.splits.items()
-    }
+        settings = read_settings(annotations / SETTINGS)
+        listed = {split: in_order(annotations, of_split) for split, of_split in listed.items()}
+    late: Counter[str] = Counter()
+
+    def drop(left_out: Drop) -> None:
+        outcome.drops.append(left_out)
+        late[left_out.reason] += 1
+
+    def funnel() -> list[Row]:
+        n_described = sum(row.n_out for row in outcome.funnel if row.stage == "fuse")
+        n_in = n_described + sum(bool(entry.samples) for entry in entries.all)
+        return [*outcome.funnel, Row("build", "descriptions", n_in, n_in - late.total(), dict(sorted(late.items())))]
+
     counts = build_folder(
         out,
         request.name,
-        splits,
+        {
+            split: annotated(annotations, progress(of_split, len(of_split), f"{request.name} {split}"), drop)
+            for split, of_split in listed.items()
+        },
         drops=outcome.drops,
-        funnel=outcome.funnel,
+        funnel=funnel,
         settings=settings,
         box_format=box_format,
         overwrite=overwrite,
@@ -94,12 +107,6 @@ def build_set(
     return counts, len(outcome.drops)
 
 
-def _begun(annotations: Path, seed: int | None) -> Choice | None:
-    """The choice with which a folder of annotations was begun; None if there is no such folder."""
-    path = annotations / SETTINGS
-    if not path.exists():
-        return None
-    choice = Choice.of_settings(read_settings(path))
-    if seed not in (None, choice.rules.seed):
-        raise ValueError(f"{annotations} was begun with the seed {choice.rules.seed}, got {seed}")
-    return choice
+def default_choice(name: str) -> Choice:
+    """The models that annotate a set unasked: the paper's for its own set."""
+    return PRESETS["paper" if name == "giqa-160k" else OFFLINE]

@@ -1,5 +1,6 @@
 """Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.shipped import shipped
 
 
+_IDENTIFIER = re.compile(r"[a-z0-9.-]+")  # the Hub knows licences by these; the card's table has the full words
 # The bounds of the Hub's size categories
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -48,7 +50,7 @@ def write_card(
     front_matter = DatasetCardData(
         configs=_configs(list(counts), tasks, list(columns), content),
         language=["en"],
-        license=sorted(known),
+        license=sorted({licence if _IDENTIFIER.fullmatch(licence) else "other" for licence in known}),
         pretty_name=name,
         size_categories=[next((label for bound, label in _SIZES if total < bound), "n>1M")],
         tags=["image-quality-assessment", "visual-grounding", "arxiv:2411.17237"],

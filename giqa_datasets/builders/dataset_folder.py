@@ -12,7 +12,8 @@ from typing import Any
 
 from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.parquet import Rights, SplitCounts, features, write_split
-from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS, drop_line, replace_text
+from giqa_datasets.files import write_whole
+from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS, drop_line
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import Record
@@ -26,7 +27,7 @@ def build_folder(
     splits: Mapping[str, Iterable[Record]],
     *,
     drops: list[Drop],
-    funnel: Sequence[Row] = (),
+    funnel: Callable[[], Sequence[Row]] = tuple,
     settings: Mapping[str, Any] | None = None,
     box_format: str = "giqa",
     overwrite: bool = False,
@@ -39,7 +40,7 @@ def build_folder(
         name: The set's name, which has a card.
         splits: Annotated records by split.
         drops: What was left out; the list may still grow while `splits` is read.
-        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
+        funnel: What went into each stage of the pipeline and what came out; asked when all records are read.
         settings: The models and thresholds of the pipeline.
         box_format: Format of the boxes in `prompt` and `completion`.
         overwrite: Replace a data set folder that is there already.
@@ -64,11 +65,12 @@ def build_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
+        rows = funnel() if settings is not None else ()
         card = write_card(
-            name, counts, content=shards_digest(data), columns=features(), funnel=funnel, settings=settings
+            name, counts, content=shards_digest(data), columns=features(), funnel=rows, settings=settings
         )
         (partial / "README.md").write_text(card, encoding="utf-8")
-        _write_provenance(partial / "provenance", counts, drops, funnel, settings)
+        _write_provenance(partial / "provenance", counts, drops, rows, settings)
     return counts
 
 
@@ -85,12 +87,12 @@ def _write_provenance(
     write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
     rights = sum((split.rights for split in counts.values()), start=Counter[Rights]())
     sources = (json.dumps(right._asdict() | {"rows": rows}) + "\n" for right, rows in sorted(rights.items()))
-    replace_text(folder / "sources.jsonl", sources)
+    write_whole(folder / "sources.jsonl", sources)
     if drops:
-        replace_text(folder / DROPS, map(drop_line, drops))
+        write_whole(folder / DROPS, map(drop_line, drops))
     if settings is not None:
-        replace_text(folder / FUNNEL, [json.dumps([row._asdict() for row in funnel], indent=2) + "\n"])
-        replace_text(folder / SETTINGS, [json.dumps(settings, indent=2) + "\n"])
+        write_whole(folder / FUNNEL, [json.dumps([row._asdict() for row in funnel], indent=2) + "\n"])
+        write_whole(folder / SETTINGS, [json.dumps(settings, indent=2) + "\n"])
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:

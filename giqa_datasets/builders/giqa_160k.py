@@ -43,6 +43,9 @@ def giqa_160k(
         FileNotFoundError: If a file or folder is missing.
         ValueError: If a file is another's.
     """
+    for folder in images:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected a folder of images in {folder}, found none")
     copies: list[ImageStore] = [images_under(folder) for folder in images]
     if manifest is not None:
         copies = [OwnCopies(read_manifest(manifest), images)]

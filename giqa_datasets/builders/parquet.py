@@ -1,5 +1,6 @@
 """Records to Parquet shards: rows of one image stand together, and each row group stores an image once."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +10,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.records import Record, rows
 
 
-ROW_GROUP = 100  # rows; a random row then costs 15 times less to read than from groups of 1,000
+# Rows; from here on a group ends with the last row of an image, so that none is stored twice. A random row then costs
+# 15 times less to read than from groups of 1,000.
+ROW_GROUP = 100
+LONGEST_GROUP = 250  # rows, where an image has very many
 SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
 
 
@@ -117,14 +120,15 @@ def write_split(folder: Path, split: str, records: Iterable[Record], ids: set[st
     writer: pq.ParquetWriter | None = None
     written = 0
     try:
-        for group in batches(_checked_rows(records, ids, counts, box_format), ROW_GROUP):
+        for group in _groups(_checked_rows(records, ids, counts, box_format)):
             if writer is None or written >= SHARD_BYTES:
                 if writer is not None:
                     writer.close()
                 shards.append(folder / f"{split}-{len(shards):05d}.parquet")
                 writer, written = _writer(shards[-1], schema), 0
-            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROW_GROUP)
-            written += sum(len(image) for image in {row["image"]["bytes"] for row in group})
+            table, size = _table(group, schema)
+            writer.write_table(table, row_group_size=LONGEST_GROUP)
+            written += size
     finally:
         if writer is not None:
             writer.close()
@@ -146,17 +150,56 @@ def _checked_rows(
             yield row
 
 
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Cut rows into row groups."""
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        is_next_image = bool(group) and row["image"]["bytes"] != group[-1]["image"]["bytes"]
+        if len(group) >= (ROW_GROUP if is_next_image else LONGEST_GROUP):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _table(group: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Table, int]:
+    """Make a row group in which each image stands once, and the number of its image bytes."""
+    places: dict[bytes, int] = {}
+    indices = [places.setdefault(row["image"]["bytes"], len(places)) for row in group]
+    images = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(places), pa.binary()))
+    paths = pa.nulls(len(group), pa.string())
+    columns = {
+        name: pa.StructArray.from_arrays([images, paths], fields=list(_stored(schema).field(name).type))
+        if name == "image"
+        else pa.array([row[name] for row in group], schema.field(name).type)
+        for name in schema.names
+    }
+    return pa.table(columns, schema=_stored(schema)), sum(map(len, places))
+
+
+def _stored(schema: pa.Schema) -> pa.Schema:
+    """The schema with which rows are handed to the writer: image bytes as a dictionary, so that none is copied."""
+    images = pa.struct([pa.field("bytes", pa.dictionary(pa.int32(), pa.binary())), pa.field("path", pa.string())])
+    return schema.set(schema.get_field_index("image"), pa.field("image", images))
+
+
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Open a shard: images uncompressed, once per row group, and chunked so that an edit re-sends little."""
-    return pq.ParquetWriter(
+    writer = pq.ParquetWriter(
         path,
-        schema,
+        _stored(schema),
         compression={column: "NONE" if column == "image.bytes" else "ZSTD" for column in _leaves(schema)},
         use_dictionary=True,
         dictionary_pagesize_limit=1 << 30,
         use_content_defined_chunking=True,
         write_page_index=True,
+        store_schema=False,
     )
+    # Readers are told of the plain schema: that its images came as a dictionary is nobody's business
+    stated = {b"ARROW:schema": base64.b64encode(schema.serialize().to_pybytes())}
+    writer.add_key_value_metadata(dict(schema.metadata) | stated)
+    return writer
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -1,7 +1,7 @@
 """What `giqa annotate` and `giqa build` know by name: which entries make up each split of a set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Photograph
 from giqa_datasets.sources import folder, mini, tiny
-from giqa_datasets.sources.entries import Entry, Refused, without
+from giqa_datasets.sources.entries import Entry, Refused, unique, without
 
 
 class Request(NamedTuple):
@@ -59,12 +59,18 @@ def entries_of(request: Request) -> Entries:
     """
     if request.name not in SETS:
         raise ValueError(f"expected a data set out of {sorted(SETS)}, got {request.name!r}")
+    made = SETS[request.name]
+    unwanted = [option for field, option in _OPTIONS.items() if field not in made.takes and getattr(request, field)]
+    if unwanted:
+        raise ValueError(f"{request.name} takes no {' and no '.join(unwanted)}")
     left_out: list[Drop] = []
-    splits = SETS[request.name](request, left_out.append)
+    splits = made.entries(request, left_out.append)
     listed = {split: list(islice(entries, request.limit)) for split, entries in splits.items()}
     if request.exclude:
         refuse = _Excluded(request.exclude)
         listed = {split: list(without(entries, refuse)) for split, entries in listed.items()}
+    kept = {id(entry) for entry in unique(chain.from_iterable(listed.values()), left_out.append)}
+    listed = {split: [entry for entry in entries if id(entry) in kept] for split, entries in listed.items()}
     return Entries(listed, left_out)
 
 
@@ -114,10 +120,25 @@ def _giqa_160k(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
     return giqa_160k(request.q_pathway, request.dq_495k, drop, images=request.images, manifest=request.manifest)
 
 
-SETS: dict[str, Callable[[Request, DropSink], Mapping[str, Iterable[Entry]]]] = {
-    "folder": _folder,
-    "giqa-160k": _giqa_160k,
-    "giqa-bench-mini": _giqa_bench_mini,
-    "giqa-mini": _giqa_mini,
-    "giqa-tiny": _giqa_tiny,
+class _Set(NamedTuple):
+    """How a set's entries are listed, and which fields of a request it takes."""
+
+    entries: Callable[[Request, DropSink], Mapping[str, Iterable[Entry]]]
+    takes: frozenset[str] = frozenset()
+
+
+SETS = {
+    "folder": _Set(_folder, frozenset({"root"})),
+    "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"})),
+    "giqa-bench-mini": _Set(_giqa_bench_mini),
+    "giqa-mini": _Set(_giqa_mini),
+    "giqa-tiny": _Set(_giqa_tiny),
+}
+# Of the command: what a request's field is called there
+_OPTIONS = {
+    "root": "FOLDER",
+    "q_pathway": "--q-pathway",
+    "dq_495k": "--dq-495k",
+    "images": "--images",
+    "manifest": "--manifest",
 }

@@ -8,18 +8,25 @@ on where it was; at the end the lines are put into the source's order, whatever 
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from giqa_datasets.files import write_whole
+from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.drops import FAULT, Drop
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
+from giqa_datasets.sources.entries import Entry
 from giqa_datasets.text import Region
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
+LOCK = ".lock"
+VERSIONS = frozenset({"giqa", "files"})  # the settings that a user does not choose
 
 
 class _Strict(BaseModel):
@@ -85,8 +92,24 @@ class Line(_Strict):
         return [Drop(self.id, drop.stage, drop.reason, drop.what, tuple(drop.boxes)) for drop in self.drops]
 
 
-def write_line(record: Record, annotated: Record | None, drops: Iterable[Drop]) -> str:
-    """Write a finished record's line, with its end.
+class Finished(NamedTuple):
+    """A record that is through the pipeline.
+
+    Attributes:
+        id: Its id.
+        description: Its description.
+        fault: What a model failed at it with; None if none did.
+        text: Its line, with its end.
+    """
+
+    id: str
+    description: str
+    fault: str | None
+    text: str
+
+
+def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
+    """Write a record's line.
 
     Args:
         record: As it went into the pipeline.
@@ -103,7 +126,9 @@ def write_line(record: Record, annotated: Record | None, drops: Iterable[Drop]) 
         "drops": [_drop_fields(drop) for drop in drops],
     }
     # A model may write half a surrogate pair, which is no text
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+    text = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+    fault = next((drop.what for drop in drops if drop.reason == FAULT), None)
+    return Finished(record.id, record.description, fault, text)
 
 
 def _tag_fields(tag: Tag) -> dict[str, Any]:
@@ -144,18 +169,60 @@ def drop_line(drop: Drop) -> str:
     return json.dumps({"id": drop.id} | _drop_fields(drop), ensure_ascii=False) + "\n"
 
 
-def read_line(raw: str | bytes, where: str) -> Line:
+class _HeadDrop(BaseModel):
+    reason: str
+
+
+class _Head(BaseModel):
+    """What an index needs of a line; what else stands there is read when it is wanted."""
+
+    id: str
+    image_sha256: str
+    description: str
+    drops: list[_HeadDrop]
+
+
+AnyLine = TypeVar("AnyLine", Line, _Head)
+
+
+def read_line(raw: bytes, where: str, kind: type[AnyLine]) -> AnyLine:
     """Read a line; `where` is for the error.
 
     Raises:
         ValueError: If it is none of ours.
     """
     try:
-        return Line.model_validate_json(raw)
+        return kind.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the line"
-        raise ValueError(f"{where}: {place}: {first['msg'].lower()}") from error
+        raise ValueError(f"{where}: {fault_of(error)}") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, which is made if it is not there; the lock goes with its process.
+
+    Raises:
+        OSError: If another run is at work there, or it is no folder.
+        ValueError: If something else is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_foreign(folder)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise OSError(f"another run is annotating into {folder}") from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder in which something else than annotations lies."""
+    settings = folder / SETTINGS
+    others = {path.name for path in folder.iterdir()} - {SETTINGS, LOCK}
+    if others and not settings.exists():
+        found = RECORDS if RECORDS in others else min(others)
+        raise ValueError(f"expected {settings} beside {found}, found none")
+    if not others and settings.exists() and "giqa" not in read_settings(settings):
+        raise ValueError(f"expected the settings of annotations in {settings}, got something else")
 
 
 def read_samples(line: Line) -> tuple[Sample, ...]:
@@ -183,6 +250,7 @@ class Annotations:
 
     Attributes:
         folder: Where they lie.
+        sha256: Of the image of each record.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -192,6 +260,7 @@ class Annotations:
             ValueError: If a line is none of ours; it is named.
         """
         self.folder = folder
+        self.sha256: dict[str, str] = {}
         self._places: dict[str, tuple[int, int]] = {}  # id: offset and size in bytes
         self._descriptions: dict[str, str] = {}  # of the records that are done
         self._end = 0
@@ -200,24 +269,26 @@ class Annotations:
             with path.open("rb") as lines:
                 for number, raw in enumerate(lines, start=1):
                     if raw.endswith(b"\n"):
-                        self._note(read_line(raw, f"{path} line {number}"), len(raw))
+                        head = read_line(raw, f"{path} line {number}", _Head)
+                        has_fault = any(drop.reason == FAULT for drop in head.drops)
+                        self._note(head.id, None if has_fault else head.description, len(raw))
+                        self.sha256[head.id] = head.image_sha256
 
     @classmethod
     def begin(cls, folder: Path, settings: dict[str, Any]) -> Self:
         """Open a folder to annotate into: a new one, or one that was begun with the same settings.
 
+        What a later giqa does otherwise matters only where something is left to annotate, see `require_same`.
+
         Raises:
             ValueError: If it was begun with other settings, or a line is none of ours.
         """
         path = folder / SETTINGS
-        if path.exists():
-            _require_same(path, settings)
-        else:
-            if (folder / RECORDS).exists():
-                raise ValueError(f"expected {path} beside {RECORDS}, found none")
-            folder.mkdir(parents=True, exist_ok=True)
-            replace_text(path, [json.dumps(settings, indent=2) + "\n"])
         opened = cls(folder)
+        if opened._places:
+            require_same(path, {name: settings[name] for name in settings.keys() - VERSIONS})
+        else:  # nothing is lost where nothing was annotated
+            write_whole(path, [json.dumps(settings, indent=2) + "\n"])
         with (folder / RECORDS).open("ab") as file:
             file.truncate(opened._end)
         return opened
@@ -231,21 +302,27 @@ class Annotations:
         """Whether a record has a line that holds: of this description, and not one that a model failed at."""
         return self._descriptions.get(identifier) == description
 
-    def append(self, line: Line, text: str) -> None:
-        """Append a line, as `write_line` wrote it and as `read_line` reads it."""
-        raw = text.encode()
+    def forget(self, identifier: str) -> None:
+        """Count a record as one that is not done."""
+        self._descriptions.pop(identifier, None)
+
+    def append(self, finished: Finished) -> None:
+        """Append a record's line."""
+        raw = finished.text.encode()
         with (self.folder / RECORDS).open("ab") as file:
             file.write(raw)
-        self._note(line, len(raw))
+        self._note(finished.id, None if finished.fault else finished.description, len(raw))
 
-    def lines(self, identifiers: Iterable[str]) -> Iterator[Line]:
-        """Yield the lines of records; those that have none are passed over."""
+    def lines(self, entries: Iterable[Entry]) -> Iterator[Line]:
+        """Yield the lines of entries; one that has none, or that of another description, is passed over."""
         path = self.folder / RECORDS
         if path.exists():
             with path.open("rb") as file:
-                for identifier in identifiers:
-                    if identifier in self._places:
-                        yield read_line(self._bytes(file, identifier), f"{path}: {identifier!r}")
+                for entry in entries:
+                    if entry.id in self._places:
+                        line = read_line(self._bytes(file, entry.id), f"{path}: {entry.id!r}", Line)
+                        if line.description == entry.description:
+                            yield line
 
     def put_in_order(self, identifiers: Iterable[str]) -> None:
         """Rewrite the file: one line a record, these first and in this order, then the others as they stand."""
@@ -255,7 +332,7 @@ class Annotations:
             return
         path = self.folder / RECORDS
         with path.open("rb") as file:
-            replace_text(path, (self._bytes(file, name).decode() for name in order))
+            write_whole(path, (self._bytes(file, name).decode() for name in order))
         places, self._places, self._end = self._places, {}, 0
         for name in order:
             self._places[name] = (self._end, places[name][1])
@@ -266,22 +343,13 @@ class Annotations:
         file.seek(offset)
         return bytes(file.read(size))
 
-    def _note(self, line: Line, size: int) -> None:
-        """Note the place of the next line."""
-        self._places[line.id] = (self._end, size)
+    def _note(self, identifier: str, description: str | None, size: int) -> None:
+        """Note the place of the next line; the description is None where the record is not done."""
+        self._places[identifier] = (self._end, size)
         self._end += size
-        if any(drop.reason == FAULT for drop in line.drops):
-            self._descriptions.pop(line.id, None)
-        else:
-            self._descriptions[line.id] = line.description
-
-
-def replace_text(path: Path, lines: Iterable[str]) -> None:
-    """Write a file whole, or leave the one that is there."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
-    partial.replace(path)
+        self._descriptions.pop(identifier, None)
+        if description is not None:
+            self._descriptions[identifier] = description
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -299,12 +367,20 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _require_same(path: Path, settings: dict[str, Any]) -> None:
-    """Refuse to mix records of two settings."""
+def require_same(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse to mix records of two settings.
+
+    Args:
+        path: The settings that a folder was begun with.
+        settings: Those that they must agree with, as far as they go.
+
+    Raises:
+        ValueError: If they do not.
+    """
     there = read_settings(path)
-    if there != settings:
-        differing = [name for name in settings if there.get(name) != settings[name]]
+    differing = sorted(name for name in settings if there.get(name) != settings[name])
+    if differing:
         raise ValueError(
-            f"{path.parent} was begun with other settings ({', '.join(differing) or 'more of them'}); "
+            f"{path.parent} was begun with other settings ({', '.join(differing)}); "
             "choose those again, or another folder"
         )

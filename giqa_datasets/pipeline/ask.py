@@ -9,7 +9,7 @@ from giqa_datasets.pipeline.batches import batches, each, seed_of
 from giqa_datasets.pipeline.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.models import Asked, Asker, Failure
 from giqa_datasets.records import Record, Sample, Tag
-from giqa_datasets.text import Region, locate, render
+from giqa_datasets.text import Region, is_groundable, locate
 
 
 def ask(
@@ -65,11 +65,8 @@ def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | str:
     in_answer = () if in_question else _named(pair.answer, tags)
     if not in_question and not in_answer:
         return "names_no_object"
-    try:
-        render(pair.question, in_question)
-        render(pair.answer, in_answer)
-    except ValueError:  # a model wrote markup of its own
-        return "not_groundable"
+    if not (is_groundable(pair.question, in_question) and is_groundable(pair.answer, in_answer)):
+        return "not_groundable"  # a model wrote markup of its own
     return Sample("", "vqa", pair.question_type, pair.question, pair.answer, in_question, in_answer)
 
 

@@ -1,5 +1,6 @@
 """Tells one record's story through the stages, with a picture of its boxes before and after refinement."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ COLOURS = ("#e6194b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#8
 REFUSED = "#ffffff"
 
 
-def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path]:
+def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path | None]:
     """Tell what the pipeline made of a record, and draw it.
 
     Args:
@@ -26,7 +27,7 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
         entries: Those of its source, for the photograph.
 
     Returns:
-        The story, and the picture's path, under `folder/explain`.
+        The story, and the picture's path, under `folder/explain`; None where the photograph cannot be drawn.
 
     Raises:
         ValueError: If there is no such record in the source, or it is not annotated yet.
@@ -36,13 +37,25 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     entry = by_id.get(identifier) or by_id.get(name)
     if entry is None:
         raise ValueError(f"expected the id of a record or a sample, got {identifier!r}")
-    line = next(Annotations(folder).lines([entry.id]), None)
+    line = next(Annotations(folder).lines([entry]), None)
     if line is None:
         raise ValueError(f"{entry.id!r} is not annotated in {folder}")
-    picture = folder / "explain" / (re.sub(r"[^\w.-]+", "_", entry.id) + ".png")
+    told = "".join(_visible(part) + "\n" for part in story(line))
+    try:
+        drawn = draw(decode(entry.load().photograph.image, name=entry.file), line)
+    except ValueError as error:
+        return f"{told}no picture: {_visible(str(error))}", None
+    digest = hashlib.sha256(entry.id.encode()).hexdigest()[:8]  # two ids may differ in what no file name can hold
+    readable = re.sub(r"[^\w.-]+", "_", entry.id)[:80]
+    picture = folder / "explain" / f"{readable}-{digest}.png"
     picture.parent.mkdir(exist_ok=True)
-    draw(decode(entry.load().photograph.image, name=entry.file), line).save(picture)
-    return "\n".join(story(line)), picture
+    drawn.save(picture)
+    return f"{told}picture: {picture}", picture
+
+
+def _visible(text: str) -> str:
+    """Write out what a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def story(line: Line) -> list[str]:

@@ -9,7 +9,7 @@ from giqa_datasets.pipeline.drops import FAULT, Drop
 
 
 _RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage
-_BOX_LEVEL = ("box_refused", "box_merged")
+_BOX_LEVEL = ("no_area", "box_refused", "box_merged")
 
 
 class Row(NamedTuple):
@@ -53,6 +53,7 @@ class Funnel:
         """The steps in their order; each row's objects came out of the row above it."""
         n_ready = self._n_lines + self._n_ready
         refine = _row("refine", "objects", self._n_objects, self._of("refine", "objects"))
+        refine_boxes = _row("refine", "boxes", self._n_boxes, self._of("refine", "boxes"))
         detect = _row("detect", "objects", refine.n_in, self._of("detect", "objects"))
         lost = {
             f"{stage}: {reason}": count
@@ -63,7 +64,8 @@ class Funnel:
             _row("source", "descriptions", n_ready, dict(sorted(self._lost.items()))),
             _row("tags", "objects", detect.n_in, self._of("tags", "objects")),
             detect,
-            _row("refine", "boxes", self._n_boxes, self._of("refine", "boxes")),
+            _row("detect", "boxes", refine_boxes.n_in, self._of("detect", "boxes")),
+            refine_boxes,
             refine,
             _row("fuse", "descriptions", self._n_described, lost | self._of("fuse", "descriptions")),
             _row("ask", "questions", self._n_questions, self._of("ask", "questions")),

@@ -5,12 +5,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from giqa_datasets.pipeline.batches import seed_of
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Record, Sample
-from giqa_datasets.text import Region, render
+from giqa_datasets.text import Region, is_groundable
 
 
 def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterator[Record]:
@@ -22,13 +20,11 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
             drop(Drop(record.id, "fuse", "no_boxed_object", record.description))
             yield record
             continue
-        try:
-            render(record.description, regions)
-        except ValueError:  # the description holds markup of its own
+        if not is_groundable(record.description, regions):  # it holds markup of its own
             drop(Drop(record.id, "fuse", "not_groundable", record.description))
             yield record
             continue
-        question = questions[int(np.random.default_rng(seed_of(record.id, seed)).integers(len(questions)))]
+        question = questions[seed_of(record.id, seed) % len(questions)]
         sample = Sample(f"{record.id}-des", "des", "des", question, record.description, answer_regions=regions)
         yield replace(record, samples=(*record.samples, sample))
 

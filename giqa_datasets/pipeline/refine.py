@@ -8,8 +8,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
-from giqa_datasets.images import open_baked
-from giqa_datasets.pipeline.drops import Drop, DropSink, fault
+from giqa_datasets.images import open_baked, whole_images
+from giqa_datasets.pipeline.detect import failure
+from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.pipeline.models import Verifier
 from giqa_datasets.records import Record, Tag
 
@@ -35,7 +36,7 @@ def refine(
         try:
             kept = [_verdicts(record, tag, verifier) for tag in record.tags]
         except Exception as error:  # whatever a model may raise
-            drop(fault(record.id, "refine", error))
+            drop(failure(record, "refine", error))
             continue
         refined = []
         for tag, fits in zip(record.tags, kept, strict=True):
@@ -43,9 +44,9 @@ def refine(
             if not fits.any():
                 drop(Drop(record.id, "refine", "all_boxes_refused", tag.phrase))
                 continue
-            boxes, joined = _merge(tag.boxes[fits], merge_area, merge_coverage)
+            boxes, joined = _merge(tag.boxes if fits.all() else tag.boxes[fits], merge_area, merge_coverage)
             _drop_boxes(record.id, "box_merged", tag, joined, drop)
-            refined.append(replace(tag, boxes=boxes))
+            refined.append(tag if boxes is tag.boxes else replace(tag, boxes=boxes))
         yield replace(record, tags=tuple(refined))
 
 
@@ -53,7 +54,11 @@ def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> npt.NDArray[np.bo
     """Which of a tag's boxes pass the filter, shape (N,)."""
     if len(tag.boxes) == 1:
         return np.ones(1, dtype=bool)
-    return verdicts(open_baked(record.photograph.image), tag, verifier)
+    with whole_images():
+        fits = verdicts(open_baked(record.photograph.image), tag, verifier)
+    if fits.shape != (len(tag.boxes),):
+        raise ValueError(f"expected {len(tag.boxes)} verdicts of a verifier, got {fits.size}")
+    return fits
 
 
 def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropSink) -> None:

@@ -2,21 +2,25 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.annotations import (
     DROPS,
     FUNNEL,
+    SETTINGS,
     Annotations,
+    Finished,
     drop_line,
-    read_line,
+    finish,
+    locked,
     read_samples,
-    replace_text,
-    write_line,
+    read_settings,
+    require_same,
 )
 from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.choice import Choice, OpenModels
@@ -24,16 +28,23 @@ from giqa_datasets.pipeline.drops import FAULT, Drop, DropSink
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.models import Models
 from giqa_datasets.records import Record
-from giqa_datasets.sources.entries import Entry, load
+from giqa_datasets.sources.entries import Entry, by_photograph, load, unique
 
 
 # Entries that go through the stages together. The windows are cut from the source, not from what is left of it, so a
 # run that goes on puts the same batches to the models as one that was never killed.
 WINDOW = 64
+HOPELESS = 256  # records in a row that fail, and none before them that did not: the models do not work
 
 Window = Sequence[Entry]
 # Yields the lines of the windows' records, in any order, and what of their photographs could not be read
-Engine = Callable[[Sequence[Window], Choice], Iterator[str | Drop]]
+Engine = Callable[[Sequence[Window], Choice], Iterator[Finished | Drop]]
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]  # wraps what comes; is told how many, and of what
+
+
+def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """Show nothing."""
+    return items
 
 
 class Outcome(NamedTuple):
@@ -60,7 +71,7 @@ def annotate_into(
     *,
     left_out: Iterable[Drop] = (),
     engine: Engine | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda lines, total: lines,
+    progress: Progress = no_progress,
 ) -> Outcome:
     """Annotate entries into a folder; what is annotated there already stays as it is.
 
@@ -70,26 +81,28 @@ def annotate_into(
         choice: The models.
         left_out: What the sources left out, for the funnel.
         engine: Runs the stages; None runs them in this process.
-        progress: Wraps what is made; it is told how many records are missing.
+        progress: Wraps what is read and what is made.
 
     Raises:
         ImportError: If a model's packages are not installed.
-        OSError: If a model cannot be had, or no record at all comes through.
+        OSError: If a model cannot be had, no record at all comes through, or another run is at work there.
         ValueError: If the folder was begun with other settings, or is none of ours.
     """
-    notes = Annotations.begin(folder, choice.settings())
     drops = list(left_out)
     listed = unique(entries, drops.append)
     fresh = [entry for entry in listed if not entry.samples]
-    drops += _annotate_missing(notes, fresh, choice, engine or local, progress)
-    notes.put_in_order(entry.id for entry in fresh)
-    funnel = Funnel(drops, n_ready=len(listed) - len(fresh))
-    for line in notes.lines(entry.id for entry in fresh):
-        funnel.add(line)
-        drops += line.all_drops()
-    rows = funnel.rows()
-    replace_text(folder / DROPS, map(drop_line, drops))
-    replace_text(folder / FUNNEL, [json.dumps([row._asdict() for row in rows], indent=2) + "\n"])
+    with locked(folder):
+        notes = Annotations.begin(folder, choice.settings())
+        _forget_changed(notes, fresh, progress)
+        drops += _annotate_missing(notes, fresh, choice, engine or local, progress)
+        notes.put_in_order(entry.id for entry in fresh)
+        funnel = Funnel(drops, n_ready=len(listed) - len(fresh))
+        for line in notes.lines(fresh):
+            funnel.add(line)
+            drops += line.all_drops()
+        rows = funnel.rows()
+        write_whole(folder / DROPS, map(drop_line, drops))
+        write_whole(folder / FUNNEL, [json.dumps([row._asdict() for row in rows], indent=2) + "\n"])
     return Outcome(rows, drops)
 
 
@@ -105,31 +118,51 @@ def annotated(folder: Path, entries: Iterable[Entry], drop: DropSink) -> Iterato
         ValueError: If a line of the folder is none of ours.
     """
     notes = Annotations(folder)
-    for window in batches(entries, WINDOW):
-        lines = {line.id: line for line in notes.lines(entry.id for entry in window if not entry.samples)}
-        wanted = [entry for entry in window if entry.samples or (entry.id in lines and lines[entry.id].samples)]
-        for record in load(wanted, drop):
-            line = lines.get(record.id)
-            if line is None:
-                yield record
-            elif line.image_sha256 != record.photograph.sha256:
-                drop(Drop(record.id, "source", "changed_image", record.photograph.file))
+    for window in batches(_first_of_each(entries), WINDOW):
+        lines = notes.lines(entry for entry in window if not entry.samples)
+        made = {line.id: (line.image_sha256, read_samples(line)) for line in lines if line.samples}
+        for record in load([entry for entry in window if entry.samples or entry.id in made], drop):
+            sha256, samples = made.get(record.id, (record.photograph.sha256, record.samples))
+            if sha256 == record.photograph.sha256:
+                yield replace(record, samples=samples)
             else:
-                yield replace(record, samples=read_samples(line))
+                drop(Drop(record.id, "source", "changed_image", record.photograph.file))
 
 
-def local(windows: Sequence[Window], choice: Choice) -> Iterator[str | Drop]:
+def begun(folder: Path) -> Choice | None:
+    """The choice with which a folder of annotations was begun; None if nothing is annotated there.
+
+    Raises:
+        ValueError: If its settings, or a line of it, are none of ours.
+    """
+    return Choice.of_settings(read_settings(folder / SETTINGS)) if Annotations(folder).sha256 else None
+
+
+def in_order(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
+    """Order entries so that those of one image stand together, also where it has several names.
+
+    Args:
+        folder: What `annotate_into` filled; it knows the images' sha256.
+        entries: Any.
+    """
+    sha256 = Annotations(folder).sha256
+    return by_photograph(entries, key=lambda entry: sha256.get(entry.id, entry.file))
+
+
+def local(windows: Sequence[Window], choice: Choice) -> Iterator[Finished | Drop]:
     """Annotate in this process."""
     models = OpenModels(choice)
     for window in windows:
         yield from annotate_window(window, models, choice)
 
 
-def annotate_window(window: Window, models: Models, choice: Choice) -> Iterator[str | Drop]:
+def annotate_window(window: Window, models: Models, choice: Choice) -> Iterator[Finished | Drop]:
     """Annotate the entries of one window; yield each line as soon as its record is finished."""
     unread: list[Drop] = []
     records = list(load(window, unread.append))
     yield from unread
+    if not records:  # then no model need be there
+        return
     drops: defaultdict[str, list[Drop]] = defaultdict(list)
     done = annotate(records, models, lambda drop: drops[drop.id].append(drop), choice.rules)
     yield from write_lines(records, done, drops)
@@ -137,7 +170,7 @@ def annotate_window(window: Window, models: Models, choice: Choice) -> Iterator[
 
 def write_lines(
     read: Iterable[Record], annotated: Iterable[Record], drops: defaultdict[str, list[Drop]]
-) -> Iterator[str]:
+) -> Iterator[Finished]:
     """Write the lines of one window; a record that did not come out was dropped whole.
 
     Args:
@@ -147,43 +180,59 @@ def write_lines(
     """
     left = {record.id: record for record in read}
     for record in annotated:
-        yield write_line(left.pop(record.id), record, drops[record.id])
+        yield finish(left.pop(record.id), record, drops[record.id])
     for dropped in left.values():
-        yield write_line(dropped, None, drops[dropped.id])
+        yield finish(dropped, None, drops[dropped.id])
 
 
-def unique(entries: Iterable[Entry], drop: DropSink) -> list[Entry]:
-    """List the entries; one whose id an earlier one has is dropped."""
-    listed: dict[str, Entry] = {}
+def _first_of_each(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Pass over entries whose id an earlier one has."""
+    seen: set[str] = set()
     for entry in entries:
-        if listed.setdefault(entry.id, entry) is not entry:
-            drop(Drop(entry.where, "source", "duplicate", entry.id))
-    return list(listed.values())
+        if entry.id not in seen:
+            seen.add(entry.id)
+            yield entry
+
+
+def _forget_changed(notes: Annotations, entries: Sequence[Entry], progress: Progress) -> None:
+    """Have the records annotated again whose photograph is not the one that was annotated."""
+    done = [entry for entry in entries if notes.is_done(entry.id, entry.description)]
+    for window in batches(progress(done, len(done), "read") if done else (), WINDOW):
+        for record in load(window, lambda drop: None):  # the build says what is missing
+            if record.photograph.sha256 != notes.sha256[record.id]:
+                notes.forget(record.id)
 
 
 def _annotate_missing(
-    notes: Annotations,
-    entries: Sequence[Entry],
-    choice: Choice,
-    engine: Engine,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]],
+    notes: Annotations, entries: Sequence[Entry], choice: Choice, engine: Engine, progress: Progress
 ) -> list[Drop]:
     """Annotate what has no line yet; return what could not be read, in the order of the entries."""
-    missing = {entry.id for entry in entries if not notes.is_done(entry.id, entry.description)}
-    windows = [window for window in batches(entries, WINDOW) if any(entry.id in missing for entry in window)]
-    unread: list[Drop] = []
+    missing = {entry.id: entry for entry in entries if not notes.is_done(entry.id, entry.description)}
+    unread: dict[str, Drop] = {}
+    windows = [window for window in batches(entries, WINDOW) if _is_to_do(window, missing, unread)]
+    if windows:
+        require_same(notes.folder / SETTINGS, choice.settings())
     why: list[str] = []
-    for made in progress(engine(windows, choice), len(missing)) if windows else ():
+    for made in progress(engine(windows, choice), len(missing) - len(unread), "annotate") if windows else ():
         if isinstance(made, Drop):
-            unread.append(made)
-            continue
-        line = read_line(made, "a new line")
-        if line.id in missing:
-            notes.append(line, made)
-            why += [drop.what for drop in line.drops if drop.reason == FAULT]
-        if len(why) >= WINDOW and not notes.any_done:
+            unread[made.id] = made
+        elif made.id in missing:
+            notes.append(made)
+            why += [made.fault] if made.fault else []
+        if len(why) >= HOPELESS and not notes.any_done:
             break
     if why and not notes.any_done:
         raise OSError(f"no record came through; what the first one ran into: {why[0]}")
-    place = {entry.where: number for number, entry in enumerate(entries)}
-    return sorted(unread, key=lambda drop: place[drop.id])
+    return [unread[entry.where] for entry in missing.values() if entry.where in unread]
+
+
+def _is_to_do(window: Window, missing: Mapping[str, Entry], unread: dict[str, Drop]) -> bool:
+    """Whether the models are wanted for a window: not where all that it misses are photographs that cannot be read."""
+    left = [entry for entry in window if entry.id in missing]
+    if not left or len(left) == len(window):
+        return bool(left)
+
+    def drop(left_out: Drop) -> None:
+        unread[left_out.id] = left_out
+
+    return any([True for _ in load(left, drop)])

@@ -13,6 +13,8 @@ from giqa_datasets.records import Record, Tag
 # T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours
 NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.v1.txt").read_text(encoding="utf-8").split())
 
+OBJECTS = frozenset({"traffic light", "traffic lights", "street light", "street lights"})  # lamps, for all their name
+
 
 def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_size: int = 64) -> Iterator[Record]:
     """Give every record the tags of its description; a tag that cannot be used is dropped.
@@ -45,7 +47,7 @@ def _usable(record: Record, tags: Iterable[Tag], drop: DropSink) -> Iterator[Tag
 def _fault_of(tag: Tag, description: str, taken: bytearray) -> str | None:
     """Why a tag cannot be used; None if it can."""
     words = tag.phrase.lower().split()
-    if not words or words[-1] in NO_OBJECTS:
+    if not words or (words[-1] in NO_OBJECTS and " ".join(words[-2:]) not in OBJECTS):
         return "no_object"
     if not tag.quality:
         return "no_quality"

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from typing import NamedTuple, Self
 
 from giqa_datasets.images import bake
+from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
 from giqa_datasets.sources.stores import ImageStore, safe_name
@@ -75,7 +77,7 @@ class Entry:
             photograph.file,
             record.description,
             record.text_license,
-            partial(replace, photograph),
+            partial(_same, photograph),
             record.samples,
         )
 
@@ -88,30 +90,51 @@ class Entry:
         return Record(self.id, self.photograph(), self.description, self.text_license, samples=self.samples)
 
 
+def _same(photograph: Photograph) -> Photograph:
+    return photograph
+
+
 def load(entries: Sequence[Entry], drop: DropSink) -> Iterator[Record]:
     """Yield the entries' records in their order, read by several threads; what cannot be read goes to `drop`."""
 
-    def attempt(entry: Entry) -> Record | Refused:
+    def attempt(entry: Entry) -> Record | Drop:
         try:
             return entry.load()
         except Refused as refused:
-            return refused
+            return Drop(entry.where, "source", refused.reason, str(refused))
+
+    def attempt_all(part: Sequence[Entry]) -> list[Record | Drop]:
+        return [attempt(entry) for entry in part]
 
     with ThreadPoolExecutor(READERS) as pool:
-        for entry, loaded in zip(entries, pool.map(attempt, entries), strict=True):
-            if isinstance(loaded, Refused):
-                drop(Drop(entry.where, "source", loaded.reason, str(loaded)))
-            else:
-                yield loaded
+        for part in pool.map(attempt_all, batches(entries, ceil(len(entries) / READERS) or 1)):
+            for loaded in part:
+                if isinstance(loaded, Drop):
+                    drop(loaded)
+                else:
+                    yield loaded
 
 
-def by_photograph(entries: Iterable[Entry]) -> list[Entry]:
-    """Order the entries so that those of one photograph stand together, where its first one stood."""
-    listed = list(entries)
-    first: dict[str, int] = {}
-    for entry in listed:
-        first.setdefault(entry.file, len(first))
-    return sorted(listed, key=lambda entry: first[entry.file])
+def unique(entries: Iterable[Entry], drop: DropSink) -> list[Entry]:
+    """List the entries; one whose id an earlier one has is dropped."""
+    listed: dict[str, Entry] = {}
+    for entry in entries:
+        if listed.setdefault(entry.id, entry) is not entry:
+            drop(Drop(entry.where, "source", "duplicate", entry.id))
+    return list(listed.values())
+
+
+def by_photograph(entries: Iterable[Entry], key: Callable[[Entry], str] = lambda entry: entry.file) -> list[Entry]:
+    """Order the entries so that those of one photograph stand together, where its first one stood.
+
+    Args:
+        entries: Any.
+        key: What the photograph is known by.
+    """
+    together: dict[str, list[Entry]] = {}
+    for entry in entries:
+        together.setdefault(key(entry), []).append(entry)
+    return [entry for of_one in together.values() for entry in of_one]
 
 
 def read_photograph(

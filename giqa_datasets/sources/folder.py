@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from giqa_datasets.boxes import to_boxes
+from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.pipeline.fuse import question_pool
 from giqa_datasets.records import Sample
@@ -70,9 +71,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the line"
-            raise ValueError(f"{metadata} line {number}: {place}: {first['msg'].lower()}") from error
+            raise ValueError(f"{metadata} line {number}: {fault_of(error)}") from error
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f"{metadata} line {number}: {error}") from error
     if not n_lines:

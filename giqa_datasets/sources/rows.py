@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field, ValidationError
 
+from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.entries import (
@@ -93,9 +94,7 @@ def _shaped(make: Callable[[object], Entry | None], row: object) -> Entry | None
     try:
         return make(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the row"
-        raise Refused("malformed_row", f"{where}: {first['msg'].lower()}") from error
+        raise Refused("malformed_row", fault_of(error)) from error
 
 
 def answer(turns: Sequence[Turn]) -> str:

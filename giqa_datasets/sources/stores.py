@@ -8,11 +8,14 @@ import hashlib
 import json
 import os
 import tarfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
+
+from giqa_datasets.invalid import fault_of
 
 
 MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format
@@ -45,7 +48,9 @@ def safe_name(name: str) -> str:
     """
     path = PurePosixPath(name)
     foreign = "\\" in name or PureWindowsPath(name).drive
-    if foreign or path.is_absolute() or ".." in path.parts or not path.name or not name.isprintable():
+    # Categories C and Z: control characters, halves of pairs, line separators; spaces of any kind are fine
+    strange = any(not letter.isprintable() and unicodedata.category(letter) != "Zs" for letter in name)
+    if foreign or path.is_absolute() or ".." in path.parts or not path.name or strange:
         raise ValueError(f"expected a relative path inside the store, got {name!a}")
     return str(path)
 
@@ -169,10 +174,11 @@ class OwnCopies:
         self._namesakes: dict[str, Path] = {}
         wanted = set(sha256.values())
         for path in _files(folders):
-            self._namesakes.setdefault(path.name, path)
             digest = _digest(path)
             if digest in wanted:
                 self._found.setdefault(digest, path)
+            else:
+                self._namesakes.setdefault(path.name, path)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the user's copy; see `ImageStore`."""
@@ -243,7 +249,7 @@ def read_manifest(path: Path) -> dict[str, str]:
                 entry = _Line.model_validate_json(line)
                 name = safe_name(entry.file)
             except ValidationError as error:
-                raise ValueError(f"{path} line {number}: {error.errors()[0]['msg'].lower()}") from error
+                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
             except ValueError as error:
                 raise ValueError(f"{path} line {number}: {error}") from error
             if sha256.setdefault(name, entry.sha256) != entry.sha256:

@@ -153,7 +153,9 @@ def shade(level):
     [
         (shade(20), "dark", "bright"),
         (shade(240), "bright", "dark"),
-        (shade(240), "overexposed", "dark"),
+        (shade(255), "overexposed", "dark"),
+        (shade(255), "bright", "well exposed"),
+        (shade(120), "well exposed", "overexposed"),
         (shade(120), "blurred", "sharp"),
         (shade(120), "clean", "noisy"),
         (shade(120), "dull", "vivid"),

@@ -186,6 +186,30 @@ def test_an_image_is_stored_once_per_row_group(tmp_path):
     assert len(stored(tmp_path / "set")) == 200
 
 
+def test_a_row_group_ends_with_an_image(tmp_path):
+    build_folder(tmp_path / "set", "folder", {"train": made(80, samples=3)}, drops=[])
+    (shard,) = (tmp_path / "set" / "data").iterdir()
+    file = pq.ParquetFile(shard)
+    assert [file.metadata.row_group(k).num_rows for k in range(3)] == [102, 102, 36]
+    groups = [set(file.read_row_group(k, columns=["image_sha256"])["image_sha256"].to_pylist()) for k in range(3)]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 80
+
+
+def test_a_row_group_of_one_image_stays_short_enough_to_read(tmp_path):
+    build_folder(tmp_path / "set", "folder", {"train": made(1, samples=600)}, drops=[])
+    (shard,) = (tmp_path / "set" / "data").iterdir()
+    metadata = pq.ParquetFile(shard).metadata
+    assert [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)] == [250, 250, 100]
+
+
+def test_the_shards_state_the_plain_schema(tmp_path):
+    build_folder(tmp_path / "set", "folder", {"train": made(3)}, drops=[])
+    (shard,) = (tmp_path / "set" / "data").iterdir()
+    stated = pq.read_schema(shard)
+    assert stated.equals(FEATURES.arrow_schema)
+    assert stated.metadata[b"huggingface"] == FEATURES.arrow_schema.metadata[b"huggingface"]
+
+
 def test_rows_of_one_image_stand_together_in_groups_of_at_most_100(tmp_path):
     build_folder(tmp_path / "set", "folder", {"train": made(50, samples=4)}, drops=[])
     (shard,) = (tmp_path / "set" / "data").iterdir()

@@ -678,7 +678,7 @@ SOURCES = {
     ),
     "none": ([], ["expected 0 rows of test set, cc0-1.0, apache-2.0, got 21"]),
     "no number": ([SOURCE], ["rows: field required, got {"]),
-    "no JSON": (["mine"], ["the line: invalid JSON: "]),
+    "no JSON": (["mine"], ["invalid JSON: "]),
 }
 
 
@@ -717,7 +717,9 @@ def test_a_manifest_of_other_images_is_said(small):
 
 def test_a_manifest_of_another_shape_is_said(small):
     provenance(small, "images.jsonl", [{"file": "mine.jpg"}])
-    assert said(small) == [f"provenance/images.jsonl: {small / 'provenance' / 'images.jsonl'} line 1: field required"]
+    assert said(small) == [
+        f"provenance/images.jsonl: {small / 'provenance' / 'images.jsonl'} line 1: sha256: field required"
+    ]
 
 
 # A user's own copies

@@ -144,9 +144,9 @@ def with_box(*xyxy):
     [
         pytest.param([], "expected at least one photograph in", id="empty-metadata"),
         pytest.param(["", "  "], "expected at least one photograph in", id="blank-metadata"),
-        pytest.param(['{"file_name": '], "line 1: the line: invalid json", id="invalid-json"),
-        pytest.param([CAT, "cat.png"], "line 2: the line: invalid json", id="invalid-json-in-a-later-line"),
-        pytest.param(["[1, 2]"], "line 1: the line: ", id="no-object"),
+        pytest.param(['{"file_name": '], "line 1: invalid JSON", id="invalid-json"),
+        pytest.param([CAT, "cat.png"], "line 2: invalid JSON", id="invalid-json-in-a-later-line"),
+        pytest.param(["[1, 2]"], "line 1: expected an object, got list", id="no-object"),
         pytest.param([{"description": "The cat."}], "line 1: file_name: field required", id="no-file-name"),
         pytest.param([{"file_name": "cat.png"}], "line 1: description: field required", id="no-description"),
         pytest.param([CAT | {"boxes": []}], "line 1: boxes: extra inputs", id="misspelt-key"),

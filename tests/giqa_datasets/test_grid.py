@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes, is_rectangle
+from giqa_datasets.grid import SIDE, box_to_cells, boxes_to_cells, cells_to_boxes, is_rectangle
 
 
 # The fragments that the paper's figures print (protocol, section 1)
@@ -39,6 +39,20 @@ def test_there_are_44_100_rectangles_on_the_grid(rectangles):
 
 def test_every_rectangle_survives_decode_and_encode(rectangles):
     assert (boxes_to_cells(cells_to_boxes(rectangles)) == rectangles).all()
+
+
+def test_one_box_at_a_time_gives_the_same_cells(rectangles):
+    edges = np.linspace(0, 1, SIDE + 1)
+    rng = np.random.default_rng(0)
+    values = np.concatenate([edges, edges + 0.9e-6, edges - 0.9e-6, edges + 1.1e-6, edges - 1.1e-6, rng.random(500)])
+    boxes = np.concatenate([rng.choice(values, (20_000, 4)), cells_to_boxes(rectangles)])
+    assert [list(box_to_cells(*box)) for box in boxes.tolist()] == boxes_to_cells(boxes).tolist()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_one_box_of_no_numbers_is_refused(bad):
+    with pytest.raises(ValueError, match="expected a box of finite numbers"):
+        box_to_cells(0.1, bad, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -143,6 +143,30 @@ def test_an_object_that_is_described_by_a_word_that_is_none_stays(record, drops)
     assert drops == []
 
 
+def test_a_lamp_is_an_object_and_light_is_none(record, drops):
+    text = "The traffic light and both Street Lights are sharp, and so is the soft light."
+    found = [tag(phrase, text=text) for phrase in ("traffic light", "Street Lights", "soft light")]
+    (out,) = tags([replace(record, description=text)], FakeTagger(*found), drops.append)
+    assert [kept.phrase for kept in out.tags] == ["traffic light", "Street Lights"]
+    assert reasons(drops) == [("tags", "no_object", "soft light")]
+
+
+def test_a_tag_needs_a_place_of_its_own_in_the_description(record, drops):
+    found = [
+        tag("old dog"),
+        replace(tag("dog"), span=tag("old dog").span),
+        replace(tag("dog"), span=(DESCRIPTION.index("dog"), DESCRIPTION.index("dog") + 3)),
+        replace(tag("cat"), phrase="kitten", span=(0, 0)),
+    ]
+    (out,) = tags([record], FakeTagger(*found), drops.append)
+    assert [kept.phrase for kept in out.tags] == ["old dog"]
+    assert reasons(drops) == [
+        ("tags", "not_in_description", "dog"),
+        ("tags", "overlapping", "dog"),
+        ("tags", "not_in_description", "kitten"),
+    ]
+
+
 # Stage 2: detection
 
 

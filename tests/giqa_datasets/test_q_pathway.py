@@ -285,7 +285,7 @@ OUTSIDE = ["../canary.jpg", "spaq_koniq/../../canary.jpg", "./../canary.jpg", "s
         ("[" * 100_000, "expected JSON in"),
         ('{"images": []}', "expected a list of rows in .*, got dict"),
         ("[]", "got 0 rows"),
-        ("[1, 2]", "expected upstream rows in .*: row 1: the row: "),
+        ("[1, 2]", "expected upstream rows in .*: row 1: expected an object, got int"),
         ('[{"question": "?"}]', "row 1: image: field required"),
     ],
 )

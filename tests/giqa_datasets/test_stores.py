@@ -239,11 +239,11 @@ def test_a_folder_of_own_copies_must_exist(tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('{"file": "b.jpg"}', "line 2: field required"),
-        ('{"file": "b.jpg", "sha256": "XYZ"}', "line 2: string should match pattern"),
+        ('{"file": "b.jpg"}', "line 2: sha256: field required"),
+        ('{"file": "b.jpg", "sha256": "XYZ"}', "line 2: sha256: string should match pattern"),
         ('{"file": "../b.jpg", "sha256": "' + "0" * 64 + '"}', "line 2: expected a relative path"),
         ('{"file": "a.jpg", "sha256": "' + "1" * 64 + '"}', "line 2: expected one sha256 of 'a.jpg', got a second"),
-        ("no json", "line 2: invalid json"),
+        ("no json", "line 2: invalid JSON"),
     ],
 )
 def test_a_wrong_line_of_a_manifest_is_named(tmp_path, line, says):

@@ -643,4 +643,4 @@ def test_a_manifest_without_images_and_images_without_a_manifest_are_one_sentenc
 def test_a_file_that_is_no_manifest_is_one_sentence(giqa, manifest, bench):
     ran = giqa("check", bench / "README.md", "--images", manifest.parent)
     assert (ran.code, ran.out) == (2, "")
-    assert re.match(r"giqa: .*README.md line 1: invalid json", ran.err)
+    assert re.match(r"giqa: .*README.md line 1: invalid JSON", ran.err)

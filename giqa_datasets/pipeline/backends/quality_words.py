@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from giqa_datasets.records import Effect
 
 
-Measure = Literal["sharpness", "noise", "brightness", "saturation"]
+Measure = Literal["sharpness", "noise", "brightness", "clipping", "saturation"]
 
 
 class QualityWord(NamedTuple):

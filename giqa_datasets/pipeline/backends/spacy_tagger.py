@@ -46,7 +46,7 @@ def _tag(chunk: "Span") -> Tag | None:
         return None
     names = [token for token in chunk if token.i <= chunk.root.i]
     while names[0] is not chunk.root and (
-        names[0].pos_ in ("DET", "PRON", "PUNCT", "ADV", "CCONJ", "PART", "NUM") or names[0].lower_ in words
+        names[0].pos_ in ("DET", "PRON", "PUNCT", "ADV", "CCONJ", "PART", "NUM", "SPACE") or names[0].lower_ in words
     ):
         names.pop(0)
     start, end = names[0].idx, chunk.root.idx + len(chunk.root)
