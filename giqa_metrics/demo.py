@@ -43,7 +43,7 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(out / "cache")}
     os.environ.setdefault("GIQA_MINILM", str(packaged_minilm()))
     os.chdir(out)
-    for folder in ("cache", "runs"):
+    for folder in ("cache", "runs", "giqa-mini.annotations"):
         shutil.rmtree(folder, ignore_errors=True)
     from giqa_metrics.check import check_run
     from giqa_metrics.cli import print_checked, print_compared, print_tables
@@ -52,6 +52,7 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     began = time.monotonic()
 
     with _step(1, "photographs and plain descriptions become grounded data sets"):
+        _giqa("annotate", "giqa-mini")
         for name in SETS:
             _giqa("build", name, "--overwrite")
     with _step(2, 'load_dataset("giqa-mini") reads one of them'):
