@@ -107,7 +107,8 @@ def annotate(
     from giqa_datasets.pipeline.annotate import Rules
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
-    entries = entries_of(request)
+    with _bars() as progress:
+        entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")
     if explain is not None:
         _explain(explain, folder, entries.all)
@@ -229,6 +230,6 @@ def _bars() -> Iterator[Callable[[Iterable[Any], int, str], Iterable[Any]]]:
 
         def bar(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
             bars.close()
-            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" records"))
+            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" items"))
 
         yield bar

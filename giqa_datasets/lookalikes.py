@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
 from giqa_datasets.images import MAX_PIXELS, decode
+from giqa_datasets.progress import Progress, no_progress
 
 
 HASH_SIDE = 16  # of the hash in bits
@@ -94,8 +95,12 @@ class Lookalikes:
         return Match(self._names[first], int(distances[first])) if distances[first] <= THRESHOLD else None
 
 
-def lookalikes_of(folder: Path) -> Lookalikes:
+def lookalikes_of(folder: Path, progress: Progress = no_progress) -> Lookalikes:
     """Take the images of a data set folder, each by the id of its first row.
+
+    Args:
+        folder: With its shards in `data/`.
+        progress: Wraps the shards.
 
     Raises:
         FileNotFoundError: If the folder holds no shards.
@@ -104,7 +109,7 @@ def lookalikes_of(folder: Path) -> Lookalikes:
     shards = sorted((folder / "data").glob("*.parquet"))
     if not shards:
         raise FileNotFoundError(f"expected a data set folder in {folder}, got no shards in its data/")
-    return Lookalikes(image for shard in shards for image in _images(shard))
+    return Lookalikes(image for shard in progress(shards, len(shards), "look") for image in _images(shard))
 
 
 def hash_of(image_bytes: bytes) -> bytes | None:

@@ -12,16 +12,8 @@ from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
 from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.pipeline.run import (
-    Engine,
-    Outcome,
-    Progress,
-    annotate_into,
-    annotated,
-    begun,
-    in_order,
-    no_progress,
-)
+from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order
+from giqa_datasets.progress import Progress, no_progress
 
 
 def annotate_set(
@@ -71,7 +63,7 @@ def build_set(
     """
     format_named(box_format)
     refuse_existing(out, overwrite=overwrite)
-    entries = entries_of(request)
+    entries = entries_of(request, progress)
     outcome, settings, listed = Outcome([], entries.left_out), None, entries.splits
     if not all(entry.samples for entry in entries.all):
         choice = choice or begun(annotations) or default_choice(request.name)

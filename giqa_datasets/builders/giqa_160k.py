@@ -8,7 +8,7 @@ from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.pipeline.drops import DropSink
 from giqa_datasets.sources import dq_495k, q_pathway
 from giqa_datasets.sources.entries import Entry
-from giqa_datasets.sources.stores import FirstOf, ImageStore, OwnCopies, images_under, read_manifest
+from giqa_datasets.sources.stores import FirstOf, ImageStore, images_under
 
 
 # The paper's counts, protocol section 5
@@ -23,12 +23,7 @@ PAPER = {
 
 
 def giqa_160k(
-    q_pathway_root: Path,
-    dq_495k_root: Path,
-    drop: DropSink,
-    *,
-    images: Sequence[Path] = (),
-    manifest: Path | None = None,
+    q_pathway_root: Path, dq_495k_root: Path, drop: DropSink, *, copies: Sequence[ImageStore] = ()
 ) -> dict[str, list[Entry]]:
     """List the descriptions of Q-Pathway, then those of DQ-495K's train files, as one train split.
 
@@ -36,19 +31,12 @@ def giqa_160k(
         q_pathway_root: The folder of `cleaned_labels.json`.
         dq_495k_root: The folder that holds `KADIS700K`.
         drop: Told of each row that cannot be used.
-        images: Folders with copies of the images, asked after the two roots.
-        manifest: With it, the copies are found by their sha256; without, by their upstream names.
+        copies: Where images lie that are not under the two roots.
 
     Raises:
-        FileNotFoundError: If a file or folder is missing.
+        FileNotFoundError: If a file is missing.
         ValueError: If a file is another's.
     """
-    for folder in images:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder of images in {folder}, found none")
-    copies: list[ImageStore] = [images_under(folder) for folder in images]
-    if manifest is not None:
-        copies = [OwnCopies(read_manifest(manifest), images)]
     return {
         "train": [
             *q_pathway.entries(q_pathway_root, drop, images=FirstOf(images_under(q_pathway_root), *copies)),

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
 from giqa_datasets.sources import folder, mini, tiny
 from giqa_datasets.sources.entries import Entry, Refused, unique, without
+from giqa_datasets.sources.stores import copies_of
 
 
 class Request(NamedTuple):
@@ -50,8 +52,12 @@ class Entries(NamedTuple):
         return [entry for entries in self.splits.values() for entry in entries]
 
 
-def entries_of(request: Request) -> Entries:
+def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
     """List the entries of a set.
+
+    Args:
+        request: The set and what it is made from.
+        progress: Wraps what takes long: hashing copies, looking at the images of other sets.
 
     Raises:
         FileNotFoundError: If a file of a source is missing.
@@ -64,10 +70,10 @@ def entries_of(request: Request) -> Entries:
     if unwanted:
         raise ValueError(f"{request.name} takes no {' and no '.join(unwanted)}")
     left_out: list[Drop] = []
-    splits = made.entries(request, left_out.append)
+    splits = made.entries(request, left_out.append, progress)
     listed = {split: list(islice(entries, request.limit)) for split, entries in splits.items()}
     if request.exclude:
-        refuse = _Excluded(request.exclude)
+        refuse = _Excluded(request.exclude, progress)
         listed = {split: list(without(entries, refuse)) for split, entries in listed.items()}
     kept = {id(entry) for entry in unique(chain.from_iterable(listed.values()), left_out.append)}
     listed = {split: [entry for entry in entries if id(entry) in kept] for split, entries in listed.items()}
@@ -77,10 +83,10 @@ def entries_of(request: Request) -> Entries:
 class _Excluded:
     """Refuses the photographs of other data sets, and what looks like one of them."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], progress: Progress) -> None:
         from giqa_datasets.lookalikes import lookalikes_of
 
-        self._known = [lookalikes_of(folder) for folder in folders]
+        self._known = [lookalikes_of(folder, progress) for folder in folders]
 
     def __call__(self, photograph: Photograph) -> None:
         for known in self._known:
@@ -88,24 +94,24 @@ class _Excluded:
                 raise Refused("excluded_image", f"{photograph.file}: {match}")
 
 
-def _folder(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+def _folder(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """Anyone's photographs and descriptions, as one train split."""
     if request.root is None:
         raise ValueError("expected a folder of photographs with a metadata.jsonl, got none")
     return {"train": folder.entries(request.root, drop)}
 
 
-def _giqa_mini(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+def _giqa_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The mini set's plain descriptions."""
     return {"train": mini.entries("train"), "test": mini.entries("test")}
 
 
-def _giqa_bench_mini(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+def _giqa_bench_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The mini set's hand-made descriptions, questions and boxes; test split only."""
     return {"test": mini.hand_made("test")}
 
 
-def _giqa_tiny(request: Request, drop: DropSink) -> dict[str, Iterator[Entry]]:
+def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str, Iterator[Entry]]:
     """Crops with one block that a broken decoder left, of different photographs in each split."""
     return {
         "train": tiny.entries("train", seed=request.seed or 0),
@@ -113,17 +119,18 @@ def _giqa_tiny(request: Request, drop: DropSink) -> dict[str, Iterator[Entry]]:
     }
 
 
-def _giqa_160k(request: Request, drop: DropSink) -> dict[str, list[Entry]]:
+def _giqa_160k(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The rebuild of the paper's training set."""
     if request.q_pathway is None or request.dq_495k is None:
         raise ValueError("expected --q-pathway and --dq-495k, the folders of the upstream sets")
-    return giqa_160k(request.q_pathway, request.dq_495k, drop, images=request.images, manifest=request.manifest)
+    copies = copies_of(request.images, request.manifest, progress)
+    return giqa_160k(request.q_pathway, request.dq_495k, drop, copies=copies)
 
 
 class _Set(NamedTuple):
     """How a set's entries are listed, and which fields of a request it takes."""
 
-    entries: Callable[[Request, DropSink], Mapping[str, Iterable[Entry]]]
+    entries: Callable[[Request, DropSink, Progress], Mapping[str, Iterable[Entry]]]
     takes: frozenset[str] = frozenset()
 
 

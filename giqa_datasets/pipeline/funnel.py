@@ -9,7 +9,7 @@ from giqa_datasets.pipeline.drops import FAULT, Drop
 
 
 _RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage
-_BOX_LEVEL = ("no_area", "box_refused", "box_merged")
+_BOX_LEVEL = ("no_area", "box_refused", "unreadable_verdict", "box_merged")
 
 
 class Row(NamedTuple):

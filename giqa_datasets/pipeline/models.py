@@ -54,8 +54,8 @@ class Detector(Protocol):
 class Verifier(Protocol):
     """Stage 3, IQA-Filter: judges a crop (Q-Instruct in the paper)."""
 
-    def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> list[bool]:
-        """Answer "Is the image quality <quality>?" for each crop."""
+    def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> Sequence[bool | None]:
+        """Answer "Is the image quality <quality>?" for each crop; None where the answer was neither yes nor no."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Stage 3, refinement: IQA-Filter keeps the boxes that look as described, Box-Merge joins the pieces of an object."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,8 +39,10 @@ def refine(
             drop(failure(record, "refine", error))
             continue
         refined = []
-        for tag, fits in zip(record.tags, kept, strict=True):
-            _drop_boxes(record.id, "box_refused", tag, tag.boxes[~fits], drop)
+        for tag, said in zip(record.tags, kept, strict=True):
+            fits = np.array([verdict is True for verdict in said])
+            for reason, which in (("box_refused", False), ("unreadable_verdict", None)):
+                _drop_boxes(record.id, reason, tag, tag.boxes[[verdict is which for verdict in said]], drop)
             if not fits.any():
                 drop(Drop(record.id, "refine", "all_boxes_refused", tag.phrase))
                 continue
@@ -50,15 +52,12 @@ def refine(
         yield replace(record, tags=tuple(refined))
 
 
-def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> npt.NDArray[np.bool_]:
-    """Which of a tag's boxes pass the filter, shape (N,)."""
+def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> Sequence[bool | None]:
+    """What the filter says of each of a tag's boxes."""
     if len(tag.boxes) == 1:
-        return np.ones(1, dtype=bool)
+        return [True]
     with whole_images():
-        fits = verdicts(open_baked(record.photograph.image), tag, verifier)
-    if fits.shape != (len(tag.boxes),):
-        raise ValueError(f"expected {len(tag.boxes)} verdicts of a verifier, got {fits.size}")
-    return fits
+        return verdicts(open_baked(record.photograph.image), tag, verifier)
 
 
 def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropSink) -> None:
@@ -67,17 +66,24 @@ def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropS
         drop(Drop(identifier, "refine", reason, tag.phrase, (tuple(box),)))
 
 
-def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> npt.NDArray[np.bool_]:
-    """Ask of each of a tag's boxes whether its crop has the tag's quality, shape (N,)."""
+def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | None]:
+    """Ask of each of a tag's boxes whether its crop has the tag's quality; None where the answer is not readable.
+
+    Raises:
+        ValueError: If the verifier gives another number of answers.
+    """
     size = np.array([image.width, image.height] * 2)
     corners_px = np.concatenate([np.floor(tag.boxes[:, :2] * size[:2]), np.ceil(tag.boxes[:, 2:] * size[2:])], axis=1)
     crops = [image.crop((int(x1), int(y1), int(x2), int(y2))) for x1, y1, x2, y2 in corners_px]
-    return np.array(verifier.verify(crops, [tag.quality] * len(crops)), dtype=bool)
+    said = list(verifier.verify(crops, [tag.quality] * len(crops)))
+    if len(said) != len(crops):
+        raise ValueError(f"expected {len(crops)} verdicts of a verifier, got {len(said)}")
+    return [None if verdict is None else bool(verdict) for verdict in said]
 
 
 def filter_boxes(image: Image.Image, tag: Tag, verifier: Verifier) -> Boxes:
     """IQA-Filter: keep the boxes whose crop has the tag's quality."""
-    kept: Boxes = tag.boxes[verdicts(image, tag, verifier)]
+    kept: Boxes = tag.boxes[[verdict is True for verdict in verdicts(image, tag, verifier)]]
     return kept
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotate import annotate
@@ -27,6 +27,7 @@ from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.pipeline.drops import FAULT, Drop, DropSink
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.models import Models
+from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record
 from giqa_datasets.sources.entries import Entry, by_photograph, load, unique
 
@@ -39,12 +40,6 @@ HOPELESS = 256  # records in a row that fail, and none before them that did not:
 Window = Sequence[Entry]
 # Yields the lines of the windows' records, in any order, and what of their photographs could not be read
 Engine = Callable[[Sequence[Window], Choice], Iterator[Finished | Drop]]
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]  # wraps what comes; is told how many, and of what
-
-
-def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    """Show nothing."""
-    return items
 
 
 class Outcome(NamedTuple):

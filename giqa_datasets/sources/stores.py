@@ -9,13 +9,14 @@ import json
 import os
 import tarfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.invalid import fault_of
+from giqa_datasets.progress import Progress, no_progress
 
 
 MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format
@@ -159,12 +160,13 @@ class OwnCopies:
         sha256: Of each upstream name, hexadecimal.
     """
 
-    def __init__(self, sha256: Mapping[str, str], folders: Iterable[Path]) -> None:
+    def __init__(self, sha256: Mapping[str, str], folders: Iterable[Path], progress: Progress = no_progress) -> None:
         """Hash every file under the folders, once; links are not followed.
 
         Args:
             sha256: Of each upstream name, as `read_manifest` returns it.
             folders: Searched with all that lies in them.
+            progress: Wraps the files that are hashed.
 
         Raises:
             FileNotFoundError: If a folder does not exist.
@@ -173,7 +175,8 @@ class OwnCopies:
         self._found: dict[str, Path] = {}
         self._namesakes: dict[str, Path] = {}
         wanted = set(sha256.values())
-        for path in _files(folders):
+        files = list(_files(folders))
+        for path in progress(files, len(files), "hash"):
             digest = _digest(path)
             if digest in wanted:
                 self._found.setdefault(digest, path)
@@ -205,6 +208,26 @@ def images_under(root: Path) -> FirstOf:
         ValueError: If one of the tars is none.
     """
     return FirstOf(Folder(root), *(Tar(path) for path in sorted(root.glob("*.tar")) if path.is_file()))
+
+
+def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress = no_progress) -> list[ImageStore]:
+    """The user's own copies of upstream images.
+
+    Args:
+        folders: Where they lie.
+        manifest: With it, they are found by their sha256; without, by their upstream names under a folder.
+        progress: Wraps the files that are hashed.
+
+    Raises:
+        FileNotFoundError: If a folder or the manifest does not exist.
+        ValueError: If the manifest is none, or a tar in a folder.
+    """
+    if manifest is not None:
+        return [OwnCopies(read_manifest(manifest), folders, progress)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected a folder of images in {folder}, found none")
+    return [images_under(folder) for folder in folders]
 
 
 class Entry(NamedTuple):

@@ -247,3 +247,12 @@ def test_a_missing_package_names_the_extra(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "giqa\[annotate\]"'):
         GroundingDino()
+
+
+def test_the_benchmark_measures_every_batch_size(model, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import detector
+
+    rows = list(detector.measure(str(model), [1, 3], 4, "cpu"))
+    assert [size for size, _, _ in rows] == [1, 3]
+    assert all(rate > 0 and peak > 0 for _, rate, peak in rows)

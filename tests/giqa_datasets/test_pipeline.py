@@ -245,6 +245,19 @@ def test_a_tag_whose_boxes_are_all_refused_is_dropped(record, drops):
     }
 
 
+def test_a_box_of_which_nothing_readable_is_said_is_dropped_with_a_reason_of_its_own(record, drops):
+    class Mumbling:
+        def verify(self, crops, qualities):
+            return [True, None, False][: len(crops)]
+
+    (out,) = refine([replace(record, tags=(tag("cat", [LEFT, RIGHT, SQUARE]),))], Mumbling(), drops.append)
+    assert [kept.boxes.tolist() for kept in out.tags] == [[LEFT]]
+    assert [(drop.reason, drop.boxes) for drop in drops] == [
+        ("box_refused", (tuple(SQUARE),)),
+        ("unreadable_verdict", (tuple(RIGHT),)),
+    ]
+
+
 def test_refused_boxes_are_not_merged_into_the_kept_ones(record, drops):
     touching = [0.25, 0.1, 0.75, 0.25]  # above the bright part, and dark
     (out,) = refine([replace(record, tags=(tag("cat", [touching, SQUARE]),))], FakeVerifier(), drops.append)

@@ -138,8 +138,7 @@ def test_the_wording_is_the_papers_and_it_is_published():
 def test_a_random_model_answers_every_crop(verifier, crops):
     verdicts = verifier.verify(crops, ["blurred"] * 6)
     assert len(verdicts) == 6
-    assert all(type(verdict) is bool for verdict in verdicts)
-    assert sum(verdicts) + verifier.n_unreadable <= 6
+    assert set(verdicts) <= {True, False, None}
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -161,15 +160,10 @@ def test_the_same_call_gives_the_same_answers(verifier, crops):
 
 
 @pytest.mark.parametrize(
-    ("text", "verdict", "unreadable"),
-    [("Yes.", True, 0), ("No, it is sharp", False, 0), ("It is.", False, 2), ("", False, 2)],
+    ("text", "verdict"), [("Yes.", True), ("No, it is sharp", False), ("It is.", None), ("", None)]
 )
-def test_an_unreadable_answer_is_no_yes_and_is_counted(says, crops, text, verdict, unreadable):
-    verifier = says(text)
-    assert verifier.verify(crops[:2], ["sharp", "blurred"]) == [verdict] * 2
-    assert verifier.n_unreadable == unreadable
-    verifier.verify(crops[:2], ["sharp", "blurred"])
-    assert verifier.n_unreadable == 2 * unreadable
+def test_an_unreadable_answer_is_none(says, crops, text, verdict):
+    assert says(text).verify(crops[:2], ["sharp", "blurred"]) == [verdict] * 2
 
 
 @pytest.mark.parametrize(

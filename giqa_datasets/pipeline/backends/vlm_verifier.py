@@ -21,11 +21,7 @@ _VERDICT = re.compile(r"\W*([Yy][Ee][Ss]|[Nn][Oo])\b")  # IGNORECASE would fold 
 
 
 class VlmVerifier:
-    """Any transformers image-text-to-text model with a chat template; Q-Instruct in the paper.
-
-    Attributes:
-        n_unreadable: How many answers so far began with neither yes nor no. They count as No.
-    """
+    """Any transformers image-text-to-text model with a chat template; Q-Instruct in the paper."""
 
     def __init__(self, model: str, *, batch_size: int = 8, device: str | None = None) -> None:
         """Load the model.
@@ -41,15 +37,12 @@ class VlmVerifier:
         """
         self._processor, self._network = _load(model, device)
         self._batch_size = batch_size
-        self.n_unreadable = 0
 
-    def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> list[bool]:
-        """Answer "Is the image quality <quality>?" for each crop; an unreadable answer is not a Yes."""
+    def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> list[bool | None]:
+        """Answer "Is the image quality <quality>?" for each crop; None where the answer begins with neither."""
         pairs = zip(crops, map(question, qualities), strict=True)
         answers = [text for batch in batches(pairs, self._batch_size) for text in self._ask(batch)]
-        verdicts = [read_verdict(text) for text in answers]
-        self.n_unreadable += verdicts.count(None)
-        return [verdict is True for verdict in verdicts]
+        return [read_verdict(text) for text in answers]
 
     def _ask(self, batch: list[tuple[Image.Image, str]]) -> list[str]:
         """Ask a batch, greedy."""
