@@ -50,7 +50,10 @@ def test_every_block_runs_and_prints_what_the_readme_shows(tmp_path):
         if language == "sh" and "make demo" not in text:
             for long, short in SHORTER.items():
                 text = text.replace(long, short)
-            subprocess.run(["bash", "-euc", text], cwd=work, env=env, check=True)
+            done = subprocess.run(
+                ["bash", "-euc", text], cwd=work, env=env, check=True, stdout=subprocess.PIPE, text=True
+            )
+            assert {line[2:] for line in text.splitlines() if line.startswith("# ")} <= set(done.stdout.splitlines())
             ran.append(language)
         if language == "python":
             # from a folder that holds nothing: the bare names must resolve anywhere
@@ -59,5 +62,5 @@ def test_every_block_runs_and_prints_what_the_readme_shows(tmp_path):
             )
             assert BLOCKS[position + 1] == ("text", done.stdout)
             ran.append(language)
-    assert ran == ["sh", "python", "python", "sh", "sh"]
+    assert ran == ["sh", "python", "sh", "python", "sh", "sh"]
     assert (work / "runs" / "tiny-llava-sft" / "report.html").is_file()
