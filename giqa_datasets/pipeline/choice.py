@@ -43,11 +43,13 @@ class Choice:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the thresholds.
+        """Check what can be checked before a model is opened.
 
         Raises:
-            ValueError: If one of them is no share.
+            ValueError: If a threshold is no share, or a server is named and no model of it.
         """
+        if self.llm_url is not None and self.llm == OFFLINE:
+            raise ValueError(f"expected an LLM by the name under which {self.llm_url} knows it, got {OFFLINE!r}")
         thresholds = asdict(self) | asdict(self.rules)
         for name in ("box_threshold", "text_threshold", "merge_area", "merge_coverage"):
             if not 0 <= thresholds[name] <= 1:

@@ -812,8 +812,9 @@ def test_other_settings_are_refused_by_name_and_change_nothing(tmp_path, change,
 
 @pytest.mark.parametrize("change", [{"llm_url": "http://127.0.0.1:1/v1"}, {"device": "cpu"}])
 def test_where_a_model_runs_is_no_setting(tmp_path, change):
-    whole(tmp_path / "a", FINE)
-    annotate_into(tmp_path / "a", FINE, replace(CHOICE, **change), engine=never)
+    served = replace(CHOICE, llm="m")
+    annotate_into(tmp_path / "a", FINE, served, engine=engine_of(Models()))
+    annotate_into(tmp_path / "a", FINE, replace(served, **change), engine=never)
 
 
 @pytest.mark.parametrize(
