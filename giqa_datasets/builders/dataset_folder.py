@@ -13,9 +13,10 @@ from typing import Any
 from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.parquet import Rights, SplitCounts, features, write_split
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS, drop_line
+from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.lines import drop_line
 from giqa_datasets.records import Record
 from giqa_datasets.sources.stores import Entry as ImageFile
 from giqa_datasets.sources.stores import write_manifest

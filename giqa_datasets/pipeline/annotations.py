@@ -1,200 +1,28 @@
 """An annotation folder: what the pipeline made of each entry, in a file that is only ever appended to while it runs.
 
-`records.jsonl` holds one line per record: its tags with their boxes before and after refinement, its samples, and all
-that was dropped on the way. A line is the operating system's as soon as the record is finished, so a killed run goes
-on where it was; at the end the lines are put into the source's order, whatever order they were made in. Beside it lie
-`settings.json`, and at the end `drops.jsonl` and `funnel.json`.
+`records.jsonl` holds one line per record (`lines.py`): its tags with their boxes before and after refinement, its
+samples, and all that was dropped on the way. A line is the operating system's as soon as the record is finished, so a
+killed run goes on where it was; at the end the lines are put into the source's order, whatever order they were made
+in. Beside it lie `settings.json`, and at the end `drops.jsonl` and `funnel.json`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self
 
-import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from giqa_datasets.files import write_whole
-from giqa_datasets.invalid import fault_of
-from giqa_datasets.pipeline.drops import FAULT, Drop
-from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
+from giqa_datasets.pipeline.drops import FAULT
+from giqa_datasets.pipeline.lines import Finished, Head, Line, read_line
 from giqa_datasets.sources.entries import Entry
-from giqa_datasets.text import Region
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
 LOCK = ".lock"
 VERSIONS = frozenset({"giqa", "files"})  # the settings that a user does not choose
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-_Box = tuple[float, float, float, float]
-
-
-class TagLine(_Strict):
-    """A tag; `found` are its boxes before refinement."""
-
-    phrase: str
-    span: tuple[int, int]
-    quality: str
-    effect: Effect
-    found: list[_Box]
-    boxes: list[_Box]
-
-
-class RegionLine(_Strict):
-    """A grounded phrase."""
-
-    phrase: str
-    span: tuple[int, int]
-    boxes: list[_Box]
-
-
-class SampleLine(_Strict):
-    """A sample."""
-
-    id: str
-    task: Task
-    question_type: QuestionType
-    question: str
-    answer: str
-    question_regions: list[RegionLine]
-    answer_regions: list[RegionLine]
-
-
-class DropLine(_Strict):
-    """Something left out."""
-
-    stage: str
-    reason: str
-    what: str
-    boxes: list[_Box] = []
-
-
-class Line(_Strict):
-    """What the pipeline made of one entry."""
-
-    id: str
-    file: str
-    image_sha256: str
-    description: str
-    tags: list[TagLine]
-    samples: list[SampleLine]
-    drops: list[DropLine]
-
-    def all_drops(self) -> list[Drop]:
-        """What was left out of it."""
-        return [Drop(self.id, drop.stage, drop.reason, drop.what, tuple(drop.boxes)) for drop in self.drops]
-
-
-class Finished(NamedTuple):
-    """A record that is through the pipeline.
-
-    Attributes:
-        id: Its id.
-        description: Its description.
-        fault: What a model failed at it with; None if none did.
-        text: Its line, with its end.
-    """
-
-    id: str
-    description: str
-    fault: str | None
-    text: str
-
-
-def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
-    """Write a record's line.
-
-    Args:
-        record: As it went into the pipeline.
-        annotated: As it came out; None if it was dropped whole.
-        drops: Its own.
-    """
-    line = {
-        "id": record.id,
-        "file": record.photograph.file,
-        "image_sha256": record.photograph.sha256,
-        "description": record.description,
-        "tags": [_tag_fields(tag) for tag in annotated.tags] if annotated else [],
-        "samples": [_sample_fields(sample) for sample in annotated.samples] if annotated else [],
-        "drops": [_drop_fields(drop) for drop in drops],
-    }
-    # A model may write half a surrogate pair, which is no text
-    text = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
-    fault = next((drop.what for drop in drops if drop.reason == FAULT), None)
-    return Finished(record.id, record.description, fault, text)
-
-
-def _tag_fields(tag: Tag) -> dict[str, Any]:
-    return {
-        "phrase": tag.phrase,
-        "span": tag.span,
-        "quality": tag.quality,
-        "effect": tag.effect,
-        "found": tag.found.tolist(),
-        "boxes": tag.boxes.tolist(),
-    }
-
-
-def _sample_fields(sample: Sample) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "task": sample.task,
-        "question_type": sample.question_type,
-        "question": sample.question,
-        "answer": sample.answer,
-        "question_regions": [_region_fields(region) for region in sample.question_regions],
-        "answer_regions": [_region_fields(region) for region in sample.answer_regions],
-    }
-
-
-def _region_fields(region: Region) -> dict[str, Any]:
-    return {"phrase": region.phrase, "span": region.span, "boxes": region.boxes.tolist()}
-
-
-def _drop_fields(drop: Drop) -> dict[str, Any]:
-    """A drop without its record's id; `boxes` where there are some."""
-    fields = {"stage": drop.stage, "reason": drop.reason, "what": drop.what}
-    return fields | {"boxes": drop.boxes} if drop.boxes else fields
-
-
-def drop_line(drop: Drop) -> str:
-    """A line of `drops.jsonl`."""
-    return json.dumps({"id": drop.id} | _drop_fields(drop), ensure_ascii=False) + "\n"
-
-
-class _HeadDrop(BaseModel):
-    reason: str
-
-
-class _Head(BaseModel):
-    """What an index needs of a line; what else stands there is read when it is wanted."""
-
-    id: str
-    image_sha256: str
-    description: str
-    drops: list[_HeadDrop]
-
-
-AnyLine = TypeVar("AnyLine", Line, _Head)
-
-
-def read_line(raw: bytes, where: str, kind: type[AnyLine]) -> AnyLine:
-    """Read a line; `where` is for the error.
-
-    Raises:
-        ValueError: If it is none of ours.
-    """
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        raise ValueError(f"{where}: {fault_of(error)}") from error
 
 
 @contextmanager
@@ -225,26 +53,6 @@ def _refuse_foreign(folder: Path) -> None:
         raise ValueError(f"expected the settings of annotations in {settings}, got something else")
 
 
-def read_samples(line: Line) -> tuple[Sample, ...]:
-    """The samples of a line."""
-    return tuple(
-        Sample(
-            sample.id,
-            sample.task,
-            sample.question_type,
-            sample.question,
-            sample.answer,
-            _regions(sample.question_regions),
-            _regions(sample.answer_regions),
-        )
-        for sample in line.samples
-    )
-
-
-def _regions(lines: Sequence[RegionLine]) -> tuple[Region, ...]:
-    return tuple(Region(line.phrase, line.span, np.array(line.boxes).reshape(-1, 4)) for line in lines)
-
-
 class Annotations:
     """The lines of an annotation folder, by record; where a record has several, the last one counts.
 
@@ -269,7 +77,7 @@ class Annotations:
             with path.open("rb") as lines:
                 for number, raw in enumerate(lines, start=1):
                     if raw.endswith(b"\n"):
-                        head = read_line(raw, f"{path} line {number}", _Head)
+                        head = read_line(raw, f"{path} line {number}", Head)
                         has_fault = any(drop.reason == FAULT for drop in head.drops)
                         self._note(head.id, None if has_fault else head.description, len(raw))
                         self.sha256[head.id] = head.image_sha256

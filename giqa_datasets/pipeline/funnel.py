@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from giqa_datasets.pipeline.annotations import Line
 from giqa_datasets.pipeline.drops import FAULT, Drop
+from giqa_datasets.pipeline.lines import Line
 
 
 _RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage

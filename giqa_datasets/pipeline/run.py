@@ -14,11 +14,7 @@ from giqa_datasets.pipeline.annotations import (
     FUNNEL,
     SETTINGS,
     Annotations,
-    Finished,
-    drop_line,
-    finish,
     locked,
-    read_samples,
     read_settings,
     require_same,
 )
@@ -26,6 +22,7 @@ from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.pipeline.drops import FAULT, Drop, DropSink
 from giqa_datasets.pipeline.funnel import Funnel, Row
+from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.models import Models
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record

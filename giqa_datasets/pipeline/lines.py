@@ -1,0 +1,203 @@
+"""A line of an annotation folder's `records.jsonl`: what the pipeline made of one record, and back."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from giqa_datasets.invalid import fault_of
+from giqa_datasets.pipeline.drops import FAULT, Drop
+from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
+from giqa_datasets.text import Region
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+_Box = tuple[float, float, float, float]
+
+
+class TagLine(_Strict):
+    """A tag; `found` are its boxes before refinement."""
+
+    phrase: str
+    span: tuple[int, int]
+    quality: str
+    effect: Effect
+    found: list[_Box]
+    boxes: list[_Box]
+
+
+class RegionLine(_Strict):
+    """A grounded phrase."""
+
+    phrase: str
+    span: tuple[int, int]
+    boxes: list[_Box]
+
+
+class SampleLine(_Strict):
+    """A sample."""
+
+    id: str
+    task: Task
+    question_type: QuestionType
+    question: str
+    answer: str
+    question_regions: list[RegionLine]
+    answer_regions: list[RegionLine]
+
+
+class DropLine(_Strict):
+    """Something left out."""
+
+    stage: str
+    reason: str
+    what: str
+    boxes: list[_Box] = []
+
+
+class Line(_Strict):
+    """What the pipeline made of one entry."""
+
+    id: str
+    file: str
+    image_sha256: str
+    description: str
+    tags: list[TagLine]
+    samples: list[SampleLine]
+    drops: list[DropLine]
+
+    def all_drops(self) -> list[Drop]:
+        """What was left out of it."""
+        return [Drop(self.id, drop.stage, drop.reason, drop.what, tuple(drop.boxes)) for drop in self.drops]
+
+
+class Finished(NamedTuple):
+    """A record that is through the pipeline.
+
+    Attributes:
+        id: Its id.
+        description: Its description.
+        fault: What a model failed at it with; None if none did.
+        text: Its line, with its end.
+    """
+
+    id: str
+    description: str
+    fault: str | None
+    text: str
+
+
+def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
+    """Write a record's line.
+
+    Args:
+        record: As it went into the pipeline.
+        annotated: As it came out; None if it was dropped whole.
+        drops: Its own.
+    """
+    line = {
+        "id": record.id,
+        "file": record.photograph.file,
+        "image_sha256": record.photograph.sha256,
+        "description": record.description,
+        "tags": [_tag_fields(tag) for tag in annotated.tags] if annotated else [],
+        "samples": [_sample_fields(sample) for sample in annotated.samples] if annotated else [],
+        "drops": [_drop_fields(drop) for drop in drops],
+    }
+    # A model may write half a surrogate pair, which is no text
+    text = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+    fault = next((drop.what for drop in drops if drop.reason == FAULT), None)
+    return Finished(record.id, record.description, fault, text)
+
+
+def _tag_fields(tag: Tag) -> dict[str, Any]:
+    return {
+        "phrase": tag.phrase,
+        "span": tag.span,
+        "quality": tag.quality,
+        "effect": tag.effect,
+        "found": tag.found.tolist(),
+        "boxes": tag.boxes.tolist(),
+    }
+
+
+def _sample_fields(sample: Sample) -> dict[str, Any]:
+    return {
+        "id": sample.id,
+        "task": sample.task,
+        "question_type": sample.question_type,
+        "question": sample.question,
+        "answer": sample.answer,
+        "question_regions": [_region_fields(region) for region in sample.question_regions],
+        "answer_regions": [_region_fields(region) for region in sample.answer_regions],
+    }
+
+
+def _region_fields(region: Region) -> dict[str, Any]:
+    return {"phrase": region.phrase, "span": region.span, "boxes": region.boxes.tolist()}
+
+
+def _drop_fields(drop: Drop) -> dict[str, Any]:
+    """A drop without its record's id; `boxes` where there are some."""
+    fields = {"stage": drop.stage, "reason": drop.reason, "what": drop.what}
+    return fields | {"boxes": drop.boxes} if drop.boxes else fields
+
+
+def drop_line(drop: Drop) -> str:
+    """A line of `drops.jsonl`."""
+    return json.dumps({"id": drop.id} | _drop_fields(drop), ensure_ascii=False) + "\n"
+
+
+class HeadDrop(BaseModel):
+    """What an index needs of a drop."""
+
+    reason: str
+
+
+class Head(BaseModel):
+    """What an index needs of a line; what else stands there is read when it is wanted."""
+
+    id: str
+    image_sha256: str
+    description: str
+    drops: list[HeadDrop]
+
+
+AnyLine = TypeVar("AnyLine", Line, Head)
+
+
+def read_line(raw: bytes, where: str, kind: type[AnyLine]) -> AnyLine:
+    """Read a line; `where` is for the error.
+
+    Raises:
+        ValueError: If it is none of ours.
+    """
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {fault_of(error)}") from error
+
+
+def read_samples(line: Line) -> tuple[Sample, ...]:
+    """The samples of a line."""
+    return tuple(
+        Sample(
+            sample.id,
+            sample.task,
+            sample.question_type,
+            sample.question,
+            sample.answer,
+            _regions(sample.question_regions),
+            _regions(sample.answer_regions),
+        )
+        for sample in line.samples
+    )
+
+
+def _regions(lines: Sequence[RegionLine]) -> tuple[Region, ...]:
+    return tuple(Region(line.phrase, line.span, np.array(line.boxes).reshape(-1, 4)) for line in lines)
