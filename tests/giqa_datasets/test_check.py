@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from giqa_datasets import Region, check
+from giqa_datasets import Region, check_rows
 from giqa_datasets.builders.dataset_folder import build_folder, shards_digest
 from giqa_datasets.check import Finding, Source, check_dataset, check_images, examine_dataset, shards_sums
 from giqa_datasets.records import Photograph, Record, Sample
@@ -167,7 +167,7 @@ def test_what_is_there_is_counted(small):
 def test_each_image_is_decoded_once_and_each_row_group_read_once(small, monkeypatch):
     decoded, groups = [], []
     monkeypatch.setattr(
-        check, "decode", lambda raw, *, name, real=check.decode: decoded.append(raw) or real(raw, name=name)
+        check_rows, "decode", lambda raw, *, name, real=check_rows.decode: decoded.append(raw) or real(raw, name=name)
     )
     examine_dataset(small, progress=lambda each, total: groups.append(total) or each)
     assert len(decoded) == len(set(decoded)) == 7

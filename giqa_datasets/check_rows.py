@@ -1,0 +1,233 @@
+"""What does not hold in the rows of a data set, read in their order."""
+
+import hashlib
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pyarrow.parquet as pq
+from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
+
+from giqa_datasets.boxes import to_boxes
+from giqa_datasets.grid import boxes_to_cells
+from giqa_datasets.images import decode
+from giqa_datasets.invalid import said
+from giqa_datasets.lookalikes import Lookalikes, hash_decoded
+from giqa_datasets.records import QuestionType, Task
+from giqa_datasets.text import Region, parse
+
+
+class Source(NamedTuple):
+    """Where rows come from, and the licences of their pixels and text."""
+
+    source: str
+    image_license: str
+    text_license: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a split holds.
+
+    Attributes:
+        rows: Number of rows by question type.
+        images: sha256 of the distinct original images.
+        sources: Number of rows by source.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    images: set[str] = field(default_factory=set)
+    sources: Counter[Source] = field(default_factory=Counter)
+
+
+Note = Callable[[str, str], None]  # where, what
+
+
+class Shard(NamedTuple):
+    """An open shard, its split, and what to call it."""
+
+    split: str
+    where: str
+    file: pq.ParquetFile
+
+
+_Name = Annotated[str, Field(pattern=r"^\P{C}+$")]  # some letters, none that a terminal would obey
+
+
+class _Region(BaseModel):
+    phrase: str
+    role: Literal["question", "answer"]
+    boxes: list[list[float]] = Field(min_length=1)
+
+
+class _Asked(BaseModel):
+    role: Literal["user"]
+    content: str = Field(min_length=1)
+
+
+class _Answered(BaseModel):
+    role: Literal["assistant"]
+    content: str = Field(min_length=1)
+
+
+class _Distortion(BaseModel):
+    name: str
+    severity: int
+
+
+class _Row(BaseModel):
+    """A row without its image, none of it null."""
+
+    id: _Name
+    width: int
+    height: int
+    task: Task
+    question_type: QuestionType
+    question: str
+    answer: str
+    regions: list[_Region]
+    prompt: Annotated[list[_Asked], Field(min_length=1, max_length=1)]
+    completion: Annotated[list[_Answered], Field(min_length=1, max_length=1)]
+    source: _Name
+    distortions: list[_Distortion]
+    image_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    image_license: _Name
+    text_license: _Name
+
+
+class Rows:
+    """Reads rows in their order, those of `test` before those of `train`, and remembers what they share.
+
+    Attributes:
+        splits: What was read, by split.
+    """
+
+    def __init__(self, note: Note, *, balanced: bool) -> None:
+        """Tell `note` what does not hold; with `balanced`, Yes and No must be equal in number in train."""
+        self.note = note
+        self.balanced = balanced
+        self.splits: dict[str, Counts] = defaultdict(Counts)
+        self._ids: set[str] = set()
+        self._split_of: dict[str, str] = {}  # the first of each image's splits, by sha256
+        self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest of the pixels
+        self._test = Lookalikes()
+        self._verdicts: Counter[str] = Counter()
+        self._last: tuple[str, str, bytes | None] | None = None  # the image of the row before
+        self._size: tuple[int, int] | None = None  # its width and height, if it can be read
+
+    def read(self, shard: Shard, number: int) -> None:
+        """Check the rows of one row group."""
+        try:
+            table = shard.file.read_row_group(number)
+            rows = table.drop_columns(["image"]).to_pylist()
+            raws, paths = table["image"].flatten()
+            paths = paths.to_pylist()
+        except Exception as error:  # pyarrow may raise anything on a damaged file
+            self.note(shard.where, f"row group {number} cannot be read: {error}")
+            return
+        for values, raw, path in zip(rows, raws, paths, strict=True):
+            self._check(shard.split, values, raw.as_py(), path)
+
+    def end(self) -> None:
+        """Check what shows when all rows were read."""
+        if self.balanced and self._verdicts["yes"] != self._verdicts["no"]:
+            self.note(
+                "train", f"expected as many Yes as No, got {self._verdicts['yes']} and {self._verdicts['no']} answers"
+            )
+
+    def _check(self, split: str, values: dict[str, Any], raw: bytes | None, path: str | None) -> None:
+        """Check one row."""
+        where = f"{split} {values['id']!r}"
+        self.splits[split].rows[values["question_type"]] += 1
+        try:
+            row = _Row.model_validate(values)
+        except ValidationError as error:
+            for fault in faults_of_shape(error):
+                self.note(where, fault)
+            return
+        if row.id in self._ids:
+            self.note(where, "expected an id that no other row has, got a second row of it")
+        self._ids.add(row.id)
+        if split == "train" and row.question_type == "yes_no":
+            self._verdicts[re.split(r"\W", parse(row.answer).plain, maxsplit=1)[0].casefold()] += 1
+        for fault in (*_faults_of_row(row), *self._faults_of_image(split, row, raw)):
+            self.note(where, fault)
+        if path is not None:
+            self.note(where, f"expected an image without a path, got {path!r}")
+        self.splits[split].images.add(row.image_sha256)
+        self.splits[split].sources[Source(row.source, row.image_license, row.text_license)] += 1
+
+    def _faults_of_image(self, split: str, row: _Row, raw: bytes | None) -> Iterator[str]:
+        """Say what is wrong with a row's image; what is wrong with the image itself, at its first row alone."""
+        image = (split, row.image_sha256, raw)
+        if image != self._last:
+            self._last, self._size = image, None
+            yield from self._faults_of_new_image(split, row, raw)
+        if self._size and self._size != (row.width, row.height):
+            got = "{}x{}".format(*self._size)
+            yield f"expected an image of {row.width}x{row.height}, as the row says, got {got}"
+
+    def _faults_of_new_image(self, split: str, row: _Row, raw: bytes | None) -> Iterator[str]:
+        """Say what is wrong with an image that the row before did not have."""
+        other = self._split_of.setdefault(row.image_sha256, split)
+        if other != split and row.image_sha256 not in self.splits[split].images:
+            yield f"expected an image of one split, got one whose sha256 is in {other} too"
+        key = (split, hashlib.sha256(raw or b"").digest())
+        if raw and self._first.setdefault(key, row.id) != row.id:
+            yield f"expected the rows of an image side by side, got this one apart from {self._first[key]!r}"
+        try:
+            decoded = decode(raw, name=row.id)
+        except ValueError as error:
+            yield str(error)
+            return
+        self._size = decoded.size
+        yield from _faults_of_file(raw or b"")
+        hashed = hash_decoded(decoded)
+        if split == "test":
+            self._test.add(row.id, row.image_sha256, hashed)
+        elif split == "train" and other == split and (match := self._test.nearest(hashed)):
+            yield f"expected an image that is not in test, got one {match}"
+
+
+def faults_of_shape(error: ValidationError) -> Iterator[str]:
+    """Say which columns of a row hold what they cannot hold."""
+    for fault in error.errors():
+        yield f"{said(fault)}, got {fault['input']!r:.100}"
+
+
+def _faults_of_row(row: _Row) -> Iterator[str]:
+    """Say what is wrong with a row's text and boxes."""
+    if (row.task == "des") != (row.question_type == "des"):
+        yield f"expected the question type to fit the task {row.task!r}, got {row.question_type!r}"
+    try:
+        stated = [Region(each.phrase, (0, 0), to_boxes(each.boxes)) for each in row.regions]
+    except ValueError as error:
+        yield f"regions: {error}"
+        return
+    for role, text in (("question", row.question), ("answer", row.answer)):
+        grounded = parse(text, forms=("cells",))
+        for begin, end in (malformed.span for malformed in grounded.malformed):
+            yield f"expected boxes on the grid in the {role}, got {text[begin:end]!r}"
+        written = _cells(grounded.regions)
+        own = _cells(region for region, each in zip(stated, row.regions, strict=True) if each.role == role)
+        if written != own and not grounded.malformed:
+            yield f"expected the regions of the {role} to be those of its text, {written}, got {own}"
+
+
+def _cells(regions: Iterable[Region]) -> list[tuple[str, list[list[int]]]]:
+    """Phrases and the cells of their boxes, in an order of their own: the column need not be in reading order."""
+    return sorted((region.phrase, boxes_to_cells(region.boxes).tolist()) for region in regions)
+
+
+def _faults_of_file(raw: bytes) -> Iterator[str]:
+    """Say what keeps an image that can be decoded from being upright RGB or grey."""
+    with Image.open(io.BytesIO(raw)) as image:
+        mode, orientation = image.mode, image.getexif().get(0x0112, 1)
+    if mode not in ("RGB", "L"):
+        yield f"expected an image in RGB or L, got {mode!r}"
+    if orientation != 1:
+        yield f"expected an upright image, got the EXIF orientation {orientation!r}"
