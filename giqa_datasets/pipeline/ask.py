@@ -93,11 +93,18 @@ def _says_yes(sample: Sample) -> bool:
 
 
 def _named(text: str, tags: Sequence[Tag]) -> tuple[Region, ...]:
-    """Find the tags that a text names; the longer phrase wins where two overlap."""
-    found: list[tuple[str, Boxes]] = []
+    """Find the tags that a text names; the longer phrase wins where two overlap.
+
+    A phrase may begin a sentence in the one text and stand inside one in the other.
+    """
+    own = {tag.phrase for tag in tags}
+    found: dict[str, Boxes] = {}
     for tag in sorted(tags, key=lambda tag: len(tag.phrase), reverse=True):
-        if all(tag.phrase != phrase for phrase, _ in found):
-            with suppress(ValueError):  # this tag is not named
-                locate(text, [*found, (tag.phrase, tag.boxes)])
-                found.append((tag.phrase, tag.boxes))
-    return locate(text, found)
+        other_case = tag.phrase[:1].swapcase() + tag.phrase[1:]
+        for phrase in [tag.phrase, *({other_case} - own)]:
+            if tag.phrase not in found and phrase not in found:
+                with suppress(ValueError):  # the tag is not named so
+                    locate(text, [*found.items(), (phrase, tag.boxes)])
+                    found[phrase] = tag.boxes
+                    break
+    return locate(text, found.items())

@@ -454,6 +454,20 @@ def test_boxes_go_into_the_question_if_it_names_an_object_and_else_into_the_answ
     assert samples[0].question_regions[0].boxes.tolist() == [LEFT]
 
 
+def test_a_phrase_may_begin_a_sentence_or_stand_inside_one(photograph, drops):
+    text = "Trees are sharp. The old Dog is dark, another dog is bright."
+    found = (tag("Trees", [LEFT], text=text), tag("Dog", [RIGHT], text=text), tag("dog", [SQUARE], text=text))
+    record = Record("one", photograph, text, "cc0-1.0", tags=found)
+    (record,) = fuse([record], drops.append)
+    pairs = [Asked("how", "How do the trees look?", "Sharp."), Asked("how", "How does the dog look?", "Bright.")]
+    (out,) = ask([record], FakeAsker(*pairs), drops.append)
+    assert [[(r.phrase, r.boxes.tolist()) for r in sample.question_regions] for sample in out.samples[1:]] == [
+        [("trees", [LEFT])],
+        [("dog", [SQUARE])],
+    ]
+    assert drops == []
+
+
 def test_a_pair_that_names_no_boxed_object_is_dropped(described, drops):
     samples = asked(
         described,
