@@ -18,8 +18,7 @@ from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.lines import drop_line
 from giqa_datasets.records import Record
-from giqa_datasets.sources.stores import Entry as ImageFile
-from giqa_datasets.sources.stores import write_manifest
+from giqa_datasets.sources.stores import ImageFile, write_manifest
 
 
 def build_folder(

@@ -230,7 +230,7 @@ def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress
     return [images_under(folder) for folder in folders]
 
 
-class Entry(NamedTuple):
+class ImageFile(NamedTuple):
     """One line of a manifest: an upstream name and the sha256 of its file, hexadecimal."""
 
     file: str
@@ -242,17 +242,17 @@ class _Line(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-def hash_images(store: ImageStore, names: Iterable[str]) -> Iterator[Entry]:
+def hash_images(store: ImageStore, names: Iterable[str]) -> Iterator[ImageFile]:
     """Make the manifest's entries, in the order of `names`.
 
     Raises:
         FileNotFoundError: If the store lacks a file.
     """
     for name in names:
-        yield Entry(safe_name(name), hashlib.sha256(store.read(name)).hexdigest())
+        yield ImageFile(safe_name(name), hashlib.sha256(store.read(name)).hexdigest())
 
 
-def write_manifest(path: Path, entries: Iterable[Entry]) -> None:
+def write_manifest(path: Path, entries: Iterable[ImageFile]) -> None:
     """Write a manifest: JSON Lines of `{"file", "sha256"}`."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(entry._asdict(), ensure_ascii=False) + "\n" for entry in entries)

@@ -19,7 +19,7 @@ from giqa_datasets import Region, check_rows
 from giqa_datasets.builders.dataset_folder import build_folder, shards_digest
 from giqa_datasets.check import Finding, Source, check_dataset, check_images, examine_dataset, shards_sums
 from giqa_datasets.records import Photograph, Record, Sample
-from giqa_datasets.sources.stores import Entry, write_manifest
+from giqa_datasets.sources.stores import ImageFile, write_manifest
 
 
 SIZE_WH = (96, 64)
@@ -730,7 +730,7 @@ def copies(tmp_path) -> tuple[Path, Path]:
     """A manifest of three files, and a folder with copies of them under other names."""
     raws = {f"set/{seed}.jpg": encoded(picture(seed)) for seed in range(3)}
     write_manifest(
-        tmp_path / "images.jsonl", [Entry(name, hashlib.sha256(raw).hexdigest()) for name, raw in raws.items()]
+        tmp_path / "images.jsonl", [ImageFile(name, hashlib.sha256(raw).hexdigest()) for name, raw in raws.items()]
     )
     (tmp_path / "mine" / "deep").mkdir(parents=True)
     for number, raw in enumerate(raws.values()):
