@@ -35,6 +35,7 @@ def open_llm(
     concurrency: int = 8,
     timeout: float = 60,
     retries: int = 3,
+    device: str | None = None,
 ) -> Backend:
     """Open a language model. A local one is loaded; to a server nothing is sent yet.
 
@@ -46,6 +47,7 @@ def open_llm(
         concurrency: Calls to a server at once.
         timeout: Seconds to wait for a server, each time.
         retries: How often a call that failed is made again.
+        device: Where a local model runs; None is the GPU if there is one.
 
     Raises:
         ImportError: If the client or transformers is not installed.
@@ -63,6 +65,6 @@ def open_llm(
         )
     role = LLM._replace(key_variable=key_variable)
     if base_url is None:
-        return Local(model, role=role)
+        return Local(model, role=role, device=device)
     require_url(base_url, role)
     return Server(model, base_url, role=role, concurrency=concurrency, timeout=timeout, retries=retries)

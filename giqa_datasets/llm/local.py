@@ -13,10 +13,10 @@ class Local:
     batch_size = 16
     concurrency = 1
 
-    def __init__(self, model: str, *, role: Role) -> None:
-        """Load the model."""
+    def __init__(self, model: str, *, role: Role, device: str | None = None) -> None:
+        """Load the model; it runs on `device`, and without one on the GPU if there is one."""
         self.name = label(model)
-        self._tokenizer, self._network = _load(model, role.name)
+        self._tokenizer, self._network = _load(model, role.name, device)
         self._longest = getattr(self._network.config.get_text_config(), "max_position_embeddings", inf)
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
@@ -57,7 +57,7 @@ class Local:
         return [Reply(text, not torch.isin(row, ends).any()) for text, row in zip(said, new, strict=True)]
 
 
-def _load(model: str, role: str) -> tuple[Any, Any]:
+def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:
     """Load a tokenizer and its model."""
     try:
         import torch
@@ -72,4 +72,4 @@ def _load(model: str, role: str) -> tuple[Any, Any]:
     if not tokenizer.chat_template:
         raise OSError(f"{role} {model!r} has no chat template, so it cannot be asked")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # Llama 3 has none
-    return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return tokenizer, network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -100,7 +100,8 @@ class OpenModels:
     @cached_property
     def _llm(self) -> Backend:
         """One model for tags and questions."""
-        return open_llm(self.choice.llm, self.choice.llm_url, concurrency=LLM_CALLS)
+        choice = self.choice
+        return open_llm(choice.llm, choice.llm_url, concurrency=LLM_CALLS, device=choice.device)
 
     @cached_property
     def tagger(self) -> Tagger:
