@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from giqa_datasets.builders.dataset_folder import shards_digest
 from giqa_datasets.builders.parquet import features
 from giqa_datasets.check_rows import Counts, Note, Rows, Shard, Source, faults_of_shape
+from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.sources.stores import OwnCopies, differences, read_manifest
 
@@ -48,15 +49,12 @@ class Examined(NamedTuple):
     splits: dict[str, Counts]
 
 
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # wraps the row groups, given their number
-
-
 def check_dataset(folder: Path) -> list[Finding]:
     """Say everything that does not hold in a data set folder; see `examine_dataset`."""
     return examine_dataset(folder).findings
 
 
-def examine_dataset(folder: Path, *, progress: Progress = lambda groups, total: groups) -> Examined:
+def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examined:
     """Read a data set folder to its end, a row group at a time, and decode each of its images once.
 
     Checked are the files' names and sums, the columns, every row's text, boxes and pixels, what the rows have in
@@ -81,7 +79,7 @@ def examine_dataset(folder: Path, *, progress: Progress = lambda groups, total: 
         groups = [
             (shard, number) for shard in shards for number in range(files.enter_context(shard.file).num_row_groups)
         ]
-        for shard, number in progress(groups, len(groups)):
+        for shard, number in progress(groups, len(groups), "check row groups"):
             rows.read(shard, number)
     rows.end()
     if card:

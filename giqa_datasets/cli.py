@@ -1,7 +1,7 @@
 """The verbs that make data sets; `giqa_metrics.cli` mounts them. Heavy imports stay inside the functions."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from giqa_datasets.pipeline.funnel import Row
+    from giqa_datasets.progress import Progress
 
 
 class Engine(StrEnum):
@@ -107,7 +108,7 @@ def annotate(
     from giqa_datasets.pipeline.annotate import Rules
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
-    with _bars() as progress:
+    with progress_bars() as progress:
         entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")
     if explain is not None:
@@ -125,7 +126,7 @@ def annotate(
         rules=Rules(merge_area, merge_coverage, seed or 0),
         device=device,
     )
-    with _bars() as progress:
+    with progress_bars() as progress:
         outcome = annotate_set(entries, folder, choice, engine=_engine(engine), progress=progress)
     if format is Format.json:
         typer.echo(json.dumps([row._asdict() for row in outcome.funnel], indent=2))
@@ -162,7 +163,7 @@ def build(
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
     out = out or Path(name)
     annotations = annotations or Path(f"{out}.annotations")
-    with _bars() as progress:
+    with progress_bars() as progress:
         counts, n_left_out = build_set(
             request,
             out,
@@ -222,7 +223,7 @@ def _explain(identifier: str, folder: Path, entries: Sequence[Any]) -> None:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[Iterable[Any], int, str], Iterable[Any]]]:
+def progress_bars() -> Iterator["Progress"]:
     """Progress bars, one after the other; one that is left open would share its line with what comes next."""
     from tqdm import tqdm
 

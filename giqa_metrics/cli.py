@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from giqa_datasets import __version__
-from giqa_datasets.cli import Format, annotate, build
+from giqa_datasets.cli import Format, annotate, build, progress_bars
 from giqa_datasets.console import new_table, print_table
 
 
@@ -228,13 +228,10 @@ def _check_run(folder: Path, format: Format) -> bool:
 
 def _check_dataset(folder: Path, format: Format) -> bool:
     """Print what does not hold in a data set folder, and what it holds."""
-    from tqdm import tqdm
-
     from giqa_datasets.check import examine_dataset
 
-    examined = examine_dataset(
-        folder, progress=lambda groups, total: tqdm(groups, total=total, desc="check", unit=" row groups")
-    )
+    with progress_bars() as progress:
+        examined = examine_dataset(folder, progress=progress)
     if format is Format.json:
         _print_json(
             {

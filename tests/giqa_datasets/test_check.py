@@ -169,7 +169,7 @@ def test_each_image_is_decoded_once_and_each_row_group_read_once(small, monkeypa
     monkeypatch.setattr(
         check_rows, "decode", lambda raw, *, name, real=check_rows.decode: decoded.append(raw) or real(raw, name=name)
     )
-    examine_dataset(small, progress=lambda each, total: groups.append(total) or each)
+    examine_dataset(small, progress=lambda each, total, what: groups.append(total) or each)
     assert len(decoded) == len(set(decoded)) == 7
     assert groups == [2]
 
