@@ -1,26 +1,27 @@
 """What does not hold in a data set folder, and what of a manifest is missing among a user's own copies."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from jinja2 import TemplateNotFound
 
-from giqa_datasets.builders.dataset_folder import shards_digest
-from giqa_datasets.builders.parquet import features
-from giqa_datasets.check_rows import Counts, Note, Rows, Shard, Source, faults_of_shape
+from giqa_datasets.builders.card import write_card
+from giqa_datasets.builders.dataset_folder import set_name, shards_digest
+from giqa_datasets.builders.parquet import SplitCounts, features
+from giqa_datasets.builders.pixels import SOURCES, Absent, Pixels, Source, counted, read_sources, redistributable
+from giqa_datasets.builders.provenance import read_pipeline
+from giqa_datasets.builders.shards import Note, open_shards
+from giqa_datasets.check_rows import Counts, Rows
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.sources.stores import OwnCopies, differences, read_manifest
 
 
 BALANCED = "giqa-160k"  # the set in whose train split half of the Yes/No answers are Yes, as in the paper
-_SHARD = re.compile(r"(\w+)-([0-9]{5})-of-([0-9]{5})\.parquet")
 
 
 class Finding(NamedTuple):
@@ -48,6 +49,11 @@ class Examined(NamedTuple):
     findings: list[Finding]
     splits: dict[str, Counts]
 
+    @property
+    def absent(self) -> dict[Pixels, Absent]:
+        """How many rows and images came without their pixels, by where they come from."""
+        return counted(each for counts in self.splits.values() for each in counts.absent.items())
+
 
 def check_dataset(folder: Path) -> list[Finding]:
     """Say everything that does not hold in a data set folder; see `examine_dataset`."""
@@ -59,7 +65,8 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
 
     Checked are the files' names and sums, the columns, every row's text, boxes and pixels, what the rows have in
     common (ids, images apart from each other, images and look-alikes of them in two splits), and the numbers that the
-    card and `provenance/sources.jsonl` state.
+    card's tables and `provenance/sources.jsonl` state. A row may be without pixels where its source is not
+    redistributable.
 
     Args:
         folder: What `giqa build` wrote, or what came of it; nothing in it makes this raise.
@@ -71,11 +78,10 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
         findings.append(Finding(where, _line(what)))
 
     card = _read_card(folder, note)
-    said = re.search(r"^pretty_name: (\S+)$", card, re.MULTILINE)
-    name = _line(said[1] if said else folder.resolve().name)
-    rows = Rows(note, balanced=name == BALANCED)
+    name = _line(set_name(card) or folder.resolve().name)
+    rows = Rows(note, balanced=name == BALANCED, redistributable=redistributable(folder))
     with ExitStack() as files:
-        shards = list(_shards(folder / "data", note))
+        shards = list(open_shards(folder / "data", note))
         groups = [
             (shard, number) for shard in shards for number in range(files.enter_context(shard.file).num_row_groups)
         ]
@@ -85,8 +91,10 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     if card:
         _check_sums(folder, note)
         _check_card(card, rows.splits, note)
-    _check_sources(folder / "provenance" / "sources.jsonl", rows.splits, note)
+    _check_sources(folder / SOURCES, rows.splits, note)
     _check_manifest(folder / "provenance" / "images.jsonl", rows.splits, note)
+    if not findings:
+        _check_numbers(folder, name, card, rows.splits, note)
     return Examined(name, findings, rows.splits)
 
 
@@ -114,59 +122,7 @@ def shards_sums(folder: Path) -> tuple[str, str] | None:
     said = (
         re.search(r"description: sha256 ([0-9a-f]{64})", card.read_text(encoding="utf-8")) if card.is_file() else None
     )
-    return (said[1], shards_digest(folder / "data")) if said else None
-
-
-class _Source(BaseModel):
-    source: str
-    image_license: str
-    text_license: str
-    rows: int
-
-
-def _shards(data: Path, note: Note) -> Iterator[Shard]:
-    """Open the shards, those of `test` first; what is no shard is passed over."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(data.iterdir()) if data.is_dir() else ():
-        named = _SHARD.fullmatch(path.name) if path.is_file() else None
-        if named:
-            found[named[1]].append(path)
-        else:
-            note("data", f"expected files such as 'train-00000-of-00001.parquet', got {path.name!r}")
-    if not found:
-        note("data", "expected shards of a data set, got none")
-    for split in sorted(found, key=lambda split: (split != "test", split)):
-        names = [path.name for path in found[split]]
-        expected = [f"{split}-{number:05d}-of-{len(names):05d}.parquet" for number in range(len(names))]
-        if names != expected:
-            note("data", f"expected all shards of {split}, {expected}, got {names}")
-        yield from filter(None, (_open(split, path, note) for path in found[split]))
-
-
-def _open(split: str, path: Path, note: Note) -> Shard | None:
-    """Open a shard if it has the columns of a GIQA data set."""
-    where = f"data/{path.name}"
-    try:
-        file = pq.ParquetFile(path, pre_buffer=False)
-        faults = list(_faults_of_schema(file.schema_arrow))
-    except Exception as error:  # pyarrow may raise anything on a damaged file
-        note(where, f"cannot be read: {error}")
-        return None
-    for fault in faults:
-        note(where, fault)
-    return Shard(split, where, file) if not faults else None
-
-
-def _faults_of_schema(schema: pa.Schema) -> Iterator[str]:
-    """Say which columns are not as in every GIQA data set."""
-    from datasets import Features
-
-    expected, found = features(), Features.from_arrow_schema(schema)
-    for name in dict.fromkeys((*expected, *found)):
-        if expected.get(name) != found.get(name):
-            yield f"expected {expected.get(name, 'no column')} as {name!r}, got {found.get(name, 'no column')}"
-    if sorted(expected) == sorted(found) and list(expected) != list(found):
-        yield f"expected the columns in the order {list(expected)}, got {list(found)}"
+    return (said[1], shards_digest((folder / "data").iterdir())) if said else None
 
 
 def _read_card(folder: Path, note: Note) -> str:
@@ -209,6 +165,31 @@ def _check_card(card: str, splits: Mapping[str, Counts], note: Note) -> None:
                 note("README.md", f"expected {table[split][column]} {column} in {split}, got {number}")
 
 
+def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Counts], note: Note) -> None:
+    """Compare each line of the card's tables with the one that a card of these rows would have."""
+    try:
+        rights = read_sources(folder / SOURCES)
+        funnel, settings = read_pipeline(folder)
+    except FileNotFoundError:
+        return  # the rows are all there is to go by
+    except (OSError, ValueError) as error:
+        note("provenance", str(error))
+        return
+    written = {
+        split: SplitCounts(counts.rows, counts.n_yes, {sha256: sha256 for sha256 in counts.images})
+        for split, counts in splits.items()
+    }
+    next(iter(written.values())).rights = rights
+    try:
+        due = write_card(name, written, content="", columns=features(), funnel=funnel, settings=settings)
+    except TemplateNotFound:
+        return  # a set of someone else's
+    there = set(card.splitlines())
+    for line in due.splitlines():
+        if line.startswith("|") and line not in there:
+            note("README.md", f"expected the line {line!r} in a table, got none")
+
+
 def _table(card: str, first: str) -> list[dict[str, str]]:
     """The lines of the card's table whose first column is headed `first`; none if there is no such table."""
     found = re.search(rf"^\| {first} \|.*\n\|[-| ]+\n((?:\|.*\n?)*)", card, re.MULTILINE)
@@ -224,14 +205,10 @@ def _check_sources(path: Path, splits: Mapping[str, Counts], note: Note) -> None
         return
     where, stated = f"provenance/{path.name}", Counter[Source]()
     try:
-        for line in path.read_bytes().splitlines():
-            said = _Source.model_validate_json(line)
-            stated[Source(said.source, said.image_license, said.text_license)] += said.rows
-    except ValidationError as error:
-        note(where, next(faults_of_shape(error)))
-        return
-    except OSError as error:
-        note(where, f"cannot be read: {error}")
+        for right, number in read_sources(path).items():
+            stated[Source(*right[:3])] += number
+    except (OSError, ValueError) as error:
+        note(where, str(error))
         return
     found = sum((counts.sources for counts in splits.values()), start=Counter[Source]())
     for source in dict.fromkeys((*stated, *found)):

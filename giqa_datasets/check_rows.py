@@ -4,15 +4,16 @@ import hashlib
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
-import pyarrow.parquet as pq
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.boxes import to_boxes
+from giqa_datasets.builders.pixels import Pixels, Source
+from giqa_datasets.builders.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import said
@@ -21,38 +22,23 @@ from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.text import Region, parse
 
 
-class Source(NamedTuple):
-    """Where rows come from, and the licences of their pixels and text."""
-
-    source: str
-    image_license: str
-    text_license: str
-
-
 @dataclass(slots=True)
 class Counts:
     """What a split holds.
 
     Attributes:
         rows: Number of rows by question type.
+        n_yes: Yes/No questions that are answered Yes.
         images: sha256 of the distinct original images.
         sources: Number of rows by source.
+        absent: Of the images that came without pixels, where they come from, and the number of rows by sha256.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
+    n_yes: int = 0
     images: set[str] = field(default_factory=set)
     sources: Counter[Source] = field(default_factory=Counter)
-
-
-Note = Callable[[str, str], None]  # where, what
-
-
-class Shard(NamedTuple):
-    """An open shard, its split, and what to call it."""
-
-    split: str
-    where: str
-    file: pq.ParquetFile
+    absent: defaultdict[Pixels, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 _Name = Annotated[str, Field(pattern=r"^\P{C}+$")]  # some letters, none that a terminal would obey
@@ -79,8 +65,8 @@ class _Distortion(BaseModel):
     severity: int
 
 
-class _Row(BaseModel):
-    """A row without its image, none of it null."""
+class Columns(BaseModel):
+    """The columns of a row but its image, none of them null."""
 
     id: _Name
     width: int
@@ -99,6 +85,13 @@ class _Row(BaseModel):
     text_license: _Name
 
 
+class _Image(NamedTuple):
+    """An image as it is stored."""
+
+    raw: bytes | None
+    path: str | None
+
+
 class Rows:
     """Reads rows in their order, those of `test` before those of `train`, and remembers what they share.
 
@@ -106,17 +99,24 @@ class Rows:
         splits: What was read, by split.
     """
 
-    def __init__(self, note: Note, *, balanced: bool) -> None:
-        """Tell `note` what does not hold; with `balanced`, Yes and No must be equal in number in train."""
+    def __init__(self, note: Note, *, balanced: bool, redistributable: Container[Source]) -> None:
+        """Begin with no rows.
+
+        Args:
+            note: Told what does not hold.
+            balanced: Yes and No must be equal in number in train.
+            redistributable: The sources whose pixels must be there.
+        """
         self.note = note
         self.balanced = balanced
+        self.redistributable = redistributable
         self.splits: dict[str, Counts] = defaultdict(Counts)
         self._ids: set[str] = set()
         self._split_of: dict[str, str] = {}  # the first of each image's splits, by sha256
-        self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest of the pixels
+        self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest
         self._test = Lookalikes()
         self._verdicts: Counter[str] = Counter()
-        self._last: tuple[str, str, bytes | None] | None = None  # the image of the row before
+        self._last: tuple[str, str, bytes | None, bool] | None = None  # the image of the row before
         self._size: tuple[int, int] | None = None  # its width and height, if it can be read
 
     def read(self, shard: Shard, number: int) -> None:
@@ -124,13 +124,14 @@ class Rows:
         try:
             table = shard.file.read_row_group(number)
             rows = table.drop_columns(["image"]).to_pylist()
+            is_there = table["image"].is_valid().to_pylist()
             raws, paths = table["image"].flatten()
             paths = paths.to_pylist()
         except Exception as error:  # pyarrow may raise anything on a damaged file
             self.note(shard.where, f"row group {number} cannot be read: {error}")
             return
-        for values, raw, path in zip(rows, raws, paths, strict=True):
-            self._check(shard.split, values, raw.as_py(), path)
+        for values, there, raw, path in zip(rows, is_there, raws, paths, strict=True):
+            self._check(shard.split, values, _Image(raw.as_py(), path) if there else None)
 
     def end(self) -> None:
         """Check what shows when all rows were read."""
@@ -139,12 +140,13 @@ class Rows:
                 "train", f"expected as many Yes as No, got {self._verdicts['yes']} and {self._verdicts['no']} answers"
             )
 
-    def _check(self, split: str, values: dict[str, Any], raw: bytes | None, path: str | None) -> None:
+    def _check(self, split: str, values: dict[str, Any], image: _Image | None) -> None:
         """Check one row."""
         where = f"{split} {values['id']!r}"
-        self.splits[split].rows[values["question_type"]] += 1
+        counts = self.splits[split]
+        counts.rows[values["question_type"]] += 1
         try:
-            row = _Row.model_validate(values)
+            row = Columns.model_validate(values)
         except ValidationError as error:
             for fault in faults_of_shape(error):
                 self.note(where, fault)
@@ -154,31 +156,37 @@ class Rows:
         self._ids.add(row.id)
         if split == "train" and row.question_type == "yes_no":
             self._verdicts[re.split(r"\W", parse(row.answer).plain, maxsplit=1)[0].casefold()] += 1
-        for fault in (*_faults_of_row(row), *self._faults_of_image(split, row, raw)):
+        for fault in (*_faults_of_row(row), *self._faults_of_image(split, row, image)):
             self.note(where, fault)
-        if path is not None:
-            self.note(where, f"expected an image without a path, got {path!r}")
-        self.splits[split].images.add(row.image_sha256)
-        self.splits[split].sources[Source(row.source, row.image_license, row.text_license)] += 1
+        if image is None:
+            counts.absent[Pixels(row.source, row.image_license)][row.image_sha256] += 1
+        elif image.path is not None:
+            self.note(where, f"expected an image without a path, got {image.path!r}")
+        counts.n_yes += row.question_type == "yes_no" and row.answer.lower().startswith("yes")
+        counts.images.add(row.image_sha256)
+        counts.sources[_source(row)] += 1
 
-    def _faults_of_image(self, split: str, row: _Row, raw: bytes | None) -> Iterator[str]:
+    def _faults_of_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
         """Say what is wrong with a row's image; what is wrong with the image itself, at its first row alone."""
-        image = (split, row.image_sha256, raw)
-        if image != self._last:
-            self._last, self._size = image, None
-            yield from self._faults_of_new_image(split, row, raw)
+        seen = (split, row.image_sha256, image and image.raw, image is None)
+        if seen != self._last:
+            self._last, self._size = seen, None
+            yield from self._faults_of_new_image(split, row, image)
         if self._size and self._size != (row.width, row.height):
             got = "{}x{}".format(*self._size)
             yield f"expected an image of {row.width}x{row.height}, as the row says, got {got}"
 
-    def _faults_of_new_image(self, split: str, row: _Row, raw: bytes | None) -> Iterator[str]:
+    def _faults_of_new_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
         """Say what is wrong with an image that the row before did not have."""
         other = self._split_of.setdefault(row.image_sha256, split)
         if other != split and row.image_sha256 not in self.splits[split].images:
             yield f"expected an image of one split, got one whose sha256 is in {other} too"
-        key = (split, hashlib.sha256(raw or b"").digest())
-        if raw and self._first.setdefault(key, row.id) != row.id:
+        raw = image.raw if image else None
+        key = (split, hashlib.sha256(raw).digest() if raw else bytes.fromhex(row.image_sha256))
+        if (raw or image is None) and self._first.setdefault(key, row.id) != row.id:
             yield f"expected the rows of an image side by side, got this one apart from {self._first[key]!r}"
+        if image is None and _source(row) not in self.redistributable:
+            return
         try:
             decoded = decode(raw, name=row.id)
         except ValueError as error:
@@ -193,13 +201,17 @@ class Rows:
             yield f"expected an image that is not in test, got one {match}"
 
 
+def _source(row: Columns) -> Source:
+    return Source(row.source, row.image_license, row.text_license)
+
+
 def faults_of_shape(error: ValidationError) -> Iterator[str]:
     """Say which columns of a row hold what they cannot hold."""
     for fault in error.errors():
         yield f"{said(fault)}, got {fault['input']!r:.100}"
 
 
-def _faults_of_row(row: _Row) -> Iterator[str]:
+def _faults_of_row(row: Columns) -> Iterator[str]:
     """Say what is wrong with a row's text and boxes."""
     if (row.task == "des") != (row.question_type == "des"):
         yield f"expected the question type to fit the task {row.task!r}, got {row.question_type!r}"

@@ -11,6 +11,10 @@ import typer
 
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from giqa_datasets.builders.parquet import SplitCounts
+    from giqa_datasets.builders.sets import Request
     from giqa_datasets.pipeline.funnel import Row
     from giqa_datasets.progress import Progress
 
@@ -139,7 +143,14 @@ def annotate(
 
 
 def build(
-    name: SetName,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET",
+            help="folder, giqa-160k, giqa-mini, giqa-bench-mini or giqa-tiny; "
+            "with --images, a data set folder or Hub id whose rows came without pixels",
+        ),
+    ],
     root: Root = None,
     q_pathway: QPathway = None,
     dq_495k: Dq495k = None,
@@ -156,11 +167,15 @@ def build(
     limit: Limit = None,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
-    """Build a data set folder that load_dataset reads."""
+    """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SETS, Request
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
+    if name not in SETS:
+        others = {"--annotations": annotations, "--models": models, "--box-format": box_format != "giqa"}
+        _join(request, out, [option for option, given in others.items() if given], overwrite=overwrite)
+        return
     out = out or Path(name)
     annotations = annotations or Path(f"{out}.annotations")
     with progress_bars() as progress:
@@ -173,9 +188,7 @@ def build(
             overwrite=overwrite,
             progress=progress,
         )
-    for split, count in counts.items():
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
-        typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
+    _print_counts(out, counts)
     if n_left_out:
         typer.echo(f"left out: {n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why")
     if name == "giqa-160k":
@@ -186,6 +199,32 @@ def build(
         for what, paper, here in beside_paper(counts):
             table.add_row(what, f"{paper:,}", f"{here:,}")
         print_table(table)
+
+
+def _join(request: "Request", out: Path | None, others: list[str], *, overwrite: bool) -> None:
+    """Join the user's own copies to a data set folder, and print what came of it."""
+    from giqa_datasets.builders.join import fetch, join_copies, require_place
+    from giqa_datasets.builders.sets import options_given
+
+    require_place(request.name)
+    if unwanted := [*options_given(request._replace(images=())), *others]:
+        raise ValueError(f"a join of own copies takes no {' and no '.join(unwanted)}")
+    if not request.images:
+        raise ValueError(f"expected --images, a folder with your own copies of the images of {request.name}, got none")
+    out = out or Path(Path(request.name).resolve().name)
+    with progress_bars() as progress:
+        joined = join_copies(fetch(request.name), request.images, out, overwrite=overwrite, progress=progress)
+    _print_counts(out, joined.counts)
+    typer.echo(f"joined: {joined.n_images} images")
+    if joined.left_out:
+        typer.echo(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
+
+
+def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
+    """Print what was written."""
+    for split, count in counts.items():
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
+        typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
 
 
 def print_funnel(rows: "Sequence[Row]") -> None:
@@ -231,6 +270,6 @@ def progress_bars() -> Iterator["Progress"]:
 
         def bar(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
             bars.close()
-            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" items"))
+            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" items", delay=0.5))
 
         yield bar

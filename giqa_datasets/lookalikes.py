@@ -137,9 +137,9 @@ def _decoded(image_bytes: bytes) -> Image.Image:
 
 
 def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield each image of a shard once, with the id and the sha256 of its first row; without pixels is no image."""
+    """Yield each image of a shard once, with the id and the sha256 of its first row; empty if it has no pixels."""
     seen: set[tuple[str, bytes]] = set()
-    last = None
+    last: tuple[str, bytes] | None = None
     with pq.ParquetFile(shard, pre_buffer=False) as file:
         schema = file.schema_arrow
         if any(name not in schema.names or schema.field(name).type != kind for name, kind in _COLUMNS.items()):
@@ -147,11 +147,11 @@ def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=list(_COLUMNS))
             for name, image, sha256 in zip(*(table[column] for column in _COLUMNS), strict=True):
-                raw = (image.as_py() or {}).get("bytes")
-                if raw is None or raw == last:
+                this = (sha256.as_py(), (image.as_py() or {}).get("bytes") or b"")
+                if this == last:
                     continue
-                last = raw
-                key = (sha256.as_py(), hashlib.sha256(raw).digest())
+                last = this
+                key = (this[0], hashlib.sha256(this[1]).digest())
                 if key not in seen:
                     seen.add(key)
-                    yield name.as_py(), sha256.as_py(), raw
+                    yield name.as_py(), *this

@@ -15,6 +15,7 @@ import typer
 from giqa_datasets import __version__
 from giqa_datasets.cli import Format, annotate, build, progress_bars
 from giqa_datasets.console import new_table, print_table
+from giqa_metrics.publish.command import publish
 
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(annotate)
 app.command()(build)
+app.command()(publish)
 
 
 class Preset(StrEnum):
@@ -245,6 +247,9 @@ def _check_dataset(folder: Path, format: Format) -> bool:
                     }
                     for split, counts in examined.splits.items()
                 },
+                "without_pixels": [
+                    pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()
+                ],
             }
         )
     else:
@@ -317,6 +322,8 @@ def print_examined(examined: "Examined") -> None:
     print_table(table)
     for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
         typer.echo(f"{source}: pixels {pixels}, text {text}")
+    for (source, _), absent in examined.absent.items():
+        typer.echo(f"{absent.rows:,} rows of {source} without pixels")
     typer.echo(f"findings: {len(examined.findings)}")
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from giqa_datasets.builders.dataset_folder import build_folder, refuse_existing
 from giqa_datasets.builders.parquet import SplitCounts
@@ -10,10 +11,13 @@ from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
 from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
-from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.drops import FAULT, Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order
 from giqa_datasets.progress import Progress, no_progress
+
+
+_MODELS = ("llm", "detector", "verifier")  # the settings that name one
 
 
 def annotate_set(
@@ -70,7 +74,8 @@ def build_set(
         if request.seed is not None:
             choice = replace(choice, rules=replace(choice.rules, seed=request.seed))
         outcome = annotate_set(entries, annotations, choice, progress=progress)
-        settings = read_settings(annotations / SETTINGS)
+        outcome = outcome._replace(drops=list(map(_stated_drop, outcome.drops)))
+        settings = _stated(read_settings(annotations / SETTINGS))
         listed = {split: in_order(annotations, of_split) for split, of_split in listed.items()}
     late: Counter[str] = Counter()
 
@@ -97,6 +102,20 @@ def build_set(
         overwrite=overwrite,
     )
     return counts, len(outcome.drops)
+
+
+def _stated(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as a data set states them: of a model that is a folder of this machine, its name alone."""
+    return {name: _without_place(said) if name in _MODELS else said for name, said in settings.items()}
+
+
+def _without_place(model: str) -> str:
+    return Path(model).absolute().name if Path(model).is_absolute() or model.startswith((".", "~")) else model
+
+
+def _stated_drop(drop: Drop) -> Drop:
+    """A drop as a data set states it: what a model failed with may tell of this machine, and of its server."""
+    return replace(drop, what="drops.jsonl of the annotations says with what") if drop.reason == FAULT else drop
 
 
 def default_choice(name: str) -> Choice:

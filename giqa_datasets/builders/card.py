@@ -1,10 +1,19 @@
-"""Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know."""
+"""Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know.
 
+`cards/datasets/<name>.md` is the text and what a person knows of the set; every number comes from the rows.
+"""
+
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import pyarrow.parquet as pq
+import yaml
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.giqa_160k import beside_paper
@@ -13,9 +22,24 @@ from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.shipped import shipped
 
 
-_IDENTIFIER = re.compile(r"[a-z0-9.-]+")  # the Hub knows licences by these; the card's table has the full words
+# GIQA-Bench in the paper, protocol section 6; GIQA-160K is in giqa_160k.py
+BENCH = {
+    "images": 100,
+    "samples": 250,
+    "descriptions": 100,
+    "Yes/No, Yes": 35,
+    "Yes/No, No": 55,
+    "What": 30,
+    "Why": 18,
+    "How": 12,
+}
 # The bounds of the Hub's size categories
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SHOWN = ("id", "question_type", "question", "answer", "regions", "distortions", "source")  # of an example row
+_MOST_TEXT = 600  # characters of a column in an example row
+_MOST_REGIONS = 6
+# What Markdown and HTML would obey; `_` inside a word they let stand
+_MARKUP = re.compile(r"[\\`*{}\[\]<>|&~$!#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 def write_card(
@@ -26,6 +50,7 @@ def write_card(
     columns: Iterable[str],
     funnel: Sequence[Row] = (),
     settings: Mapping[str, Any] | None = None,
+    examples: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Render the card of a data set.
 
@@ -37,25 +62,66 @@ def write_card(
         columns: Every column, in order.
         funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
         settings: The pipeline's models and thresholds.
+        examples: Rows to show, as of `example_rows`.
 
     Returns:
         The README: YAML front matter and Markdown.
     """
     from huggingface_hub import DatasetCardData
 
-    total = sum(split.rows.total() for split in counts.values())
-    tasks = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
-    rights = sorted(set().union(*(split.rights for split in counts.values())))
-    known = {licence for right in rights for licence in (right.image_license, right.text_license)}
+    kinds = sum((split.rows for split in counts.values()), start=Counter[str]())
+    tasks = sorted({"des" if kind == "des" else "vqa" for kind in kinds})
+    rights = sum((split.rights for split in counts.values()), start=Counter[Any]())
+    card = _template(name).render(
+        name=name,
+        version=__version__,
+        counts=counts,
+        kinds=kinds,
+        licenses=sorted(rights),
+        withheld=[(right, n_rows) for right, n_rows in sorted(rights.items()) if not right.redistributable],
+        funnel=funnel,
+        settings=settings,
+        beside_paper=_beside_bench(counts) if name == "giqa-bench" else beside_paper(counts),
+        examples=examples,
+        views=", ".join([*tasks, "annotations"]),
+    )
+    _, known, body = card.split("---\n", 2)
     front_matter = DatasetCardData(
         configs=_configs(list(counts), tasks, list(columns), content),
         language=["en"],
-        license=sorted({licence if _IDENTIFIER.fullmatch(licence) else "other" for licence in known}),
         pretty_name=name,
-        size_categories=[next((label for bound, label in _SIZES if total < bound), "n>1M")],
+        size_categories=[next((label for bound, label in _SIZES if kinds.total() < bound), "1M<n<10M")],
         tags=["image-quality-assessment", "visual-grounding", "arxiv:2411.17237"],
-        task_categories=["image-text-to-text", "visual-question-answering"],
+        task_categories=["image-text-to-text"] + ["visual-question-answering"] * ("vqa" in tasks),
+        task_ids=["visual-question-answering"] if "vqa" in tasks else None,
+        **_license(licence for right in rights for licence in (right.image_license, right.text_license)),
+        **yaml.safe_load(known),
     ).to_yaml()
+    return f"---\n{front_matter}\n---\n{body}"
+
+
+def example_rows(data: Path) -> list[dict[str, Any]]:
+    """The first description and the first question of a data set folder's shards, train before test.
+
+    Args:
+        data: The folder of the shards.
+
+    Returns:
+        At most one row of each task, with the columns that a card shows.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for shard in sorted(data.iterdir(), key=lambda path: (not path.name.startswith("train-"), path.name)):
+        with pq.ParquetFile(shard) as file:
+            for number in range(file.num_row_groups):
+                for row in file.read_row_group(number, columns=["task", *_SHOWN]).to_pylist():
+                    found.setdefault(row["task"], row)
+                if len(found) == 2:
+                    return [found["des"], found["vqa"]]
+    return list(found.values())
+
+
+def _template(name: str) -> jinja2.Template:
+    """The text of a set's card."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(shipped("cards") / "datasets"),
         undefined=jinja2.StrictUndefined,
@@ -63,19 +129,11 @@ def write_card(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    body = environment.get_template(f"{name}.md").render(
-        name=name,
-        version=__version__,
-        counts=counts,
-        licenses=rights,
-        funnel=funnel,
-        settings=settings,
-        beside_paper=beside_paper(counts),
-    )
-    return f"---\n{front_matter}\n---\n\n{body}"
+    environment.filters |= {"as_text": _as_text, "as_block": _as_block}
+    return environment.get_template(f"{name}.md")
 
 
-def _configs(splits: list[str], tasks: set[str], columns: list[str], content: str) -> list[dict[str, Any]]:
+def _configs(splits: list[str], tasks: list[str], columns: list[str], content: str) -> list[dict[str, Any]]:
     """The configs: views on one set of shards."""
 
     def view(name: str, **options: Any) -> dict[str, Any]:
@@ -85,6 +143,56 @@ def _configs(splits: list[str], tasks: set[str], columns: list[str], content: st
 
     return [
         view("default", default=True),
-        *(view(task, filters=[["task", "==", task]]) for task in sorted(tasks)),
+        *(view(task, filters=[["task", "==", task]]) for task in tasks),
         view("annotations", columns=[column for column in columns if column != "image"]),
     ]
+
+
+def _license(licences: Iterable[str]) -> dict[str, Any]:
+    """The licences as the Hub knows them, which refuses a card with any other; the card's table has the full words."""
+    # hub-docs, repositories-licenses.md, without those of models
+    hubs = (shipped("cards") / "datasets" / "licenses.txt").read_text(encoding="utf-8").split()
+    known = sorted({licence if licence in hubs else "other" for licence in licences})
+    # No license_link: there is no one text behind it
+    return {"license": known} | ({"license_name": "as-each-row-says"} if "other" in known else {})
+
+
+def _beside_bench(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
+    """What is counted, GIQA-Bench's number in the paper and ours."""
+    ours = {what: here for what, _, here in beside_paper(counts)}
+    ours |= {kind: sum(split.rows[kind.lower()] for split in counts.values()) for kind in ("What", "Why", "How")}
+    return [(what, paper, ours[what]) for what, paper in BENCH.items()]
+
+
+def _as_text(text: str) -> str:
+    """A text of anyone's as the cell of a table, where no letter of it is obeyed."""
+    return _MARKUP.sub(lambda letter: f"&#{ord(letter[0])};", _printable(" ".join(text.split())))
+
+
+def _as_block(row: Mapping[str, Any]) -> str:
+    """A row as lines for a code block; none begins with what could end the block."""
+    width = max(map(len, _SHOWN)) + 2
+    lines: list[str] = []
+    for column in _SHOWN:
+        for number, line in enumerate(_lines(row[column])):
+            lines.append(("" if number else column).ljust(width) + line)
+    return "\n".join(lines)
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """What an example row shows of a column's value; what is cut off is counted."""
+    if isinstance(value, str):
+        more = len(value) - _MOST_TEXT
+        shown = value if more <= 0 else f"{value[:_MOST_TEXT]} ... ({more} more characters)"
+        yield from textwrap.wrap(_printable(shown), 95) or [""]
+        return
+    for item in value[:_MOST_REGIONS]:
+        boxes = [[round(edge, 3) for edge in box] for box in item.get("boxes", ())]
+        yield from _lines(json.dumps(item | ({"boxes": boxes} if boxes else {}), ensure_ascii=False))
+    if len(value) > _MOST_REGIONS:
+        yield f"... ({len(value) - _MOST_REGIONS} more)"
+
+
+def _printable(text: str) -> str:
+    """A text in which line ends, tabs and what cannot be seen stand as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

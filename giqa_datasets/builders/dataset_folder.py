@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from giqa_datasets.builders.card import write_card
-from giqa_datasets.builders.parquet import Rights, SplitCounts, features, write_split
+from giqa_datasets.builders.card import example_rows, write_card
+from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
+from giqa_datasets.builders.parquet import Rights, SetRow, SplitCounts, features, set_rows, write_rows
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.pipeline.drops import Drop
@@ -53,24 +55,64 @@ def build_folder(
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
         ValueError: If no record has a sample, or a record does not fit the columns.
     """
+    rows = {split: set_rows(progress(records, split), box_format=box_format) for split, records in splits.items()}
+    return write_folder(out, name, rows, drops=drops, funnel=funnel, settings=settings, overwrite=overwrite)
+
+
+def write_folder(
+    out: Path,
+    name: str,
+    splits: Mapping[str, Iterable[SetRow]],
+    *,
+    drops: list[Drop],
+    earlier: Sequence[Drop] = (),
+    funnel: Callable[[], Sequence[Row]] = tuple,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> dict[str, SplitCounts]:
+    """Write a data set folder out of rows, as `build_folder` does out of records.
+
+    Args:
+        out: The folder to make.
+        name: The set's name, which has a card.
+        splits: Rows by split, those of one image side by side.
+        drops: As in `build_folder`.
+        earlier: What was left out before there were rows; stands before `drops`.
+        funnel: As in `build_folder`.
+        settings: As in `build_folder`.
+        overwrite: As in `build_folder`.
+
+    Returns:
+        What was written, by split; splits without rows are left out.
+
+    Raises:
+        FileExistsError: As `build_folder`.
+        ValueError: If there is no row, or two have the same id.
+    """
     refuse_existing(out, overwrite=overwrite)
     with _appearing(out.absolute()) as partial:
         data = partial / "data"
         data.mkdir()
         ids: set[str] = set()
-        counts = {
-            split: write_split(data, split, progress(records, split), ids, box_format=box_format)
-            for split, records in splits.items()
-        }
+        counts = {split: write_rows(data, split, rows, ids) for split, rows in splits.items()}
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
-        rows = funnel() if settings is not None else ()
+        steps = funnel() if settings is not None else ()
         card = write_card(
-            name, counts, content=shards_digest(data), columns=features(), funnel=rows, settings=settings
+            name,
+            counts,
+            content=shards_digest(data.iterdir()),
+            columns=features(),
+            funnel=steps,
+            settings=settings,
+            examples=example_rows(data),
         )
         (partial / "README.md").write_text(card, encoding="utf-8")
-        _write_provenance(partial / "provenance", counts, drops, rows, settings)
+        if name in BENCHMARKS:
+            views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
+            (partial / "eval.yaml").write_text(benchmark_eval_yaml(name, views), encoding="utf-8")
+        _write_provenance(partial / "provenance", counts, [*earlier, *drops], steps, settings)
     return counts
 
 
@@ -102,7 +144,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
     shards = list((out / "data").glob("*"))
-    ours = {"README.md", "data", "provenance"}
+    ours = {"README.md", "data", "eval.yaml", "provenance"}
     if not shards or any(path.suffix != ".parquet" for path in shards) or {path.name for path in out.iterdir()} - ours:
         raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
 
@@ -129,10 +171,16 @@ def _appearing(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def shards_digest(data: Path) -> str:
-    """sha256 of a data set folder's shards, in the order of their names; the card has it."""
+def set_name(card: str) -> str | None:
+    """The name of the set whose card this is; None if it is no such card."""
+    said = re.search(r"^pretty_name: (\S+)$", card, re.MULTILINE)
+    return said[1] if said else None
+
+
+def shards_digest(shards: Iterable[Path]) -> str:
+    """sha256 of a data set's shards, in the order of their names; the card has it."""
     digest = hashlib.sha256()
-    for shard in sorted(data.iterdir()):
+    for shard in sorted(shards, key=lambda path: path.name):
         with shard.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -2,7 +2,8 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,20 @@ class Rights(NamedTuple):
     redistributable: bool
 
 
+class SetRow(NamedTuple):
+    """A row of a data set, and what none of its columns says.
+
+    Attributes:
+        columns: By name; an `image` without bytes is written as null.
+        files: The upstream names of its image.
+        redistributable: Whether the pixels' own terms let others pass them on.
+    """
+
+    columns: dict[str, Any]
+    files: Sequence[str]
+    redistributable: bool
+
+
 @dataclass(slots=True)
 class SplitCounts:
     """What was written of one split.
@@ -57,15 +72,14 @@ class SplitCounts:
         """sha256 of the distinct original images."""
         return set(self.files.values())
 
-    def add(self, record: Record, row: Mapping[str, Any]) -> None:
-        """Count a row of a record."""
-        photograph = record.photograph
-        self.rows[row["question_type"]] += 1
-        self.n_yes += row["question_type"] == "yes_no" and row["answer"].lower().startswith("yes")
-        self.files[photograph.file or record.id] = photograph.sha256
-        self.rights[
-            Rights(photograph.source, photograph.license, record.text_license, photograph.redistributable)
-        ] += 1
+    def add(self, row: SetRow) -> None:
+        """Count a row."""
+        columns = row.columns
+        self.rows[columns["question_type"]] += 1
+        self.n_yes += columns["question_type"] == "yes_no" and columns["answer"].lower().startswith("yes")
+        self.files |= dict.fromkeys(row.files, columns["image_sha256"])
+        source, pixels, text = columns["source"], columns["image_license"], columns["text_license"]
+        self.rights[Rights(source, pixels, text, row.redistributable)] += 1
 
 
 def features() -> Any:
@@ -102,7 +116,7 @@ def features() -> Any:
 
 
 def write_split(folder: Path, split: str, records: Iterable[Record], ids: set[str], *, box_format: str) -> SplitCounts:
-    """Write the shards of one split, `<split>-00000-of-00001.parquet` and so on.
+    """Write the shards of one split out of records; see `write_rows`.
 
     Args:
         folder: An existing folder.
@@ -110,51 +124,85 @@ def write_split(folder: Path, split: str, records: Iterable[Record], ids: set[st
         records: Annotated records; those without samples are passed over.
         ids: Sample ids seen so far; the split's are added.
         box_format: As in `rows`.
+    """
+    return write_rows(folder, split, set_rows(records, box_format=box_format), ids)
+
+
+def set_rows(records: Iterable[Record], *, box_format: str) -> Iterator[SetRow]:
+    """Yield the rows of records; `box_format` as in `rows`."""
+    for record in records:
+        photograph = record.photograph
+        for row in rows(record, box_format=box_format):
+            yield SetRow(row, (photograph.file or record.id,), photograph.redistributable)
+
+
+def write_rows(folder: Path, split: str, rows: Iterable[SetRow], ids: set[str]) -> SplitCounts:
+    """Write the shards of one split, `<split>-00000-of-00001.parquet` and so on.
+
+    Args:
+        folder: An existing folder.
+        split: `train` or `test`.
+        rows: Those of one image side by side.
+        ids: Sample ids seen so far; the split's are added.
 
     Raises:
         ValueError: If an id occurs twice.
     """
-    schema = features().arrow_schema
     counts = SplitCounts()
     shards: list[Path] = []
-    writer: pq.ParquetWriter | None = None
-    written = 0
-    try:
-        for group in _groups(_checked_rows(records, ids, counts, box_format)):
-            if writer is None or written >= SHARD_BYTES:
-                if writer is not None:
-                    writer.close()
-                shards.append(folder / f"{split}-{len(shards):05d}.parquet")
-                writer, written = _writer(shards[-1], schema), 0
-            table, size = _table(group, schema)
-            writer.write_table(table, row_group_size=LONGEST_GROUP)
-            written += size
-    finally:
-        if writer is not None:
-            writer.close()
+    groups = _groups(_checked_columns(rows, ids, counts))
+    group = next(groups, None)
+    while group is not None:
+        shards.append(folder / f"{split}-{len(shards):05d}.parquet")
+        with closing(GroupWriter(shards[-1])) as writer:
+            while group is not None and writer.image_bytes < SHARD_BYTES:
+                writer.write(group)
+                group = next(groups, None)
     for number, shard in enumerate(shards):
         shard.rename(folder / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
     return counts
 
 
-def _checked_rows(
-    records: Iterable[Record], ids: set[str], counts: SplitCounts, box_format: str
-) -> Iterator[dict[str, Any]]:
-    """Yield rows, refuse a second row of the same id (the datasets library does not), and count."""
-    for record in records:
-        for row in rows(record, box_format=box_format):
-            if row["id"] in ids:
-                raise ValueError(f"expected unique ids, got {row['id']!r} twice")
-            ids.add(row["id"])
-            counts.add(record, row)
-            yield row
+class GroupWriter:
+    """Writes a shard, a row group at a time.
+
+    Attributes:
+        image_bytes: What was written of images.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file."""
+        self.image_bytes = 0
+        self._schema = features().arrow_schema
+        self._file = _writer(path, self._schema)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as one row group, in which each image stands once."""
+        table, size = _table(rows, self._schema)
+        self._file.write_table(table, row_group_size=max(len(rows), 1))
+        self.image_bytes += size
+
+    def close(self) -> None:
+        """End the file; without it there is none."""
+        self._file.close()
+
+
+def _checked_columns(rows: Iterable[SetRow], ids: set[str], counts: SplitCounts) -> Iterator[dict[str, Any]]:
+    """Yield the columns, refuse a second row of the same id (the datasets library does not), and count."""
+    for row in rows:
+        name = row.columns["id"]
+        if name in ids:
+            raise ValueError(f"expected unique ids, got {name!r} twice")
+        ids.add(name)
+        counts.add(row)
+        yield row.columns
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Cut rows into row groups."""
     group: list[dict[str, Any]] = []
     for row in rows:
-        is_next_image = bool(group) and row["image"]["bytes"] != group[-1]["image"]["bytes"]
+        is_next_image = bool(group) and pixels_of(row) != pixels_of(group[-1])
         if len(group) >= (ROW_GROUP if is_next_image else LONGEST_GROUP):
             yield group
             group = []
@@ -163,19 +211,31 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield group
 
 
-def _table(group: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Table, int]:
+def pixels_of(row: Mapping[str, Any]) -> bytes | None:
+    """The bytes of a row's image; None where it came without."""
+    image: Mapping[str, bytes | None] | None = row["image"]
+    return image["bytes"] if image else None
+
+
+def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> tuple[pa.Table, int]:
     """Make a row group in which each image stands once, and the number of its image bytes."""
-    places: dict[bytes, int] = {}
-    indices = [places.setdefault(row["image"]["bytes"], len(places)) for row in group]
-    images = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(places), pa.binary()))
-    paths = pa.nulls(len(group), pa.string())
+    images, size = _images(list(map(pixels_of, group)), schema)
     columns = {
-        name: pa.StructArray.from_arrays([images, paths], fields=list(_stored(schema).field(name).type))
-        if name == "image"
-        else pa.array([row[name] for row in group], schema.field(name).type)
+        name: images if name == "image" else pa.array([row[name] for row in group], schema.field(name).type)
         for name in schema.names
     }
-    return pa.table(columns, schema=_stored(schema)), sum(map(len, places))
+    return pa.table(columns, schema=_stored(schema)), size
+
+
+def _images(raws: Sequence[bytes | None], schema: pa.Schema) -> tuple[pa.StructArray, int]:
+    """Make the column of images and the number of its bytes; without pixels a row's image is null as a whole."""
+    places: dict[bytes, int] = {}
+    indices = [None if raw is None else places.setdefault(raw, len(places)) for raw in raws]
+    images = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(places), pa.binary()))
+    paths = pa.nulls(len(raws), pa.string())
+    fields = list(_stored(schema).field("image").type)
+    absent = pa.array([raw is None for raw in raws], pa.bool_())
+    return pa.StructArray.from_arrays([images, paths], fields=fields, mask=absent), sum(map(len, places))
 
 
 def _stored(schema: pa.Schema) -> pa.Schema:

@@ -80,6 +80,12 @@ def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
     return Entries(listed, left_out)
 
 
+def options_given(request: Request) -> list[str]:
+    """The command's options that a request holds."""
+    named = _OPTIONS | {"exclude": "--exclude", "seed": "--seed", "limit": "--limit"}
+    return [option for field, option in named.items() if getattr(request, field) not in (None, ())]
+
+
 class _Excluded:
     """Refuses the photographs of other data sets, and what looks like one of them."""
 
@@ -122,21 +128,32 @@ def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str
 def _giqa_160k(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The rebuild of the paper's training set."""
     if request.q_pathway is None or request.dq_495k is None:
-        raise ValueError("expected --q-pathway and --dq-495k, the folders of the upstream sets")
+        raise ValueError(
+            "expected --q-pathway and --dq-495k, the folders of the upstream sets "
+            f"(a data set folder of that name is ./{request.name})"
+        )
     copies = copies_of(request.images, request.manifest, progress)
     return giqa_160k(request.q_pathway, request.dq_495k, drop, copies=copies)
 
 
 class _Set(NamedTuple):
-    """How a set's entries are listed, and which fields of a request it takes."""
+    """How a set's entries are listed.
+
+    Attributes:
+        entries: Lists them by split.
+        takes: The fields of a request that it takes.
+        keeps_files: Whether its images are upstream files, made fit and nothing else, so that copies of these are all
+            that a row without pixels needs.
+    """
 
     entries: Callable[[Request, DropSink, Progress], Mapping[str, Iterable[Entry]]]
     takes: frozenset[str] = frozenset()
+    keeps_files: bool = False
 
 
 SETS = {
-    "folder": _Set(_folder, frozenset({"root"})),
-    "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"})),
+    "folder": _Set(_folder, frozenset({"root"}), keeps_files=True),
+    "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"}), keeps_files=True),
     "giqa-bench-mini": _Set(_giqa_bench_mini),
     "giqa-mini": _Set(_giqa_mini),
     "giqa-tiny": _Set(_giqa_tiny),

@@ -10,7 +10,7 @@ class Drop:
 
     Attributes:
         id: The record it belonged to.
-        stage: Where it went: source, tags, detect, refine, fuse or ask.
+        stage: Where it went: source, tags, detect, refine, fuse, ask or join.
         reason: A short name, the same for every drop of its kind.
         what: The phrase, question or description that was dropped.
         boxes: The boxes that were dropped, normalised xyxy; empty where it is something else.

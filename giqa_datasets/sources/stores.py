@@ -1,7 +1,8 @@
 """Where an upstream set's image files lie: a folder, a tar read in place, or the user's own copies found by hash.
 
 Upstream names are hostile until shown otherwise: a name is a relative POSIX path, nothing outside its store is ever
-read, nothing is unpacked, and no file larger than `MAX_BYTES` is taken into memory.
+read, nothing is unpacked, and no file larger than `MAX_BYTES` is taken into memory. What a store says of a file it
+cannot give does not tell where on this machine it lies, since it ends in the data set.
 """
 
 import hashlib
@@ -72,10 +73,10 @@ class Folder:
             if inside and path.is_file():
                 return _bounded(path, name)
         except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
-            raise ValueError(f"{name!r} cannot be read: {error}") from error
+            raise _unreadable(name, error) from error
         if not inside:
-            raise ValueError(f"{name!r} is a link that leads out of {self.root}")
-        raise FileNotFoundError(f"expected {name!r} in {self.root}, found none")
+            raise ValueError(f"{name!r} is a link that leads out of {self.root.name}")
+        raise FileNotFoundError(f"expected {name!r} in {self.root.name}, found none")
 
 
 class Tar:
@@ -124,15 +125,18 @@ class Tar:
         """Return the file's bytes; see `ImageStore`."""
         place = self._places.get(safe_name(name))
         if place is None:
-            raise FileNotFoundError(f"expected {name!r} in {self.path}, found none")
+            raise FileNotFoundError(f"expected {name!r} in {self.path.name}, found none")
         offset, size = place
         if size > MAX_BYTES:
             raise ValueError(f"expected at most {MAX_BYTES:,} bytes, got {size:,} in {name!r}")
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            raw = file.read(size)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                raw = file.read(size)
+        except OSError as error:
+            raise _unreadable(name, error) from error
         if len(raw) != size:
-            raise ValueError(f"{self.path} ends inside {name!r}")
+            raise ValueError(f"{self.path.name} ends inside {name!r}")
         return raw
 
 
@@ -176,12 +180,12 @@ class OwnCopies:
         self._namesakes: dict[str, Path] = {}
         wanted = set(sha256.values())
         files = list(_files(folders))
-        for path in progress(files, len(files), "hash"):
+        for folder, path in progress(files, len(files), "hash"):
             digest = _digest(path)
             if digest in wanted:
                 self._found.setdefault(digest, path)
             else:
-                self._namesakes.setdefault(path.name, path)
+                self._namesakes.setdefault(path.name, path.relative_to(folder.parent))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the user's copy; see `ImageStore`."""
@@ -197,7 +201,7 @@ class OwnCopies:
             raise ValueError(f"expected the sha256 {expected} of {name!r}, got another in {namesake}")
         raw = _bounded(path, name)
         if hashlib.sha256(raw).hexdigest() != expected:
-            raise ValueError(f"{path} has changed since it was hashed")
+            raise ValueError(f"the copy of {name!r} has changed since it was hashed")
         return raw
 
 
@@ -296,15 +300,24 @@ def differences(store: ImageStore, sha256: Mapping[str, str]) -> list[str]:
 
 def _bounded(path: Path, name: str) -> bytes:
     """Read a file that may not be larger than `MAX_BYTES`."""
-    with path.open("rb") as file:
-        raw = file.read(MAX_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(name, error) from error
     if len(raw) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES:,} bytes in {name!r}, got more")
     return raw
 
 
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    """All regular files under the folders, in an order that does not depend on the file system."""
+def _unreadable(name: str, error: OSError | RuntimeError) -> ValueError:
+    """What is wrong with a file, by its upstream name alone."""
+    said = error.strerror if isinstance(error, OSError) else "its links go round in a circle"
+    return ValueError(f"{name!r} cannot be read: {said}")
+
+
+def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """All regular files under the folders, each after its folder, in an order that is the same everywhere."""
     for folder in folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"expected a folder of photographs in {folder}, found none")
@@ -312,7 +325,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
             inner.sort()
             for path in (Path(root, name) for name in sorted(names)):
                 if path.is_file() and not path.is_symlink():
-                    yield path
+                    yield folder, path
 
 
 def _digest(path: Path) -> str:

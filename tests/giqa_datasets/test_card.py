@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from collections import Counter
@@ -6,10 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import DatasetCard
+from markdown_it import MarkdownIt
 
 from giqa_datasets import __version__
-from giqa_datasets.builders.card import write_card
+from giqa_datasets.builders.build import build_set
+from giqa_datasets.builders.card import BENCH, example_rows, write_card
 from giqa_datasets.builders.parquet import Rights, SplitCounts, features
+from giqa_datasets.builders.sets import SETS, Request
+from giqa_datasets.check import check_dataset
 from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import QUESTION_TYPES
@@ -17,6 +22,23 @@ from giqa_datasets.shipped import shipped
 
 
 NAMES = ["giqa-mini", "giqa-bench-mini", "giqa-tiny"]
+TEXTS = shipped("cards") / "datasets"
+CARDS = sorted(path.stem for path in TEXTS.glob("*.md") if path.stem != "base")
+# What hub-docs says of the metadata of a data set: datasetcard.md, repositories-licenses.md and huggingface.js's tasks
+CREATORS = {"found", "crowdsourced", "expert-generated", "machine-generated", "other"}
+SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
+DOCUMENTED = {
+    "annotations_creators": CREATORS,
+    "language_creators": CREATORS,
+    "language": {"en"},
+    "license": {*(TEXTS / "licenses.txt").read_text().split(), "other"},
+    "multilinguality": {"monolingual"},
+    "size_categories": SIZES,
+    "task_categories": {"image-text-to-text", "visual-question-answering"},
+    "task_ids": {"visual-question-answering"},
+}
+OFFLINE = Choice().settings()
+OPEN = Rights("mvtb-data", "mit", "apache-2.0", True)
 
 
 @pytest.fixture(params=NAMES)
@@ -139,19 +161,20 @@ def test_a_set_that_lost_nothing_has_no_funnel(workspace, name):
 
 def test_the_card_is_clean_markdown(built):
     text = (built / "README.md").read_text(encoding="utf-8")
-    assert "{{" not in text
+    assert "{{ " not in text
     assert "{%" not in text
     assert f"# {built.name}\n" in text
     assert "not the authors' release" in text
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        compile(block, "README.md", "exec")
-        assert f'"{built.name}"' in block
 
 
-def counts_of(kinds):
-    """What is written of a split of one image."""
-    right = Rights("folder", "unknown", "unknown", False)
-    return {"train": SplitCounts(Counter(kinds), 0, {"a.jpg": "a"}, Counter({right: sum(kinds.values())}))}
+UNKNOWN = Rights("folder", "unknown", "unknown", False)
+
+
+def counts_of(kinds, *rights):
+    """What is written of a split of one image; its rows have the same rights, or come from several sources alike."""
+    n_rows = sum(kinds.values())
+    held = Counter(dict.fromkeys(rights or [UNKNOWN], n_rows))
+    return {"train": SplitCounts(Counter(kinds), 0, {"a.jpg": "a"}, held)}
 
 
 def card(counts, *, name="folder", **made):
@@ -200,11 +223,169 @@ def test_a_set_that_no_pipeline_made_says_nothing_of_one():
 
 
 def test_every_set_has_a_card():
-    from giqa_datasets.builders.sets import SETS
-
-    assert {f"{name}.md" for name in SETS} <= {path.name for path in (shipped("cards") / "datasets").iterdir()}
+    assert set(SETS) | {"giqa-bench"} == set(CARDS)
 
 
 def test_a_folder_that_did_not_ship_is_named():
     with pytest.raises(FileNotFoundError, match="the folder 'no-such-folder' of the giqa distribution is missing"):
         shipped("no-such-folder")
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_front_matter_holds_what_the_hub_documents(name):
+    text = write_card(name, counts_of({"des": 1, "how": 1}), content="0" * 64, columns=features(), settings=OFFLINE)
+    matter, body = front_matter(text)
+    assert DatasetCard(text).data.to_dict() == matter
+    for key, values in DOCUMENTED.items():
+        assert isinstance(matter.get(key, []), list)
+        assert set(matter.pop(key, [])) <= values, key
+    sources = matter.pop("source_datasets", ["original"])
+    assert all(source == "original" or re.fullmatch(r"[\w-]+/[\w-]+", source) for source in sources)
+    assert set(matter) == {"pretty_name", "configs", "tags"}
+    assert re.findall("^## Limits$", body, re.MULTILINE) == ["## Limits"]
+
+
+def test_a_licence_that_the_hub_does_not_know_is_another():
+    rights = [Rights("folder", "my-own-2.0", "research only", False), OPEN]
+    matter, body = card(counts_of({"des": 1}, *rights))
+    assert matter["license"] == ["apache-2.0", "mit", "other"]
+    assert re.fullmatch("[a-z0-9.-]+", matter["license_name"])
+    assert ["folder", "my-own-2.0", "research only", "no"] in table(body, "Licences")
+
+
+def test_known_licences_need_no_name():
+    assert "license_name" not in card(counts_of({"des": 1}))[0]
+
+
+def test_pixels_that_stay_behind_are_named_with_their_rows():
+    kept = Rights("spaq", "research only", "apache-2.0", False)
+    _, body = card(counts_of({"des": 3, "how": 4}, OPEN, kept), name="giqa-160k", settings=OFFLINE)
+    assert table(body, "Pixels") == [["from", "terms of the pixels", "rows"], ["spaq", "research only", "7"]]
+    assert "giqa build ORG/giqa-160k --images DIR" in body
+
+
+def test_pixels_that_others_may_pass_on_are_not_spoken_of():
+    assert "## Pixels" not in card(counts_of({"des": 3}, OPEN))[1]
+
+
+def test_the_benchmark_stands_beside_the_papers():
+    counts = counts_of({"des": 4, "yes_no": 3, "what": 2, "why": 1, "how": 5})
+    counts["train"].n_yes = 1
+    _, body = card({"test": counts["train"]}, name="giqa-bench")
+    lines = [line for line in table(body, "Composition") if len(line) == 3 and "---" not in line]
+    here = {"images": 1, "samples": 15, "descriptions": 4, "Yes/No, Yes": 1, "Yes/No, No": 2}
+    here |= {"What": 2, "Why": 1, "How": 5}
+    assert lines == [["", "paper", "here"], *([what, str(BENCH[what]), str(here[what])] for what in BENCH)]
+    assert BENCH["samples"] == BENCH["descriptions"] + sum(list(BENCH.values())[3:])
+
+
+def test_the_limits_are_those_of_the_funnel_and_the_rows():
+    funnel = [Row("detect", "objects", 5, 3, {"unknown_word": 2}), Row("fuse", "descriptions", 7, 6, {"gone": 1})]
+    _, body = card(counts_of({"des": 1, "how": 1}), name="giqa-mini", funnel=funnel, settings=OFFLINE)
+    limits = body.split("## Limits\n")[1].split("\n## ")[0]
+    assert "found 3 of the 5 objects" in limits
+    assert "Of 7 descriptions, 6 have a box" in limits
+    assert "without a row: yes_no, what, why, which." in limits
+
+
+def test_every_card_cites_the_paper_once():
+    for name in CARDS:
+        _, body = card(counts_of({"des": 1}), name=name, settings=OFFLINE)
+        (entries,) = fences(body, "bibtex")
+        assert re.findall(r"^@\w+\{(.*),$", entries, re.MULTILINE) == [
+            "chen2026grounding",
+            "giqa" if name == "folder" else name,
+        ]
+        assert entries.count("{") == entries.count("}")
+
+
+@pytest.mark.parametrize("name", ["giqa-160k", "giqa-mini", "folder", "giqa-bench"])
+def test_what_is_ours_is_said_wherever_the_pipeline_was(name):
+    assert "## What is the paper's, and what is ours\n" in card(counts_of({"des": 1}), name=name, settings=OFFLINE)[1]
+
+
+# An example row
+
+
+def fences(body, info):
+    return [token.content for token in MarkdownIt().parse(body) if token.type == "fence" and token.info == info]
+
+
+def shown(row):
+    """The lines of an example row as a reader of the page sees them, by column."""
+    (block,) = fences(card(counts_of({"des": 1}), examples=[row])[1], "text")
+    columns: dict = {}
+    for line in block.splitlines():
+        name, text = line[:15].strip(), line[15:]
+        columns[name or list(columns)[-1]] = [*columns.get(name or list(columns)[-1], []), text]
+    return columns
+
+
+def example(**columns):
+    row = {"id": "1", "task": "des", "question_type": "des", "question": "Q?", "answer": "A.", "source": "folder"}
+    return row | {"regions": [], "distortions": []} | columns
+
+
+def test_the_examples_are_the_first_description_and_the_first_question(built):
+    splits = rows_of(built)
+    rows = splits.get("train", splits["test"])
+    first = {row["task"]: row for row in reversed(rows)}
+    found = example_rows(built / "data")
+    assert {row["task"]: row["id"] for row in found} == {task: row["id"] for task, row in first.items()}
+    for row in found:
+        whole = first[row["task"]]
+        assert row.items() <= whole.items()
+        columns = shown(row)
+        assert " ".join(columns["answer"]) == " ".join(whole["answer"].split())
+        listed = json.loads("[" + " ".join(columns.get("regions", [])).replace("} {", "}, {") + "]")
+        for region, exact in zip(listed, whole["regions"], strict=True):
+            assert (region["phrase"], region["role"]) == (exact["phrase"], exact["role"])
+            assert region["boxes"] == [pytest.approx(box, abs=0.001) for box in exact["boxes"]]
+
+
+def test_a_long_row_is_cut_and_says_so():
+    regions = [{"phrase": str(number), "role": "answer", "boxes": [[0, 0, 1, 1]]} for number in range(9)]
+    columns = shown(example(answer="word " * 200, regions=regions))
+    assert " ".join(columns["answer"]).split()[-5:] == ["word", "...", "(400", "more", "characters)"]
+    assert columns["regions"][6:] == ["... (3 more)"]
+    assert max(map(len, columns["answer"])) <= 95
+
+
+HOSTILE = (
+    "```\n---\nlicense: mit\n---\n~~~\n| split | images |\n|---|---|\n| test | 9 |\n## Composition\n"
+    "<script>alert(1)</script> [a](javascript:b) ![i](http://c) {{ 7 * 7 }} {% raw %} \u202e \u2028--- "
+    "description: sha256 " + "f" * 64
+)
+
+
+def tags_of(text):
+    """The elements of the page, in order."""
+    return re.findall("<[a-z0-9/]+", MarkdownIt("commonmark").enable("table").render(text))
+
+
+def test_nothing_that_a_row_holds_is_obeyed(photograph, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(photograph.image)
+    bad = "<img src=x onerror=alert(1)> | [l](http://m) `c` _e_ & \\"
+    cards = []
+    for description, licence in (("Plain.", "plain"), (HOSTILE, bad)):
+        line = {"file_name": "a.png", "description": description, "regions": [], "image_license": licence}
+        (tmp_path / "in" / "metadata.jsonl").write_text(json.dumps(line))
+        counts, _ = build_set(Request("folder", tmp_path / "in"), tmp_path / "set", tmp_path / "no", overwrite=True)
+        examples = example_rows(tmp_path / "set" / "data")
+        assert examples[0]["answer"] == description
+        digest = (tmp_path / "set" / "README.md").read_text().split("sha256 ")[1][:64]
+        given = {"content": digest, "columns": features(), "examples": examples}
+        cards.append(write_card("folder", counts, **given))
+        assert cards[-1] == write_card("folder", counts, **given)
+        (tmp_path / "set" / "README.md").write_text(cards[-1], encoding="utf-8")
+        assert not check_dataset(tmp_path / "set")
+    (plain, plain_body), (matter, body) = map(front_matter, cards)
+    assert tags_of(body) == tags_of(plain_body)
+    assert matter["license_name"] == plain["license_name"]
+    assert set(matter) == set(plain)
+    page = MarkdownIt("commonmark").enable("table").render(body)
+    assert f"<td>{html.escape(bad)}</td>" in page
+    (row,) = fences(body, "text")
+    assert "<script>alert(1)</script> [a](javascript:b)" in " ".join(row.split())
+    assert "\\u202e" in row

@@ -17,7 +17,8 @@ from PIL import Image
 
 from giqa_datasets import Region, check_rows
 from giqa_datasets.builders.dataset_folder import build_folder, shards_digest
-from giqa_datasets.check import Finding, Source, check_dataset, check_images, examine_dataset, shards_sums
+from giqa_datasets.builders.pixels import Pixels, Source
+from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.sources.stores import ImageFile, write_manifest
 
@@ -77,7 +78,10 @@ def shard(folder: Path, split: str = "train") -> Path:
 
 def sign(folder: Path) -> None:
     """Bring the sum in the card up to date."""
-    edit_card(folder, lambda text: re.sub("sha256 [0-9a-f]{64}", f"sha256 {shards_digest(folder / 'data')}", text))
+    edit_card(
+        folder,
+        lambda text: re.sub("sha256 [0-9a-f]{64}", f"sha256 {shards_digest((folder / 'data').iterdir())}", text),
+    )
 
 
 def edit_card(folder: Path, change: Callable[[str], str]) -> None:
@@ -227,10 +231,6 @@ ROWS = {
     ),
     "half an image": (other_image(encoded(picture(0))[:900]), [A + "image 'a-des' cannot be read: "]),
     "no pixels": (other_image(None), [A + "image 'a-des' came without its pixels"]),
-    "no image": (
-        lambda rows: [row.update(image=None) for row in rows[:3]],
-        [A + "image 'a-des' came without its pixels"],
-    ),
     "a path": (
         lambda rows: rows[1]["image"].update(path="/home/me/a.jpg"),
         ["train 'a-vqa-1': expected an image without a path, got '/home/me/a.jpg'"],
@@ -469,10 +469,10 @@ def test_more_yes_than_no_is_nothing_elsewhere(small):
 
 
 def test_shards_that_are_not_the_cards_are_said(small):
-    stated = shards_digest(small / "data")
+    stated = shards_digest((small / "data").iterdir())
     table = pq.read_table(shard(small))
     pq.write_table(table, shard(small))  # the same rows in other bytes
-    found = shards_digest(small / "data")
+    found = shards_digest((small / "data").iterdir())
     assert said(small) == [f"data: expected shards of the sha256 {stated}, as the card says, got {found}"]
     assert shards_sums(small) == (stated, found)
 
@@ -499,6 +499,31 @@ def test_a_card_in_another_encoding_is_said(small):
 def test_a_card_with_another_number_is_said(small):
     edit_card(small, lambda text: text.replace("| test | 3 | 9 |", "| test | 4 | 9 |"))
     assert said(small) == ["README.md: expected 4 images in test, got 3"]
+
+
+def test_every_number_in_the_tables_of_a_card_is_checked(small):
+    provenance(small, "sources.jsonl", [SOURCE | {"rows": 21}])
+    card = (small / "README.md").read_text(encoding="utf-8")
+    columns = card.partition("## Columns")[2].partition("##")[0]
+    lines = [line for line in card.splitlines() if re.match(r"\|.*[0-9]", line) and line not in columns]
+    assert len(lines) > 3
+    for line in lines:
+        wrong = re.sub("[0-9]", lambda digit: str((int(digit[0]) + 1) % 10), line, count=1)
+        edit_card(small, lambda text, line=line, wrong=wrong: text.replace(line, wrong))
+        assert said(small), line
+        edit_card(small, lambda text, line=line, wrong=wrong: text.replace(wrong, line))
+    assert said(small) == []
+
+
+def test_a_line_of_a_table_that_is_not_due_is_said(small):
+    provenance(small, "sources.jsonl", [SOURCE | {"rows": 21, "redistributable": True}])
+    (sentence,) = said(small)
+    assert re.fullmatch(r"README.md: expected the line '\| test set .* yes \|' in a table, got none", sentence)
+
+
+def test_words_of_ones_own_in_a_card_are_fine(small):
+    edit_card(small, lambda text: f"{text}\n## More\n\nThe 12 best are mine.\n\n| a | 1 |\n|---|---|\n| b | 2 |\n")
+    assert said(small) == []
 
 
 def test_a_card_without_a_split_is_said(small):
@@ -663,7 +688,7 @@ SOURCE = {"source": "test set", "image_license": "cc0-1.0", "text_license": "apa
 
 
 def test_sources_that_count_the_rows_hold(small):
-    provenance(small, "sources.jsonl", [SOURCE | {"rows": 20}, SOURCE | {"redistributable": True, "rows": 1}])
+    provenance(small, "sources.jsonl", [SOURCE | {"rows": 20}, SOURCE | {"rows": 1}])
     assert said(small) == []
 
 
@@ -677,8 +702,12 @@ SOURCES = {
         ],
     ),
     "none": ([], ["expected 0 rows of test set, cc0-1.0, apache-2.0, got 21"]),
-    "no number": ([SOURCE], ["rows: field required, got {"]),
-    "no JSON": (["mine"], ["invalid JSON: "]),
+    "no number": ([SOURCE], ["{path} line 1: rows: field required"]),
+    "no word on redistribution": (
+        [SOURCE | {"rows": 21}, {name: SOURCE[name] for name in list(SOURCE)[:3]} | {"rows": 0}],
+        ["{path} line 2: redistributable: field required"],
+    ),
+    "no JSON": (["mine"], ["{path} line 1: invalid JSON: "]),
 }
 
 
@@ -688,6 +717,7 @@ def test_sources_that_do_not_count_the_rows_are_said(small, lines, expected):
     sentences = said(small)
     assert len(sentences) == len(expected)
     for sentence, start in zip(sentences, expected, strict=True):
+        start = start.format(path=small / "provenance" / "sources.jsonl")
         assert sentence.startswith("provenance/sources.jsonl: " + start)
 
 
@@ -720,6 +750,52 @@ def test_a_manifest_of_another_shape_is_said(small):
     assert said(small) == [
         f"provenance/images.jsonl: {small / 'provenance' / 'images.jsonl'} line 1: sha256: field required"
     ]
+
+
+# Rows without pixels
+
+
+def bare(rows):
+    """Take the pixels of the first photograph's rows."""
+    for row in rows[:3]:
+        row.update(image=None)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_pixels_may_be_missing_where_they_are_not_redistributable(small, stated):
+    if stated:
+        provenance(small, "sources.jsonl", [SOURCE | {"rows": 21}])
+    sha256 = pq.read_table(shard(small)).to_pylist()[0]["image_sha256"]
+    rewrite(small, "train", lambda rows: [bare(rows), rows[0].update(width=1)])
+    assert said(small) == []
+    train, test = (examine_dataset(small).splits[split] for split in ("train", "test"))
+    assert train.absent == {Pixels("test set", "cc0-1.0"): {sha256: 3}}
+    assert (len(train.images), train.rows.total(), test.absent) == (4, 12, {})
+
+
+def test_pixels_that_are_missing_though_they_are_redistributable_are_said_once(small):
+    provenance(small, "sources.jsonl", [SOURCE | {"redistributable": True, "rows": 21}])
+    rewrite(small, "train", bare)
+    assert said(small) == [A + "image 'a-des' came without its pixels"]
+
+
+def test_an_image_without_bytes_that_is_not_null_is_said(small):
+    provenance(small, "sources.jsonl", [SOURCE | {"rows": 21}])
+    rewrite(small, "train", other_image(None))  # load_dataset raises on it
+    assert said(small) == [A + "image 'a-des' came without its pixels"]
+
+
+def test_rows_of_an_image_without_pixels_stand_side_by_side(small):
+    rewrite(small, "train", lambda rows: [bare(rows), rows.insert(5, rows.pop(1))])
+    assert said(small) == [
+        "train 'a-vqa-1': expected the rows of an image side by side, got this one apart from 'a-des'"
+    ]
+
+
+def test_an_image_without_pixels_in_two_splits_is_said(small):
+    sha256 = pq.read_table(shard(small, "test")).to_pylist()[0]["image_sha256"]
+    rewrite(small, "train", lambda rows: [bare(rows), *(row.update(image_sha256=sha256) for row in rows[:3])])
+    assert said(small) == [A + "expected an image of one split, got one whose sha256 is in test too"]
 
 
 # A user's own copies

@@ -246,7 +246,7 @@ def change_shard(folder: Path, change) -> None:
     pq.write_table(change(pq.read_table(shard)), shard)
 
 
-def test_rows_without_pixels_are_passed_over(tmp_path):
+def test_an_image_without_its_pixels_is_known_by_its_sha256(tmp_path):
     build_folder(tmp_path / "set", "folder", {"train": [record(0), record(1)]}, drops=[])
 
     def empty(table):
@@ -257,7 +257,9 @@ def test_rows_without_pixels_are_passed_over(tmp_path):
         return pa.Table.from_pylist(rows, schema=table.schema)
 
     change_shard(tmp_path / "set", empty)
+    (sha256,) = {row["image_sha256"] for row in pq.read_table(tmp_path / "set" / "data").to_pylist()[:2]}
     known = lookalikes_of(tmp_path / "set")
+    assert known.find(sha256, b"") == Match("photo-0-0", None)
     assert known.find(NEW, jpeg(picture(0))) is None
     assert known.find(NEW, jpeg(picture(1))) == Match("photo-1-1", 0)
 

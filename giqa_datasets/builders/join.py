@@ -1,0 +1,276 @@
+"""A data set that came without pixels, and the user's own copies of its photographs: the set as it was built."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from giqa_datasets.builders.dataset_folder import refuse_existing, set_name, write_folder
+from giqa_datasets.builders.parquet import SetRow, SplitCounts, pixels_of
+from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
+from giqa_datasets.builders.provenance import read_pipeline
+from giqa_datasets.builders.sets import SETS
+from giqa_datasets.builders.shards import Shard, open_shards, read_rows, refuse
+from giqa_datasets.check_rows import Columns, faults_of_shape
+from giqa_datasets.invalid import fault_of
+from giqa_datasets.pipeline.annotations import DROPS
+from giqa_datasets.pipeline.drops import Drop
+from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.lines import DropLine
+from giqa_datasets.progress import Progress, no_progress
+from giqa_datasets.records import Photograph
+from giqa_datasets.sources.entries import READERS, Refused, Rights, read_photograph
+from giqa_datasets.sources.stores import OwnCopies, read_manifest
+
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_FILES = ("README.md", "data/*", "provenance/*")  # of a data set's repo
+
+
+class Joined(NamedTuple):
+    """What a join wrote.
+
+    Attributes:
+        counts: By split.
+        n_images: Photographs that got their pixels.
+        left_out: Rows that did not get them.
+    """
+
+    counts: dict[str, SplitCounts]
+    n_images: int
+    left_out: list[Drop]
+
+
+class _DropLine(DropLine):
+    id: str
+
+
+class _Provenance(NamedTuple):
+    """What a data set folder says of its rows beyond their columns.
+
+    Attributes:
+        name: The set's.
+        files: The upstream names of each image, by sha256.
+        sha256: The manifest: the sha256 of each upstream name.
+        allowed: The sources that are redistributable.
+        drops: What was left out when it was built.
+        funnel: What went into each stage, and what came out.
+        settings: The models; None of a set that they did not make.
+    """
+
+    name: str
+    files: Mapping[str, Sequence[str]]
+    sha256: Mapping[str, str]
+    allowed: frozenset[Source]
+    drops: Sequence[Drop]
+    funnel: Sequence[Row]
+    settings: Mapping[str, Any] | None
+
+
+def require_place(name: str) -> None:
+    """Refuse what is neither a folder nor the id of a repo on the Hub.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not (Path(name).is_dir() or _HUB_ID.fullmatch(name)):
+        raise ValueError(
+            f"expected a data set out of {sorted(SETS)}, a data set folder or its id on the Hub, got {name!r}"
+        )
+
+
+def fetch(name: str) -> Path:
+    """Find a data set folder, here or on the Hub.
+
+    Args:
+        name: A folder, or the id of a data set repo, of which `main` is downloaded into the Hub's cache.
+
+    Raises:
+        OSError: If the Hub does not give it.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=list(_FILES)))
+    except (OSError, ValueError) as error:
+        raise OSError(f"the data set {name!r} cannot be had from the Hub: {error}") from error
+
+
+def join_copies(
+    folder: Path, images: Sequence[Path], out: Path, *, overwrite: bool = False, progress: Progress = no_progress
+) -> Joined:
+    """Write a data set folder again, with the user's own copies as the pixels of the rows that came without.
+
+    A copy is found by its sha256 under any name, and made fit as the builder does it: where all are found, the folder
+    is the one that was built, byte for byte. A row without a fit copy is left out; one with pixels stays as it is.
+
+    Args:
+        folder: A data set folder, not trusted.
+        images: Folders with the copies.
+        out: The folder to make; it appears whole or not at all.
+        overwrite: Replace a data set folder that is there already.
+        progress: Wraps what takes long.
+
+    Raises:
+        FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
+        FileNotFoundError: If a file of the folder is missing, or a folder with copies.
+        ValueError: If something in the folder is not as it should be, it has all pixels, or no row is left.
+    """
+    refuse_existing(out, overwrite=overwrite)
+    said = _provenance(folder)
+    splits: defaultdict[str, list[Shard]] = defaultdict(list)
+    left_out: list[Drop] = []
+    joined: set[str] = set()
+    with ExitStack() as stack:
+        for shard in open_shards(folder / "data", partial(_refuse, folder)):
+            stack.enter_context(shard.file)
+            splits[shard.split].append(shard)
+        if not any(map(_lacks_pixels, [shard for shards in splits.values() for shard in shards])):
+            raise ValueError(f"every row of {folder} has its pixels, so there is nothing to join")
+        copies = OwnCopies(said.sha256, images, progress)
+        pool = stack.enter_context(ThreadPoolExecutor(READERS))
+        rows = {
+            split: _rows(splits[split], said, _Copies(copies, pool), left_out, joined, progress)
+            for split in sorted(splits, key=lambda split: split != "train")  # as the builder has them
+        }
+        counts = write_folder(
+            out,
+            said.name,
+            rows,
+            drops=left_out,
+            earlier=said.drops,
+            funnel=lambda: said.funnel,
+            settings=said.settings,
+            overwrite=overwrite,
+        )
+    return Joined(counts, len(joined), left_out)
+
+
+class _Copies:
+    """Photographs out of the user's own copies, read by several threads."""
+
+    def __init__(self, store: OwnCopies, pool: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._pool = pool
+
+    def read(self, wanted: Iterable[SetRow]) -> list[Photograph | Refused]:
+        """Read the photograph of each row, as the builder's sources read theirs."""
+        return list(self._pool.map(self._read, wanted))
+
+    def _read(self, row: SetRow) -> Photograph | Refused:
+        rights = Rights(row.columns["source"], row.columns["image_license"])
+        try:
+            return read_photograph(self._store, row.files[0], rights)
+        except Refused as refused:
+            return refused
+
+
+def _rows(
+    shards: Iterable[Shard],
+    said: _Provenance,
+    copies: _Copies,
+    left_out: list[Drop],
+    joined: set[str],
+    progress: Progress,
+) -> Iterator[SetRow]:
+    """Yield the rows of a split, all with pixels."""
+    groups = [(shard, number) for shard in shards for number in range(shard.file.num_row_groups)]
+    for shard, number in progress(groups, len(groups), "join row groups"):
+        rows = [_checked(columns, shard, said) for columns in read_rows(shard, number)]
+        wanted = {row.columns["image_sha256"]: row for row in rows if pixels_of(row.columns) is None}
+        found = dict(zip(wanted, copies.read(wanted.values()), strict=True))
+        for row in rows:
+            if pixels_of(row.columns) is None:
+                sha256 = row.columns["image_sha256"]
+                try:
+                    row.columns["image"] = _image(row, found[sha256])
+                except Refused as refused:
+                    left_out.append(Drop(row.columns["id"], "join", refused.reason, str(refused)))
+                    continue
+                joined.add(sha256)
+            yield row
+
+
+def _checked(columns: dict[str, Any], shard: Shard, said: _Provenance) -> SetRow:
+    """Check a row from outside, and add what the folder says of it."""
+    where = f"{shard.where} {columns['id']!r}"
+    try:
+        Columns.model_validate(columns)
+    except ValidationError as error:
+        refuse(where, next(faults_of_shape(error)))
+    files = said.files.get(columns["image_sha256"])
+    if files is None:
+        refuse(where, f"expected the sha256 of its image in provenance/images.jsonl, got {columns['image_sha256']}")
+    return SetRow(columns, files, Source(*(columns[name] for name in Source._fields)) in said.allowed)
+
+
+def _image(row: SetRow, photograph: Photograph | Refused) -> dict[str, Any]:
+    """The image of a row, out of the user's copy.
+
+    Raises:
+        Refused: If there is none, or it is not what the row says.
+    """
+    if isinstance(photograph, Refused):
+        raise photograph
+    stated, got = (row.columns["width"], row.columns["height"]), (photograph.width, photograph.height)
+    if got != stated:
+        said = "{}: expected {}x{}, as the row says, got {}x{}".format(row.files[0], *stated, *got)
+        raise Refused("other_size", said)
+    return {"bytes": photograph.image, "path": None}
+
+
+def _lacks_pixels(shard: Shard) -> bool:
+    """Whether rows of a shard may be without pixels, by its own statistics."""
+    metadata = shard.file.metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    stated = [column.statistics for column in columns if column.path_in_schema == "image.bytes"]
+    return any(known is None or not known.has_null_count or known.null_count for known in stated)
+
+
+def _provenance(folder: Path) -> _Provenance:
+    """Read what a data set folder says beyond its rows.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If one is not as it should be, or the set is none whose copies can be joined.
+    """
+    name = set_name((folder / "README.md").read_text(encoding="utf-8", errors="replace"))
+    known = sorted(each for each, made in SETS.items() if made.keeps_files)
+    if name not in known:
+        raise ValueError(f"expected the card of one of {known}, whose images are upstream files, got {name!r}")
+    read_sources(folder / SOURCES)  # says what is wrong with it
+    sha256 = read_manifest(folder / "provenance" / "images.jsonl")
+    files: defaultdict[str, list[str]] = defaultdict(list)
+    for file, digest in sha256.items():
+        files[digest].append(file)
+    drops = folder / "provenance" / DROPS
+    earlier = _read_drops(drops) if drops.exists() else []
+    allowed = redistributable(folder)
+    funnel, settings = read_pipeline(folder)
+    return _Provenance(name, files, sha256, allowed, earlier, funnel, settings)
+
+
+def _read_drops(path: Path) -> list[Drop]:
+    """Read what was left out before."""
+    drops = []
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                line = _DropLine.model_validate_json(raw)
+            except ValidationError as error:
+                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
+            drops.append(Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)))
+    return drops
+
+
+def _refuse(folder: Path, where: str, what: str) -> None:
+    refuse(str(folder / where), what)
