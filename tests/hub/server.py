@@ -56,6 +56,7 @@ class Hub:
         self.storage: dict[str, bytes] = {}  # large files by SHA-256
         self.requests: list[Asked] = []
         self.per_page = 1000
+        self.ignored: set[str] = set()  # paths, as by a .gitignore
         self._failures: list[list] = []
 
     def stop(self) -> None:
@@ -185,7 +186,10 @@ class Hub:
         files = [{"path": f["path"], "large": is_large(f["path"], f["size"])} for f in asked.json["files"]]
         for file in files:
             known = commit.file(file["path"]) if file["path"] in commit.files else None
-            file |= {"uploadMode": "lfs" if file.pop("large") else "regular", "shouldIgnore": False}
+            file |= {
+                "uploadMode": "lfs" if file.pop("large") else "regular",
+                "shouldIgnore": file["path"] in self.ignored,
+            }
             file["oid"] = known and (known["lfs"]["oid"] if "lfs" in known else known["oid"])
         return Answer({"files": files, "commitOid": commit.oid})
 
@@ -279,6 +283,14 @@ class Hub:
         more = {"authors": [{"user": "org"}]}
         keys = ("title", "message", "date")
         return Answer([{key: getattr(c, key) for key in keys} | more | {"id": c.oid} for c in commit.history()])
+
+    @route("GET", REPO + "/discussions")
+    def discussions(self, asked, repo):
+        pulls = [(int(ref[8:]), tip) for ref, tip in repo.refs.items() if ref.startswith("refs/pr/")]
+        about = {"status": "open", "isPullRequest": True, "author": {"name": "org"}}
+        about |= {"repo": {"name": repo.name, "type": repo.kind[:-1]}}
+        found = [about | {"title": tip.title, "num": number, "createdAt": tip.date} for number, tip in pulls]
+        return Answer({"discussions": found, "count": len(found), "start": 0})
 
     @route("POST", REPO + "/tag/" + REV)
     def create_tag(self, asked, repo, commit):

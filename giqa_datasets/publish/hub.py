@@ -1,0 +1,401 @@
+"""One commit to a repo on the Hub: what is there, what would change, and the change, whole or not at all.
+
+Nothing else in the project writes to the Hub. The token is huggingface_hub's to find and to send, to the Hub alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from giqa_datasets import __version__
+from giqa_datasets.progress import Progress, no_progress
+
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+
+Kind = Literal["dataset", "space", "model"]
+TITLE = "giqa publish"  # with which the title of every commit begins
+TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself would wait for ever
+_BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
+
+
+class Release(NamedTuple):
+    """What a repo shall hold after one commit.
+
+    Attributes:
+        kind: Of the repo.
+        name: Of what is published, for the commit's title.
+        files: A local file, or its content, by path in the repo.
+        owns: Whether a path in the repo is the release's, so that it goes when `files` lacks it.
+        sdk: Of a Space that is made.
+    """
+
+    kind: Kind
+    name: str
+    files: Mapping[str, Path | bytes]
+    owns: Callable[[str], bool] = lambda path: False
+    sdk: str | None = None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A branch of a repo as it was when it was looked at.
+
+    Attributes:
+        kind: Of the repo.
+        repo: Its id, `org/name`.
+        revision: The branch, or `refs/pr/1`.
+        private: Whether few may see it; None where there is no such repo.
+        head: The branch's last commit, or that of main where there is no such branch yet; None where there is no repo.
+        is_new: Whether the repo or the branch is still to be made.
+        tags: The commit of each tag.
+        files: What `head` holds, by path.
+    """
+
+    kind: Kind
+    repo: str
+    revision: str
+    private: bool | None = None
+    head: str | None = None
+    is_new: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, "RepoFile"] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file at `head`; None if there is none."""
+        if path not in self.files:
+            return None
+        with _one_sentence(self.repo):
+            found = _api().hf_hub_download(self.repo, path, repo_type=self.kind, revision=self.head)
+        return Path(found).read_bytes()
+
+    @cached_property
+    def last_title(self) -> str:
+        """The title of the commit `head`; empty where there is none."""
+        if self.head is None:
+            return ""
+        with _one_sentence(self.repo):
+            return _api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)[0].title
+
+
+class Change(NamedTuple):
+    """What becomes of one file of a repo.
+
+    Attributes:
+        what: Whether it is new, changed or removed.
+        path: In the repo.
+        size: In bytes, before it is compressed or found to be there already; 0 of a removed one.
+    """
+
+    what: Literal["add", "change", "remove"]
+    path: str
+    size: int
+
+
+class Plan(NamedTuple):
+    """What publishing would do.
+
+    Attributes:
+        remote: What is there.
+        release: What shall be there.
+        title: Of the commit; two releases of the same files have the same.
+        files: The release's files, hashed.
+        changes: What becomes of which file; none if the repo holds the release already.
+    """
+
+    remote: Remote
+    release: Release
+    title: str
+    files: "Mapping[str, CommitOperationAdd]"
+    changes: list[Change]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that travel."""
+        return sum(change.size for change in self.changes)
+
+
+class Published(NamedTuple):
+    """What came of publishing.
+
+    Attributes:
+        url: Where to look at it.
+        commit: The commit that holds the release; None of a pull request that was open already.
+        is_new: Whether a commit was made.
+    """
+
+    url: str
+    commit: str | None
+    is_new: bool
+
+
+def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
+    """Look at a branch of a repo; this changes nothing.
+
+    Args:
+        repo: `org/name`.
+        kind: Of the repo.
+        revision: A branch, there or not yet, or `refs/pr/1`.
+
+    Raises:
+        OSError: If the Hub cannot be asked.
+        ValueError: If the id or the revision is none.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if not _ID.fullmatch(repo):
+        raise ValueError(f"expected ORG/NAME as on the Hub, got {repo!r}")
+    api = _api()
+    with _one_sentence(repo):
+        try:
+            info = api.repo_info(repo, repo_type=kind)
+        except RepositoryNotFoundError:
+            return Remote(kind, repo, revision)
+        refs = api.list_repo_refs(repo, repo_type=kind, include_pull_requests=True)
+        tips = {ref.name: ref.target_commit for ref in refs.branches}
+        tips |= {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
+        tags = {ref.name: ref.target_commit for ref in refs.tags}
+        if revision not in tips and (revision in tags or _NO_BRANCH.match(revision)):
+            raise ValueError(f"expected a branch of {repo} or a pull request, got {revision!r}")
+        head = tips.get(revision, tips["main"])
+    return Remote(kind, repo, revision, bool(info.private), head, revision not in tips, tags, _files(repo, kind, head))
+
+
+def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) -> Plan:
+    """Compare a release with what is there, by content.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    from huggingface_hub import CommitOperationAdd
+
+    listed = sorted(release.files.items())
+    files = {path: CommitOperationAdd(path, content) for path, content in progress(listed, len(listed), "hash files")}
+    sums = "".join(f"{path} {file.upload_info.sha256.hex()}\n" for path, file in files.items())
+    title = f"{TITLE} {release.name} {hashlib.sha256(sums.encode()).hexdigest()[:12]}"
+    return Plan(remote, release, title, files, _changes(remote.files, release, files))
+
+
+def foreign(planned: Plan) -> str | None:
+    """Say whose work the plan would replace, if the branch's last commit is not one of ours; None if it would not."""
+    remote = planned.remote
+    if all(change.what == "add" for change in planned.changes) or remote.last_title.startswith((TITLE, _BEGUN)):
+        return None
+    return f"{remote.repo} was last changed by {remote.head}, {remote.last_title!r}"
+
+
+def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, tag: str | None = None) -> Published:
+    """Make the plan true in one commit, on the condition that the branch has not moved since it was looked at.
+
+    What broke off is done again by the same call: files that arrived do not travel twice, and a commit whose answer
+    was lost is found. A repo or branch that is not there is made first.
+
+    Args:
+        planned: What to do.
+        private: Make the repo one that few may see.
+        create_pr: Propose the commit in a pull request; the same proposal is made once.
+        tag: A name for the commit that holds the release; a tag is never moved.
+
+    Raises:
+        OSError: If the Hub refuses, or cannot be reached; then the branch is as it was.
+        ValueError: If the repo is public and shall be private, or the tag stands elsewhere.
+    """
+    remote = planned.remote
+    if remote.private is False and private:
+        raise ValueError(f"{remote.repo} exists and is public; its settings on the Hub make it private")
+    tagged = remote.tags.get(tag or "")
+    if tagged is not None and (planned.changes or tagged != remote.head):
+        raise ValueError(f"tag {tag!r} of {remote.repo} stands at {tagged}, and a tag is never moved")
+    if remote.is_new:
+        planned = _begin(planned, private=private)
+    published = _propose(planned) if create_pr else _commit(planned)
+    if tag is not None and tagged is None:
+        with _one_sentence(remote.repo):
+            _api().create_tag(remote.repo, tag=tag, revision=published.commit, repo_type=remote.kind)
+    return published
+
+
+def wait_at_most(seconds: float = TIMEOUT) -> None:
+    """Let every call of huggingface_hub in this process fail that hears nothing for so long."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.timeout = seconds
+        return made
+
+    set_client_factory(client)
+
+
+def _api() -> "HfApi":
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="giqa", library_version=__version__)
+
+
+def _changes(
+    remote: "Mapping[str, RepoFile]", release: Release, files: "Mapping[str, CommitOperationAdd]"
+) -> list[Change]:
+    """What becomes of which of the remote's and the release's files."""
+    changes = []
+    for path, file in files.items():
+        there = remote.get(path)
+        if there is None or not _is_same(file, there):
+            changes.append(Change("change" if there else "add", path, file.upload_info.size))
+    gone = (path for path in sorted(remote) if release.owns(path) and path not in files)
+    return [*changes, *(Change("remove", path, 0) for path in gone)]
+
+
+def _is_same(file: "CommitOperationAdd", there: "RepoFile") -> bool:
+    """Whether a file of a repo has the content: by sha256, or by git's hash of a small one."""
+    if there.lfs is not None:
+        return there.lfs.sha256 == file.upload_info.sha256.hex()
+    if there.size != file.upload_info.size:
+        return False
+    with file.as_file() as opened:
+        content = opened.read()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == there.blob_id
+
+
+def _files(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
+    """What a commit holds, by path."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with _one_sentence(repo):
+        tree = _api().list_repo_tree(repo, repo_type=kind, revision=commit, recursive=True)
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def _again(planned: Plan) -> Plan:
+    """The same release, planned again on what the repo is by now."""
+    remote = look(planned.remote.repo, planned.remote.kind, planned.remote.revision)
+    return planned._replace(remote=remote, changes=_changes(remote.files, planned.release, planned.files))
+
+
+def _begin(planned: Plan, *, private: bool) -> Plan:
+    """Make the repo or the branch that is not there, and plan again on what that gave."""
+    remote, api = planned.remote, _api()
+    with _one_sentence(remote.repo):
+        if remote.head is None:
+            sdk = planned.release.sdk
+            api.create_repo(remote.repo, repo_type=remote.kind, private=private, exist_ok=True, space_sdk=sdk)
+        if remote.revision != "main":
+            api.create_branch(
+                remote.repo, repo_type=remote.kind, branch=remote.revision, revision=remote.head, exist_ok=True
+            )
+    return _again(planned)
+
+
+def _commit(planned: Plan) -> Published:
+    """Make the commit, unless there is nothing to do, and look whether it holds the release."""
+    remote = planned.remote
+    if not planned.changes:
+        return Published(_page(remote), remote.head, False)
+    try:
+        commit = _create_commit(planned, revision=remote.revision).oid
+    except OSError as error:
+        commit = _made_after_all(planned, error)
+    left = _changes(_files(remote.repo, remote.kind, commit), planned.release, planned.files)
+    if left:
+        raise OSError(f"{remote.repo} does not hold {left[0].path} as it was published; publish again")
+    return Published(_page(remote), commit, True)
+
+
+def _made_after_all(planned: Plan, error: OSError) -> str:
+    """The commit whose answer was lost; where there is none, the error of making it is raised."""
+    try:
+        now = _again(planned)
+    except OSError:
+        raise error from None
+    if now.changes or now.remote.head is None:
+        raise error
+    return now.remote.head
+
+
+def _propose(planned: Plan) -> Published:
+    """Open a pull request with the commit, unless there is nothing to do or one is open."""
+    remote = planned.remote
+    if not planned.changes:
+        return Published(_page(remote), remote.head, False)
+    if url := _proposed(planned):
+        return Published(url, None, False)
+    try:
+        made = _create_commit(planned, create_pr=True)
+    except OSError:
+        if url := _proposed(planned):
+            return Published(url, None, True)
+        raise
+    return Published(str(made.pr_url), made.oid, True)
+
+
+def _proposed(planned: Plan) -> str | None:
+    """The address of an open pull request of the same title; None if there is none."""
+    remote = planned.remote
+    with _one_sentence(remote.repo):
+        pulls = _api().get_repo_discussions(
+            remote.repo, repo_type=remote.kind, discussion_type="pull_request", discussion_status="open"
+        )
+        return next((pull.url for pull in pulls if pull.title == planned.title), None)
+
+
+def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
+    """Send the changes, on top of the commit that was looked at."""
+    from huggingface_hub import CommitOperationDelete
+
+    remote = planned.remote
+    with _one_sentence(remote.repo):
+        made: CommitInfo = _api().create_commit(
+            remote.repo,
+            [
+                CommitOperationDelete(path) if what == "remove" else planned.files[path]
+                for what, path, _ in planned.changes
+            ],
+            commit_message=planned.title,
+            commit_description=f"giqa {__version__}",
+            repo_type=remote.kind,
+            parent_commit=remote.head,
+            **where,
+        )
+    return made
+
+
+def _page(remote: Remote) -> str:
+    """Where a repo is looked at."""
+    return "/".join([_api().endpoint, *([] if remote.kind == "model" else [f"{remote.kind}s"]), remote.repo])
+
+
+_REASONS = {
+    401: "the Hub wants a token that may write: hf auth login",
+    403: "the token may not do this",
+    404: "there is no such repo, or the token may not see it: hf auth login",
+    412: "someone else published meanwhile, and nothing of this was; publish again to see what would change now",
+    429: "the Hub asks to wait; publish again in a while, and what has arrived does not travel twice",
+}
+
+
+@contextmanager
+def _one_sentence(repo: str) -> Iterator[None]:
+    """Turn what goes wrong on the way to the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        reason = _REASONS.get(status) or f"the Hub answered {status}: {error.server_message or 'nothing more'}"
+        raise OSError(f"{repo}: {reason}") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
+        raise OSError(f"{repo}: no answer from the Hub ({error or type(error).__name__}); publish again") from error
