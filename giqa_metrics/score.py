@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,7 +171,7 @@ def compute(
         "config": config,
         "split": split,
         "limit": run.get("limit"),
-        "references": _digest(rows),
+        "references": references_digest(rows),
         "settings": _settings(options, judge),
     }
     for task in TASKS:
@@ -195,8 +195,8 @@ def _match_ids(path: Path, answers: Mapping[str, str | None], ids: Sequence[str]
         )
 
 
-def _digest(rows: Rows) -> str:
-    """Hash of all that predictions are scored against."""
+def references_digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Hash of all that predictions are scored against; the rows need no pixels."""
     digest = hashlib.sha256()
     for row in rows:
         parts = [row[name] for name in ("id", "question_type", "question", "answer", "regions", "image_sha256")]

@@ -1,0 +1,171 @@
+"""The verb publish: it recognises what it is given, shows what would change, and changes it in one commit."""
+
+import json
+import tempfile
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import giqa_metrics
+from giqa_datasets.cli import Format, progress_bars
+from giqa_datasets.console import new_table, print_table
+from giqa_metrics import METRICS
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from giqa_datasets.progress import Progress
+    from giqa_datasets.publish.hub import Plan, Published
+
+
+class Sdk(StrEnum):
+    """What shows a Space."""
+
+    static = "static"
+    gradio = "gradio"
+
+
+def publish(
+    path: Annotated[Path, typer.Argument(help="a data set folder, a metric or its folder, or a scored run's folder")],
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="ORG/NAME on the Hub; for a run, its model's")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
+    revision: Annotated[str, typer.Option(help="the branch; one that is not there is made")] = "main",
+    private: Annotated[bool, typer.Option("--private", help="a repo that is made is not for everyone")] = False,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="propose it in a pull request; a run's results always are")
+    ] = False,
+    tag: Annotated[str | None, typer.Option(help="a name for this version, such as v1.0; it is never moved")] = None,
+    onto: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="replace what others changed there, up to this last commit")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="REPO", help="the benchmark on the Hub, for a run on a local folder")
+    ] = None,
+    sdk: Annotated[Sdk | None, typer.Option(help="of a Space: static, or gradio, for a paid plan")] = None,
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Publish on the Hub in one commit: a data set, a metric, or a run's results."""
+    from giqa_datasets.publish.dataset import is_dataset
+    from giqa_datasets.publish.hub import foreign, wait_at_most
+    from giqa_datasets.publish.hub import publish as run
+    from giqa_metrics.publish.results import is_run
+    from giqa_metrics.publish.space import is_space
+
+    if not path.exists() and str(path) in METRICS:
+        path = Path(giqa_metrics.__file__).parent / "spaces" / path
+    if (dataset and not is_run(path)) or (sdk and not is_space(path)):
+        raise ValueError("--dataset is for a run, and --sdk for a metric's folder")
+    create_pr = create_pr or is_run(path)
+    if create_pr and (tag or revision != "main"):
+        raise ValueError("a pull request is made on main and has no tag: it takes no --revision and no --tag")
+    wait_at_most()
+    with tempfile.TemporaryDirectory() as work, ExitStack() as bars:
+        progress = bars.enter_context(progress_bars())
+        diff: str | None = None
+        remarks: Sequence[str] = ()
+        if is_run(path):
+            planned, diff = _plan_run(path, repo, dataset)
+        elif is_dataset(path):
+            planned, remarks = _plan_dataset(path, repo, revision, Path(work), progress)
+        elif is_space(path):
+            planned = _plan_space(path, repo, revision, sdk, tag)
+        else:
+            raise ValueError(f"expected a data set folder, a metric's folder or a scored run, got {path}")
+        bars.close()
+        others = None if create_pr else foreign(planned)
+        if format is Format.human:
+            print_plan(planned, diff)
+            typer.echo("".join(f"{remark}\n" for remark in remarks), nl=False)
+        if others and not (onto and str(planned.remote.head).startswith(onto)):
+            raise ValueError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
+        published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)
+    if format is Format.json:
+        typer.echo(json.dumps(_as_json(planned, remarks, published), indent=2))
+    elif published is not None:
+        typer.echo(_said(published))
+
+
+def _plan_dataset(
+    folder: Path, repo: str, revision: str, work: Path, progress: "Progress"
+) -> "tuple[Plan, list[str]]":
+    """Plan the release of a data set folder that holds what it says; its findings end the command."""
+    from giqa_datasets.publish.dataset import dataset_release, unfit
+    from giqa_datasets.publish.hub import look, plan
+
+    remote = look(repo, "dataset", revision)
+    if examined := unfit(folder, progress=progress):
+        for finding in examined.findings:
+            typer.echo(f"{finding.where}: {finding.what}")
+        typer.echo(f"findings: {len(examined.findings)}; nothing was published")
+        raise typer.Exit(1)
+    release, withheld = dataset_release(folder, work, progress=progress)
+    return plan(remote, release, progress=progress), withheld
+
+
+def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: str | None) -> "Plan":
+    """Plan the release of a metric."""
+    from giqa_datasets.publish.hub import look, plan
+    from giqa_metrics.publish.space import refused_tag, space_release
+
+    for name in (tag, revision):
+        if reason := name and refused_tag(name):
+            raise ValueError(reason)
+    remote = look(repo, "space", revision)
+    shown = sdk or (Sdk.gradio if "app.py" in remote.files else Sdk.static)  # unasked, it stays what it is
+    return plan(remote, space_release(folder, repo, sdk=shown.value))
+
+
+def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]":
+    """Plan the release of a run's results, and show how they change the model's files."""
+    from giqa_datasets.publish.hub import look, plan
+    from giqa_metrics.publish.results import benchmark_of, diff, results_release
+
+    remote = look(repo, "model")
+    if remote.head is None:
+        raise FileNotFoundError(f"expected the repo of a model, {repo}, on the Hub, found none")
+    release = results_release(folder, repo, remote.read, dataset=benchmark_of(folder, dataset))
+    return plan(remote, release), diff(remote.read, release)
+
+
+def print_plan(planned: "Plan", diff: str | None = None) -> None:
+    """Print what would change, file by file or line by line."""
+    remote, release = planned.remote, planned.release
+    stands = f"at {remote.head}" if remote.head else "new"
+    title = f"{release.name} to the {release.kind} {remote.repo}, {remote.revision}, {stands}"
+    if diff is not None or not planned.changes:
+        typer.echo(f"{title}\n{diff or ''}", nl=False)
+    else:
+        table = new_table(title, ["bytes", "file"], left=["file"])
+        for what, path, size in planned.changes:
+            table.add_row(what, f"{size:,}" if what != "remove" else "", path)
+        print_table(table)
+    n_gone = sum(change.what == "remove" for change in planned.changes)
+    n_sent = len(planned.changes) - n_gone
+    there = len(release.files) - n_sent
+    typer.echo(f"{n_sent} files of {planned.size:,} bytes to send, {n_gone} to remove, {there} there already")
+
+
+def _as_json(planned: "Plan", remarks: "Sequence[str]", published: "Published | None") -> dict[str, Any]:
+    """What was planned and done, for a program."""
+    remote = planned.remote
+    return {
+        "repo": remote.repo,
+        "kind": remote.kind,
+        "revision": remote.revision,
+        "head": remote.head,
+        "title": planned.title,
+        "changes": [change._asdict() for change in planned.changes],
+        "remarks": remarks,
+        "published": published and published._asdict(),
+    }
+
+
+def _said(published: "Published") -> str:
+    """What was done, in one line."""
+    if published.is_new:
+        return f"published: {published.url}" + (f" at {published.commit}" if published.commit else "")
+    return f"nothing new to publish: {published.url}"

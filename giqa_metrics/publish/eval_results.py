@@ -1,0 +1,58 @@
+"""A file of a model repo's `.eval_results`: a list of entries, one for each task of a benchmark."""
+
+from typing import Any
+
+import yaml
+
+from giqa_metrics.publish.model_card import reason
+
+
+Entry = dict[str, Any]
+
+
+def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
+    """Put entries into a file, each in the place of the same task's; the others stay, in their order.
+
+    Where that changes no entry, not a byte changes; else comments in the file are lost.
+
+    Args:
+        raw: The file; None if there is none.
+        ours: The entries, as huggingface_hub writes them, one for each task.
+        where: The file, for errors.
+
+    Raises:
+        ValueError: If the file is no UTF-8, no YAML, or no list of entries.
+    """
+    there = [] if raw is None else _listed(raw, where)
+    new = {_task(entry): entry for entry in ours}
+    places = {_task(entry): place for place, entry in reversed(list(enumerate(there)))}  # the first of each
+    merged = [
+        new.get(_task(entry), entry)
+        for place, entry in enumerate(there)
+        if _task(entry) not in new or places[_task(entry)] == place
+    ]
+    merged += [entry for task, entry in new.items() if task not in places]
+    if raw is not None and merged == there:
+        return raw
+    written: str = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return written.encode()
+
+
+def _listed(raw: bytes, where: str) -> list[Entry]:
+    """The entries of a file."""
+    try:
+        entries = yaml.safe_load(raw.decode())
+    except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
+        raise ValueError(f"{where} cannot be read: {reason(error)}") from error
+    if entries is None:
+        return []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"expected a list of mappings in {where}, got something else")
+    return entries
+
+
+def _task(entry: Entry) -> tuple[str | None, str | None]:
+    """The data set and the task of an entry, as far as they are texts."""
+    dataset = entry.get("dataset")
+    one, other = (dataset.get("id"), dataset.get("task_id")) if isinstance(dataset, dict) else (None, None)
+    return one if isinstance(one, str) else None, other if isinstance(other, str) else None
