@@ -1,8 +1,10 @@
 """What does not hold in a data set folder, and what of a manifest is missing among a user's own copies."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -79,8 +81,9 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
 
     card = _read_card(folder, note)
     name = _line(set_name(card) or folder.resolve().name)
-    rows = Rows(note, balanced=name == BALANCED, redistributable=redistributable(folder))
     with ExitStack() as files:
+        pool = files.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        rows = Rows(note, pool, balanced=name == BALANCED, redistributable=redistributable(folder))
         shards = list(open_shards(folder / "data", note))
         groups = [
             (shard, number) for shard in shards for number in range(files.enter_context(shard.file).num_row_groups)
@@ -184,8 +187,8 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Coun
         due = write_card(name, written, content="", columns=features(), funnel=funnel, settings=settings)
     except TemplateNotFound:
         return  # a set of someone else's
-    there = set(card.splitlines())
-    for line in due.splitlines():
+    there = {line.strip() for line in card.splitlines()}
+    for line in map(str.strip, due.splitlines()):
         if line.startswith("|") and line not in there:
             note("README.md", f"expected the line {line!r} in a table, got none")
 

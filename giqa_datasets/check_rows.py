@@ -5,6 +5,7 @@ import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -92,6 +93,14 @@ class _Image(NamedTuple):
     path: str | None
 
 
+class _Look(NamedTuple):
+    """What an image looks like, and what is wrong with it."""
+
+    size: tuple[int, int] | None
+    hashed: bytes | None
+    faults: tuple[str, ...]
+
+
 class Rows:
     """Reads rows in their order, those of `test` before those of `train`, and remembers what they share.
 
@@ -99,15 +108,17 @@ class Rows:
         splits: What was read, by split.
     """
 
-    def __init__(self, note: Note, *, balanced: bool, redistributable: Container[Source]) -> None:
+    def __init__(self, note: Note, pool: Executor, *, balanced: bool, redistributable: Container[Source]) -> None:
         """Begin with no rows.
 
         Args:
             note: Told what does not hold.
+            pool: Decodes images.
             balanced: Yes and No must be equal in number in train.
             redistributable: The sources whose pixels must be there.
         """
         self.note = note
+        self.pool = pool
         self.balanced = balanced
         self.redistributable = redistributable
         self.splits: dict[str, Counts] = defaultdict(Counts)
@@ -116,6 +127,7 @@ class Rows:
         self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest
         self._test = Lookalikes()
         self._verdicts: Counter[str] = Counter()
+        self._looks: dict[bytes, _Look] = {}  # of the row group's images
         self._last: tuple[str, str, bytes | None, bool] | None = None  # the image of the row before
         self._size: tuple[int, int] | None = None  # its width and height, if it can be read
 
@@ -125,13 +137,15 @@ class Rows:
             table = shard.file.read_row_group(number)
             rows = table.drop_columns(["image"]).to_pylist()
             is_there = table["image"].is_valid().to_pylist()
-            raws, paths = table["image"].flatten()
-            paths = paths.to_pylist()
+            stored, paths = table["image"].flatten()
+            raws, paths = _one_each(stored), paths.to_pylist()
         except Exception as error:  # pyarrow may raise anything on a damaged file
             self.note(shard.where, f"row group {number} cannot be read: {error}")
             return
+        named = {raw: row["id"] for raw, row in zip(reversed(raws), reversed(rows), strict=True) if raw}
+        self._looks = dict(zip(named, self.pool.map(_look, named, named.values()), strict=True))
         for values, there, raw, path in zip(rows, is_there, raws, paths, strict=True):
-            self._check(shard.split, values, _Image(raw.as_py(), path) if there else None)
+            self._check(shard.split, values, _Image(raw, path) if there else None)
 
     def end(self) -> None:
         """Check what shows when all rows were read."""
@@ -187,18 +201,31 @@ class Rows:
             yield f"expected the rows of an image side by side, got this one apart from {self._first[key]!r}"
         if image is None and _source(row) not in self.redistributable:
             return
-        try:
-            decoded = decode(raw, name=row.id)
-        except ValueError as error:
-            yield str(error)
-            return
-        self._size = decoded.size
-        yield from _faults_of_file(raw or b"")
-        hashed = hash_decoded(decoded)
+        look = self._looks[raw] if raw else _look(raw, row.id)
+        self._size = look.size
+        yield from look.faults
         if split == "test":
-            self._test.add(row.id, row.image_sha256, hashed)
-        elif split == "train" and other == split and (match := self._test.nearest(hashed)):
+            self._test.add(row.id, row.image_sha256, look.hashed)
+        elif split == "train" and other == split and (match := self._test.nearest(look.hashed)):
             yield f"expected an image that is not in test, got one {match}"
+
+
+def _one_each(stored: Iterable[Any]) -> list[bytes | None]:
+    """The bytes of each row's image; rows side by side share one copy."""
+    raws: list[bytes | None] = []
+    for value in stored:
+        raw = value.as_py()
+        raws.append(raws[-1] if raws and raw == raws[-1] else raw)
+    return raws
+
+
+def _look(raw: bytes | None, name: str) -> _Look:
+    """Decode an image, whose first row is called so."""
+    try:
+        decoded = decode(raw, name=name)
+    except ValueError as error:
+        return _Look(None, None, (str(error),))
+    return _Look(decoded.size, hash_decoded(decoded), tuple(_faults_of_file(raw or b"")))
 
 
 def _source(row: Columns) -> Source:
