@@ -9,14 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.dataset_folder import set_name, shards_digest
-from giqa_datasets.builders.parquet import SplitCounts, features
+from giqa_datasets.builders.parquet import SplitCounts, annotations_of, features
 from giqa_datasets.builders.pixels import SOURCES, Absent, Pixels, Source, counted, read_sources, redistributable
 from giqa_datasets.builders.provenance import read_pipeline
-from giqa_datasets.builders.shards import Note, open_shards
+from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
@@ -97,6 +98,7 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     _check_sources(folder / SOURCES, rows.splits, note)
     _check_manifest(folder / "provenance" / "images.jsonl", rows.splits, note)
     if not findings:
+        _check_annotations(folder / "annotations", shards, note)
         _check_numbers(folder, name, card, rows.splits, note)
     return Examined(name, findings, rows.splits)
 
@@ -139,6 +141,24 @@ def _read_card(folder: Path, note: Note) -> str:
     return ""
 
 
+def _check_annotations(folder: Path, shards: Iterable[Shard], note: Note) -> None:
+    """Compare the shards without images with those that have them."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for shard in shards:
+        where = f"{folder.name}/{shard.path.name}"
+        try:
+            holds = shard.path.name in names and pq.read_table(folder / shard.path.name).equals(
+                annotations_of(shard.path)
+            )
+        except Exception as error:  # pyarrow may raise anything on a damaged file
+            note(where, f"cannot be read: {error}")
+            continue
+        if not holds:
+            note(where, f"expected the rows of {shard.where} without their images, got others or none")
+    if extra := names - {shard.path.name for shard in shards}:
+        note(folder.name, f"expected the names of the files in data/ alone, got {sorted(extra)}")
+
+
 def _check_sums(folder: Path, note: Note) -> None:
     """Compare the shards with the sum in the card."""
     try:
@@ -158,8 +178,9 @@ def _check_card(card: str, splits: Mapping[str, Counts], note: Note) -> None:
         counts = splits.get(split, Counts())
         found = {"images": len(counts.images), "rows": counts.rows.total()}
         found |= {kind: counts.rows[kind] for kind in QUESTION_TYPES}
-        if f"path: data/{split}-*.parquet" not in card:
-            note("README.md", f"expected the path data/{split}-*.parquet in the configs, got none")
+        for path in (f"data/{split}-*.parquet", f"annotations/{split}-*.parquet"):
+            if f"path: {path}" not in card:
+                note("README.md", f"expected the path {path} in the configs, got none")
         if split not in table:
             note("README.md", f"expected a line for {split} in a table of the splits, got {list(table)}")
             continue

@@ -247,9 +247,7 @@ def _check_dataset(folder: Path, format: Format) -> bool:
                     }
                     for split, counts in examined.splits.items()
                 },
-                "without_pixels": [
-                    pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()
-                ],
+                "without_pixels": [pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()],
             }
         )
     else:

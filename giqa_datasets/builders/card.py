@@ -134,17 +134,17 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _configs(splits: list[str], tasks: list[str], columns: list[str], content: str) -> list[dict[str, Any]]:
-    """The configs: views on one set of shards."""
+    """The configs: views on one set of shards, and the shards without images."""
 
-    def view(name: str, **options: Any) -> dict[str, Any]:
+    def view(name: str, folder: str = "data", **options: Any) -> dict[str, Any]:
         # data_files is a list of its own for each config, or YAML writes aliases
-        files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+        files = [{"split": split, "path": f"{folder}/{split}-*.parquet"} for split in splits]
         return {"config_name": name, "description": f"sha256 {content}", "data_files": files, **options}
 
     return [
         view("default", default=True),
         *(view(task, filters=[["task", "==", task]]) for task in tasks),
-        view("annotations", columns=[column for column in columns if column != "image"]),
+        view("annotations", "annotations", columns=[column for column in columns if column != "image"]),
     ]
 
 

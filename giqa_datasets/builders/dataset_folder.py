@@ -13,7 +13,15 @@ from typing import Any
 
 from giqa_datasets.builders.card import example_rows, write_card
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
-from giqa_datasets.builders.parquet import Rights, SetRow, SplitCounts, features, set_rows, write_rows
+from giqa_datasets.builders.parquet import (
+    Rights,
+    SetRow,
+    SplitCounts,
+    features,
+    set_rows,
+    write_annotations,
+    write_rows,
+)
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.pipeline.drops import Drop
@@ -98,6 +106,8 @@ def write_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
+        (partial / "annotations").mkdir()
+        write_annotations(data, partial / "annotations")
         steps = funnel() if settings is not None else ()
         card = write_card(
             name,
@@ -144,7 +154,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
     shards = list((out / "data").glob("*"))
-    ours = {"README.md", "data", "eval.yaml", "provenance"}
+    ours = {"README.md", "annotations", "data", "eval.yaml", "provenance"}
     if not shards or any(path.suffix != ".parquet" for path in shards) or {path.name for path in out.iterdir()} - ours:
         raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
 

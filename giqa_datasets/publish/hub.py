@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from giqa_datasets import __version__
@@ -38,6 +39,7 @@ class Release(NamedTuple):
         files: A local file, or its content, by path in the repo.
         owns: Whether a path in the repo is the release's, so that it goes when `files` lacks it.
         sdk: Of a Space that is made.
+        sums: sha256 of files by path in the repo, as far as they are known.
     """
 
     kind: Kind
@@ -45,6 +47,7 @@ class Release(NamedTuple):
     files: Mapping[str, Path | bytes]
     owns: Callable[[str], bool] = lambda path: False
     sdk: str | None = None
+    sums: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,12 @@ def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) 
     from huggingface_hub import CommitOperationAdd
 
     listed = sorted(release.files.items())
-    files = {path: CommitOperationAdd(path, content) for path, content in progress(listed, len(listed), "hash files")}
+    files = {path: CommitOperationAdd(path, content) for path, content in listed}
+    for path, digest in release.sums.items():
+        files[path].upload_info.sha256 = digest
+    unknown = [path for path in files if path not in release.sums]
+    for path in progress(unknown, len(unknown), "hash files"):
+        files[path].upload_info.sha256  # noqa: B018  # hashed when it is first looked at
     sums = "".join(f"{path} {file.upload_info.sha256.hex()}\n" for path, file in files.items())
     title = f"{TITLE} {release.name} {hashlib.sha256(sums.encode()).hexdigest()[:12]}"
     return Plan(remote, release, title, files, _changes(remote.files, release, files))

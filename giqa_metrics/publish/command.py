@@ -93,16 +93,17 @@ def _plan_dataset(
     folder: Path, repo: str, revision: str, work: Path, progress: "Progress"
 ) -> "tuple[Plan, list[str]]":
     """Plan the release of a data set folder that holds what it says; its findings end the command."""
-    from giqa_datasets.publish.dataset import dataset_release, unfit
+    from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
     from giqa_datasets.publish.hub import look, plan
 
     remote = look(repo, "dataset", revision)
-    if examined := unfit(folder, progress=progress):
+    sums = hash_files(folder, progress=progress)
+    if examined := unfit(folder, sums, progress=progress):
         for finding in examined.findings:
             typer.echo(f"{finding.where}: {finding.what}")
         typer.echo(f"findings: {len(examined.findings)}; nothing was published")
         raise typer.Exit(1)
-    release, withheld = dataset_release(folder, work, progress=progress)
+    release, withheld = dataset_release(folder, sums, work, progress=progress)
     return plan(remote, release, progress=progress), withheld
 
 

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from giqa_datasets import Region, check_rows
 from giqa_datasets.builders.dataset_folder import build_folder, shards_digest
+from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import Pixels, Source
 from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
 from giqa_datasets.records import Photograph, Record, Sample
@@ -77,7 +79,9 @@ def shard(folder: Path, split: str = "train") -> Path:
 
 
 def sign(folder: Path) -> None:
-    """Bring the sum in the card up to date."""
+    """Bring the sum in the card and the shards without images up to date."""
+    with suppress(Exception):  # on shards that are none
+        write_annotations(folder / "data", folder / "annotations")
     edit_card(
         folder,
         lambda text: re.sub("sha256 [0-9a-f]{64}", f"sha256 {shards_digest((folder / 'data').iterdir())}", text),
@@ -524,6 +528,33 @@ def test_a_line_of_a_table_that_is_not_due_is_said(small):
 def test_words_of_ones_own_in_a_card_are_fine(small):
     edit_card(small, lambda text: f"{text}\n## More\n\nThe 12 best are mine.\n\n| a | 1 |\n|---|---|\n| b | 2 |\n")
     assert said(small) == []
+
+
+ANNOTATIONS = {
+    "gone": (lambda path: path.unlink(), "got others or none"),
+    "another text": (lambda path: change_first(path, answer="A dog."), "got others or none"),
+    "damaged": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cannot be read"),
+}
+
+
+def change_first(path: Path, **values: object) -> None:
+    """Change the first row of a Parquet file."""
+    table = pq.read_table(path)
+    first, *others = table.to_pylist()
+    pq.write_table(pa.Table.from_pylist([first | values, *others], schema=table.schema), path)
+
+
+@pytest.mark.parametrize(("change", "says"), ANNOTATIONS.values(), ids=ANNOTATIONS)
+def test_shards_without_images_that_are_not_those_of_the_others_are_said(small, change, says):
+    change(small / "annotations" / "train-00000-of-00001.parquet")
+    (sentence,) = said(small)
+    assert sentence.startswith("annotations/train-00000-of-00001.parquet: ")
+    assert says in sentence
+
+
+def test_a_file_too_many_among_the_shards_without_images_is_said(small):
+    (small / "annotations" / "x.txt").touch()
+    assert said(small) == ["annotations: expected the names of the files in data/ alone, got ['x.txt']"]
 
 
 def test_a_card_without_a_split_is_said(small):

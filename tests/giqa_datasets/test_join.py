@@ -188,6 +188,7 @@ def test_copies_may_lie_in_several_folders(built, downloaded, mine, tmp_path):
 def test_what_the_pipeline_made_comes_back_byte_for_byte_too(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "SHARD_BYTES", 2000)
     monkeypatch.setattr(parquet, "ROW_GROUP", 2)
+    monkeypatch.setattr(parquet, "LONG_GROUP", 2)
     files = FILES | {"coffee.png": wheel_file("skimage/data/coffee.png").read_bytes()}
     said = [
         ("coffee.png", "a", "The cup is sharp, and so is the tripod."),

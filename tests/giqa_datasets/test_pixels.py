@@ -67,7 +67,7 @@ def gated(mixed, tmp_path_factory):
 
 def published(folder: Path, out: Path) -> Path:
     """The folder as it is on the Hub."""
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*.parquet"))
+    shutil.copytree(folder, out)
     (out.parent / "work").mkdir(exist_ok=True)
     for name, path in without_pixels(folder, out.parent / "work").shards.items():
         shutil.copy(path, out / "data" / name)

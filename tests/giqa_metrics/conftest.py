@@ -117,6 +117,7 @@ def copy_of_bench(bench, tmp_path):
     import pyarrow.parquet as pq
 
     from giqa_datasets.builders.dataset_folder import shards_digest
+    from giqa_datasets.builders.parquet import write_annotations
 
     def write(change: Callable[[dict], dict] = lambda row: row, *, name: str = "giqa-bench-copy") -> Path:
         folder = tmp_path / name
@@ -124,6 +125,7 @@ def copy_of_bench(bench, tmp_path):
         (shard,) = (folder / "data").glob("*.parquet")
         table = pq.read_table(shard)
         pq.write_table(pa.Table.from_pylist(list(map(change, table.to_pylist())), schema=table.schema), shard)
+        write_annotations(folder / "data", folder / "annotations")
         card, digest = folder / "README.md", shards_digest((folder / "data").iterdir())
         text = re.sub("sha256 [0-9a-f]{64}", f"sha256 {digest}", card.read_text(encoding="utf-8"))
         card.write_text(text, encoding="utf-8")

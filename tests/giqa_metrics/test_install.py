@@ -129,7 +129,7 @@ def test_the_literal_evaluate_load_finds_the_three_metrics(loaded):
 
 def test_the_data_folder_is_left_as_it_was(installed, workspace):
     names = {path.name for path in (workspace / "giqa-mini").iterdir()}
-    assert names == {"README.md", "data", "provenance"}
+    assert names == {"README.md", "annotations", "data", "provenance"}
 
 
 def test_remove_takes_back_what_install_wrote(python, installed, loaded, workspace, home, elsewhere):
