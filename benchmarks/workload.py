@@ -43,15 +43,15 @@ class Sample(NamedTuple):
     image: int
 
 
-def samples(count: int = SAMPLES, *, seed: int = 0) -> Iterator[Sample]:
+def samples(count: int = SAMPLES, *, seed: int = 0, n_words: int = N_WORDS) -> Iterator[Sample]:
     """Draw samples; a longer workload begins with the shorter one of the same seed."""
     rng = Random(seed)
     for index in range(count):
         truth = [_phrase(rng) for _ in range(rng.randint(1, 4))]
-        prediction = _write(_answer(rng, truth), rng)
+        prediction = _write(_answer(rng, truth), rng, n_words)
         if rng.random() < MALFORMED:
             prediction = _spoil(prediction, rng)
-        yield Sample(prediction, _write(truth, rng), index * IMAGES // SAMPLES % IMAGES)
+        yield Sample(prediction, _write(truth, rng, n_words), index * IMAGES // SAMPLES % IMAGES)
 
 
 def _phrase(rng: Random) -> Phrase:
@@ -88,9 +88,9 @@ def _near(rng: Random, box: Box) -> Box:
     return x1, y1, x2, y2
 
 
-def _write(phrases: list[Phrase], rng: Random) -> str:
-    """A text of about N_WORDS words that holds the phrases, in any order."""
-    words = rng.choices(PROSE + NAMES, k=N_WORDS - 2 * len(phrases))
+def _write(phrases: list[Phrase], rng: Random, n_words: int) -> str:
+    """A text of about so many words that holds the phrases, in any order."""
+    words = rng.choices(PROSE + NAMES, k=n_words - 2 * len(phrases))
     for phrase in phrases:
         words.insert(rng.randrange(len(words) + 1), str(phrase))
     return " ".join(words)

@@ -115,7 +115,7 @@ def lookalikes_of(folder: Path, progress: Progress = no_progress) -> Lookalikes:
 def hash_of(image_bytes: bytes) -> bytes | None:
     """The perceptual hash of an encoded image, 32 bytes; None if it cannot be decoded."""
     try:
-        return hash_decoded(_decoded(image_bytes))
+        return hash_decoded(decode_small(image_bytes)[0])
     except Exception:  # a decoder may raise anything on a hostile file
         return None
 
@@ -125,15 +125,25 @@ def hash_decoded(image: Image.Image) -> bytes:
     return np.packbits(imagehash.phash(image, hash_size=HASH_SIDE).hash).tobytes()
 
 
-def _decoded(image_bytes: bytes) -> Image.Image:
-    """Decode upright; a JPEG no larger than the hash needs it, which is four times as fast."""
+def decode_small(image_bytes: bytes) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode upright, to the end of the file; a JPEG no larger than the hash needs it, which is four times as fast.
+
+    Returns:
+        The image, and the upright (width, height) that it has in the file.
+
+    Raises:
+        Exception: Anything that a decoder may raise on a hostile file.
+    """
     if not image_bytes.startswith(b"\xff\xd8\xff"):
-        return decode(image_bytes, name="")
-    image = Image.open(io.BytesIO(image_bytes), formats=["JPEG"])
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
-    image.draft("L", (_DECODED_SIDE, _DECODED_SIDE))
-    return ImageOps.exif_transpose(image)
+        image = decode(image_bytes, name="")
+        return image, image.size
+    jpeg = Image.open(io.BytesIO(image_bytes), formats=["JPEG"])
+    width, height = jpeg.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+    is_turned = jpeg.getexif().get(0x0112, 1) >= 5
+    jpeg.draft("L", (_DECODED_SIDE, _DECODED_SIDE))
+    return ImageOps.exif_transpose(jpeg), (height, width) if is_turned else (width, height)
 
 
 def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:

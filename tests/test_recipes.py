@@ -26,7 +26,9 @@ def test_every_key_is_known_to_trl_or_accelerate(path):
     from trl.scripts.sft import make_parser
 
     *_, unknown_to_trl, _ = make_parser().parse_args_and_config(
-        ["--config", str(path)], return_remaining_strings=True, separate_remaining_strings=True
+        ["--config", str(path), "--use_cpu", "true", "--bf16", "false"],
+        return_remaining_strings=True,
+        separate_remaining_strings=True,
     )
     launch_command_parser().parse_args([*unknown_to_trl, "script.py"])  # exits on an unknown flag
 
