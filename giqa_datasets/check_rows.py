@@ -264,8 +264,14 @@ def _faults_of_row(row: Columns) -> Iterator[str]:
 
 
 def _cells(regions: Iterable[Region]) -> list[tuple[str, list[list[int]]]]:
-    """Phrases and the cells of their boxes, in an order of their own: the column need not be in reading order."""
-    return sorted((region.phrase, boxes_to_cells(region.boxes).tolist()) for region in regions)
+    """Phrases and the cells of their boxes, in an order of their own: the column need not be in reading order.
+
+    Boxes of the same cells stand in the text once.
+    """
+    return sorted(
+        (region.phrase, [list(cells) for cells in dict.fromkeys(map(tuple, boxes_to_cells(region.boxes).tolist()))])
+        for region in regions
+    )
 
 
 def _faults_of_file(raw: bytes) -> Iterator[str]:

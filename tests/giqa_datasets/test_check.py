@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_the_regions_may_stand_in_another_order_than_in_the_text(small):
     ]
     rewrite(small, "train", lambda rows: rows[0].update(two, regions=regions))
     assert said(small) == []
+
+
+def test_boxes_of_the_same_cells_stand_in_the_text_once(tmp_path):
+    near = np.concatenate([BOX, BOX + 1e-3, BOX])
+    made = record("a", 0)
+    samples = (replace(made.samples[0], answer_regions=(Region("cat", (8, 11), near),)),)
+    build_folder(tmp_path / "set", "folder", {"train": [replace(made, samples=samples)]}, drops=[])
+    (row,) = pq.read_table(shard(tmp_path / "set")).to_pylist()
+    assert row["answer"].count("<") == 1
+    assert said(tmp_path / "set") == []
 
 
 def test_the_placeholder_of_the_papers_questions_is_text(small):
