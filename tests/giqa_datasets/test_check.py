@@ -154,7 +154,7 @@ def test_the_regions_may_stand_in_another_order_than_in_the_text(small):
 
 
 def test_boxes_of_the_same_cells_stand_in_the_text_once(tmp_path):
-    near = np.concatenate([BOX, BOX + 1e-3, BOX])
+    near = np.concatenate([BOX, BOX + np.array([1e-3, 1e-3, -1e-3, -1e-3]), BOX])
     made = record("a", 0)
     samples = (replace(made.samples[0], answer_regions=(Region("cat", (8, 11), near),)),)
     build_folder(tmp_path / "set", "folder", {"train": [replace(made, samples=samples)]}, drops=[])
