@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.shipped import shipped
 
 from .repos import Commit, Repo
@@ -117,6 +118,7 @@ def test_another_revision_of_the_data_set_is_not_the_one_that_was_answered(clien
     table = pq.read_table(shard)
     rows = [row | {"answer": f"{row['answer']} Yes."} for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
+    write_annotations(other / "data", other / "annotations")
     client("upload(other, DATA, 'dataset')", other=other)
     with pytest.raises(raised, match=r"was scored against something else than org/giqa-bench-mini holds in test"):
         client(OF, run=run, dataset=None)
