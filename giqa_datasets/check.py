@@ -10,15 +10,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
+import yaml
 from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.dataset_folder import set_name, shards_digest
 from giqa_datasets.builders.parquet import SplitCounts, annotations_of, features
-from giqa_datasets.builders.pixels import SOURCES, Absent, Pixels, Source, counted, read_sources, redistributable
-from giqa_datasets.builders.provenance import read_pipeline
+from giqa_datasets.builders.pixels import (
+    SOURCES,
+    Absent,
+    Pixels,
+    Source,
+    counted,
+    kept_images,
+    read_sources,
+    redistributable,
+)
+from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.pipeline.annotations import DROPS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.sources.stores import OwnCopies, differences, read_manifest
@@ -84,8 +95,12 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     name = _line(set_name(card) or folder.resolve().name)
     with ExitStack() as files:
         pool = files.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        rows = Rows(note, pool, balanced=name == BALANCED, redistributable=redistributable(folder))
         shards = list(open_shards(folder / "data", note))
+        try:
+            kept = kept_images(shards, redistributable(folder))
+        except ValueError:  # said when its rows are read
+            kept = frozenset()
+        rows = Rows(note, pool, balanced=name == BALANCED, kept=kept)
         groups = [
             (shard, number) for shard in shards for number in range(files.enter_context(shard.file).num_row_groups)
         ]
@@ -97,6 +112,7 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
         _check_card(card, rows.splits, note)
     _check_sources(folder / SOURCES, rows.splits, note)
     _check_manifest(folder / "provenance" / "images.jsonl", rows.splits, note)
+    _check_others(folder, note)
     if not findings:
         _check_annotations(folder / "annotations", shards, note)
         _check_numbers(folder, name, card, rows.splits, note)
@@ -157,6 +173,21 @@ def _check_annotations(folder: Path, shards: Iterable[Shard], note: Note) -> Non
             note(where, f"expected the rows of {shard.where} without their images, got others or none")
     if extra := names - {shard.path.name for shard in shards}:
         note(folder.name, f"expected the names of the files in data/ alone, got {sorted(extra)}")
+
+
+def _check_others(folder: Path, note: Note) -> None:
+    """Read the files that are published beside rows and card."""
+    drops, tasks = folder / "provenance" / DROPS, folder / "eval.yaml"
+    try:
+        if drops.exists():
+            read_drops(drops)
+    except (OSError, ValueError) as error:
+        note(f"provenance/{DROPS}", str(error))
+    try:
+        if tasks.exists() and not isinstance(yaml.safe_load(tasks.read_text(encoding="utf-8")), dict):
+            note("eval.yaml", "expected the name and the tasks of a benchmark, got something else")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        note("eval.yaml", f"cannot be read: {error}")
 
 
 def _check_sums(folder: Path, note: Note) -> None:

@@ -109,19 +109,19 @@ class Rows:
         splits: What was read, by split.
     """
 
-    def __init__(self, note: Note, pool: Executor, *, balanced: bool, redistributable: Container[Source]) -> None:
+    def __init__(self, note: Note, pool: Executor, *, balanced: bool, kept: Container[str]) -> None:
         """Begin with no rows.
 
         Args:
             note: Told what does not hold.
             pool: Decodes images.
             balanced: Yes and No must be equal in number in train.
-            redistributable: The sources whose pixels must be there.
+            kept: The sha256 of the images that may be missing, because others may not pass them on.
         """
         self.note = note
         self.pool = pool
         self.balanced = balanced
-        self.redistributable = redistributable
+        self.kept = kept
         self.splits: dict[str, Counts] = defaultdict(Counts)
         self._ids: set[str] = set()
         self._split_of: dict[str, str] = {}  # the first of each image's splits, by sha256
@@ -201,7 +201,7 @@ class Rows:
         key = (split, hashlib.sha256(raw).digest() if raw else bytes.fromhex(row.image_sha256))
         if (raw or image is None) and self._first.setdefault(key, row.id) != row.id:
             yield f"expected the rows of an image side by side, got this one apart from {self._first[key]!r}"
-        if image is None and _source(row) not in self.redistributable:
+        if image is None and row.image_sha256 in self.kept:
             return
         look = self._looks[raw] if raw else _look(raw, row.id)
         self._size = look.size

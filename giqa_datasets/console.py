@@ -1,4 +1,4 @@
-"""Tables on stdout."""
+"""Tables on stdout, and text that may be shown there."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,11 @@ def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     return table
+
+
+def printable(text: str) -> str:
+    """A text on one line, in which what a terminal would obey and what cannot be seen stand as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def print_table(table: Any) -> None:

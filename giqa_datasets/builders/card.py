@@ -18,6 +18,7 @@ import yaml
 from giqa_datasets import __version__
 from giqa_datasets.builders.giqa_160k import beside_paper
 from giqa_datasets.builders.parquet import SplitCounts
+from giqa_datasets.console import printable
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.shipped import shipped
 
@@ -166,7 +167,7 @@ def _beside_bench(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int
 
 def _as_text(text: str) -> str:
     """A text of anyone's as the cell of a table, where no letter of it is obeyed."""
-    return _MARKUP.sub(lambda letter: f"&#{ord(letter[0])};", _printable(" ".join(text.split())))
+    return _MARKUP.sub(lambda letter: f"&#{ord(letter[0])};", printable(" ".join(text.split())))
 
 
 def _as_block(row: Mapping[str, Any]) -> str:
@@ -184,15 +185,10 @@ def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         more = len(value) - _MOST_TEXT
         shown = value if more <= 0 else f"{value[:_MOST_TEXT]} ... ({more} more characters)"
-        yield from textwrap.wrap(_printable(shown), 95) or [""]
+        yield from textwrap.wrap(printable(shown), 95) or [""]
         return
     for item in value[:_MOST_REGIONS]:
         boxes = [[round(edge, 3) for edge in box] for box in item.get("boxes", ())]
         yield from _lines(json.dumps(item | ({"boxes": boxes} if boxes else {}), ensure_ascii=False))
     if len(value) > _MOST_REGIONS:
         yield f"... ({len(value) - _MOST_REGIONS} more)"
-
-
-def _printable(text: str) -> str:
-    """A text in which line ends, tabs and what cannot be seen stand as escapes."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

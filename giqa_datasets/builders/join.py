@@ -14,15 +14,13 @@ from pydantic import ValidationError
 from giqa_datasets.builders.dataset_folder import refuse_existing, set_name, write_folder
 from giqa_datasets.builders.parquet import SetRow, SplitCounts, pixels_of
 from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
-from giqa_datasets.builders.provenance import read_pipeline
+from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.builders.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.check_rows import Columns, faults_of_shape
-from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.annotations import DROPS
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.pipeline.lines import DropLine
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
 from giqa_datasets.sources.entries import READERS, Refused, Rights, read_photograph
@@ -45,10 +43,6 @@ class Joined(NamedTuple):
     counts: dict[str, SplitCounts]
     n_images: int
     left_out: list[Drop]
-
-
-class _DropLine(DropLine):
-    id: str
 
 
 class _Provenance(NamedTuple):
@@ -253,23 +247,10 @@ def _provenance(folder: Path) -> _Provenance:
     for file, digest in sha256.items():
         files[digest].append(file)
     drops = folder / "provenance" / DROPS
-    earlier = _read_drops(drops) if drops.exists() else []
+    earlier = read_drops(drops) if drops.exists() else []
     allowed = redistributable(folder)
     funnel, settings = read_pipeline(folder)
     return _Provenance(name, files, sha256, allowed, earlier, funnel, settings)
-
-
-def _read_drops(path: Path) -> list[Drop]:
-    """Read what was left out before."""
-    drops = []
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            try:
-                line = _DropLine.model_validate_json(raw)
-            except ValidationError as error:
-                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
-            drops.append(Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)))
-    return drops
 
 
 def _refuse(folder: Path, where: str, what: str) -> None:

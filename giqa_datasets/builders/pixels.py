@@ -1,7 +1,7 @@
 """The licence gate: pixels leave this machine only where their source is marked redistributable."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
@@ -94,8 +94,9 @@ def redistributable(folder: Path) -> frozenset[Source]:
 def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) -> Shareable:
     """Write the shards of a data set folder again in which rows may not keep their pixels; nothing can override it.
 
-    The image of such a row becomes null; its other columns, the row groups and all other rows stay as they are. The
-    same folder always gives the same bytes, and one row group is in memory at a time.
+    The image of such a row becomes null, and so does the same image in the rows of any other source. The other
+    columns, the row groups and all other rows stay as they are. The same folder always gives the same bytes, and one
+    row group is in memory at a time.
 
     Args:
         folder: A data set folder.
@@ -105,7 +106,6 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
     Raises:
         ValueError: If the folder holds no shards, or something else among them; if a shard is damaged.
     """
-    allowed = redistributable(folder)
     found: dict[str, Path] = {}
     absent: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)  # rows by image
     with ExitStack() as files:
@@ -113,9 +113,12 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
         for shard in open_shards(folder / "data", refuse):
             files.enter_context(shard.file)
             shards.append(shard)
+        kept = kept_images(shards, redistributable(folder))
         for shard in progress(shards, len(shards), "licence gate"):
-            found[shard.path.name] = _written(shard, allowed, out) if _has_barred(shard, allowed) else shard.path
-            for source, sha256 in _barred(shard, allowed):
+            bare = [(source, sha256) for source, sha256 in _images_of(shard) if sha256 in kept]
+            # Where they are null already, the file may still hold them
+            found[shard.path.name] = _written(shard, kept, out) if bare else shard.path
+            for source, sha256 in bare:
                 absent[Pixels(*source[:2])][sha256] += 1
     return Shareable(found, counted(absent.items()))
 
@@ -132,40 +135,32 @@ def counted(absent: Iterable[tuple[Pixels, Counter[str]]]) -> dict[Pixels, Absen
     return {pixels: Absent(together[pixels].total(), len(together[pixels])) for pixels in sorted(together, key=repr)}
 
 
-def _written(shard: Shard, allowed: frozenset[Source], out: Path) -> Path:
+def kept_images(shards: Iterable[Shard], allowed: Container[Source]) -> frozenset[str]:
+    """The sha256 of the images that may not leave: of a source that is not allowed, whichever others have them too.
+
+    Raises:
+        ValueError: If a shard is damaged.
+    """
+    return frozenset(
+        sha256 for shard in shards for source, sha256 in _images_of(shard) if source not in allowed and sha256
+    )
+
+
+def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
     """Write a shard again, without the pixels that may not leave."""
     path = out / shard.path.name
     with closing(GroupWriter(path)) as writer:
         for number in range(shard.file.num_row_groups):
             rows = read_rows(shard, number)
-            sources = [Source(*(row[column] for column in Source._fields)) for row in rows]
-            writer.write(
-                [
-                    row if source in allowed else row | {"image": None}
-                    for row, source in zip(rows, sources, strict=True)
-                ]
-            )
+            writer.write([row | {"image": None} if row["image_sha256"] in kept else row for row in rows])
     return path
 
 
-def _has_barred(shard: Shard, allowed: frozenset[Source]) -> bool:
-    """Whether a shard holds pixels that may not leave."""
-    for number in range(shard.file.num_row_groups):
-        barred = [source not in allowed for source in _sources(read_group(shard, number, list(Source._fields)))]
-        if any(barred):
-            images = read_group(shard, number, ["image"])["image"].is_valid().to_pylist()
-            if any(here and is_barred for here, is_barred in zip(images, barred, strict=True)):
-                return True
-    return False
-
-
-def _barred(shard: Shard, allowed: frozenset[Source]) -> Iterator[tuple[Source, str]]:
-    """The source and the image's sha256 of each row that goes without its pixels."""
+def _images_of(shard: Shard) -> Iterator[tuple[Source, str]]:
+    """The source and the image's sha256 of each row."""
     for number in range(shard.file.num_row_groups):
         table = read_group(shard, number, [*Source._fields, "image_sha256"])
-        for source, sha256 in zip(_sources(table), table["image_sha256"].to_pylist(), strict=True):
-            if source not in allowed:
-                yield source, sha256
+        yield from zip(_sources(table), table["image_sha256"].to_pylist(), strict=True)
 
 
 def _sources(table: pa.Table) -> list[Source]:

@@ -7,7 +7,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.annotations import FUNNEL, SETTINGS
+from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.lines import DropLine
 
 
 _Kind = TypeVar("_Kind")
@@ -24,6 +26,10 @@ class _Settings(BaseModel):
     merge_coverage: float
 
 
+class _DropLine(DropLine):
+    id: str
+
+
 def read_pipeline(folder: Path) -> tuple[list[Row], dict[str, Any] | None]:
     """Read what went into each stage and came out, and the models; none of a set that the pipeline did not make.
 
@@ -36,6 +42,24 @@ def read_pipeline(folder: Path) -> tuple[list[Row], dict[str, Any] | None]:
         return [], None
     _read(settings, _Settings)
     return _read(folder / "provenance" / FUNNEL, list[Row]), _read(settings, dict[str, Any])
+
+
+def read_drops(path: Path) -> list[Drop]:
+    """Read what was left out.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If a line is not as it should be; it is named.
+    """
+    drops = []
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                line = _DropLine.model_validate_json(raw)
+            except ValidationError as error:
+                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
+            drops.append(Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)))
+    return drops
 
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind:

@@ -2,18 +2,22 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.dataset_folder import shards_digest
+from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.check import Examined, examine_dataset
+from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.progress import Progress, no_progress
-from giqa_datasets.publish.hub import Release
+from giqa_datasets.publish.hub import Release, Sum
 
 
 _FILES = ("README.md", "eval.yaml")
 _FOLDERS = ("annotations", "data", "provenance")
+_PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS)
 
 
 def is_dataset(path: Path) -> bool:
@@ -21,17 +25,18 @@ def is_dataset(path: Path) -> bool:
     return (path / "data").is_dir()
 
 
-def hash_files(folder: Path, *, progress: Progress = no_progress) -> dict[str, bytes]:
-    """The sha256 of each file of a data set folder that is published, by its path in the repo."""
-    sums = {}
+def hash_files(folder: Path, *, progress: Progress = no_progress) -> dict[str, Sum]:
+    """Hash the files of a data set folder that are published, by their paths in the repo.
+
+    Raises:
+        OSError: If one cannot be read.
+        ValueError: If there is a link, which may lead anywhere, or something in provenance/ that no build writes.
+    """
     files = _files(folder)
-    for path in progress(files, len(files), "hash files"):
-        with path.open("rb") as file:
-            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").digest()
-    return sums
+    return {path.relative_to(folder).as_posix(): Sum.of(path) for path in progress(files, len(files), "hash files")}
 
 
-def unfit(folder: Path, sums: Mapping[str, bytes], *, progress: Progress = no_progress) -> Examined | None:
+def unfit(folder: Path, sums: Mapping[str, Sum], *, progress: Progress = no_progress) -> Examined | None:
     """Read a data set folder to its end as `giqa check` does, unless this machine did and found nothing.
 
     Args:
@@ -48,13 +53,14 @@ def unfit(folder: Path, sums: Mapping[str, bytes], *, progress: Progress = no_pr
     examined = examine_dataset(folder, progress=progress)
     if examined.findings:
         return examined
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    with suppress(OSError):  # without a note it is read again
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     return None
 
 
 def dataset_release(
-    folder: Path, sums: Mapping[str, bytes], work: Path, *, progress: Progress = no_progress
+    folder: Path, sums: Mapping[str, Sum], work: Path, *, progress: Progress = no_progress
 ) -> tuple[Release, list[str]]:
     """List what a data set folder's repo shall hold: all of it, but for the pixels that others may not pass on.
 
@@ -71,11 +77,14 @@ def dataset_release(
         ValueError: If a shard is damaged.
     """
     shareable = without_pixels(folder, work, progress)
-    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    files: dict[str, Path | bytes] = {path: folder / path for path in sums}
     files |= {f"data/{name}": path for name, path in shareable.shards.items()}
     if shareable.absent:
         files["README.md"] = _card(folder, list(shareable.shards.values()))
-    same = {path: digest for path, digest in sums.items() if files[path] == folder / path}
+        (work / "annotations").mkdir()  # written again, or what they may hide would leave
+        write_annotations(folder / "data", work / "annotations")
+        files |= {f"annotations/{path.name}": path for path in (work / "annotations").iterdir()}
+    same = {path: known for path, known in sums.items() if files[path] == folder / path}
     withheld = [
         f"without their pixels: {absent.rows:,} rows of {absent.images:,} images of {source} ({image_license}), "
         "which is not marked redistributable"
@@ -96,15 +105,24 @@ def _is_ours(path: str) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a data set folder that are published; a link is none of them."""
-    inner = sorted(path for name in _FOLDERS for path in (folder / name).glob("*"))
-    listed = [*(folder / name for name in _FILES), *inner]
-    return [path for path in listed if path.is_file() and not path.is_symlink()]
+    """The files of a data set folder that are published.
+
+    Raises:
+        ValueError: If there is a link, which may lead anywhere, or something in provenance/ that no build writes.
+    """
+    folders = [folder / name for name in _FOLDERS]
+    listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.glob("*"))
+    for path in (*folders, *listed):
+        if path.is_symlink():
+            raise ValueError(f"expected no links in a data set folder, got {str(path)!a}")
+        if path.parent.name == "provenance" and path.name not in _PROVENANCE:
+            raise ValueError(f"expected {', '.join(_PROVENANCE)} in provenance/ alone, got {path.name!a}")
+    return [path for path in listed if path.is_file()]
 
 
-def _mark(sums: Mapping[str, bytes]) -> Path:
+def _mark(sums: Mapping[str, Sum]) -> Path:
     """Where it is noted that a folder of these files holds what it says."""
     from huggingface_hub.constants import HF_HOME
 
-    said = repr((__version__, sorted(sums.items())))
+    said = repr((__version__, sorted((path, known.sha256) for path, known in sums.items())))
     return Path(HF_HOME, "giqa", "checked", hashlib.sha256(said.encode()).hexdigest())

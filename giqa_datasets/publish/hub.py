@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from giqa_datasets import __version__
+from giqa_datasets.console import printable
 from giqa_datasets.progress import Progress, no_progress
 
 
@@ -27,7 +28,32 @@ TITLE = "giqa publish"  # with which the title of every commit begins
 TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself would wait for ever
 _BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SMALL = 10_000_000  # bytes of a file in which a token is looked for
+_TAG = re.compile(r"[A-Za-z0-9][\w.-]*")
 _NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
+
+
+class Sum(NamedTuple):
+    """A local file as it was hashed.
+
+    Attributes:
+        sha256: Of its content.
+        stamp: Its inode, size in bytes and time of change in ns, by which another content is noticed.
+    """
+
+    sha256: bytes
+    stamp: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Hash a file.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        stamp = _stamp(path)
+        with path.open("rb") as file:
+            return cls(hashlib.file_digest(file, "sha256").digest(), stamp)
 
 
 class Release(NamedTuple):
@@ -39,7 +65,7 @@ class Release(NamedTuple):
         files: A local file, or its content, by path in the repo.
         owns: Whether a path in the repo is the release's, so that it goes when `files` lacks it.
         sdk: Of a Space that is made.
-        sums: sha256 of files by path in the repo, as far as they are known.
+        sums: What is known of local files, by path in the repo.
     """
 
     kind: Kind
@@ -47,7 +73,7 @@ class Release(NamedTuple):
     files: Mapping[str, Path | bytes]
     owns: Callable[[str], bool] = lambda path: False
     sdk: str | None = None
-    sums: Mapping[str, bytes] = MappingProxyType({})
+    sums: Mapping[str, Sum] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -82,13 +108,25 @@ class Remote:
             found = _api().hf_hub_download(self.repo, path, repo_type=self.kind, revision=self.head)
         return Path(found).read_bytes()
 
-    @cached_property
+    @property
     def last_title(self) -> str:
         """The title of the commit `head`; empty where there is none."""
+        return self._titles[0] if self._titles else ""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the Hub's own first commit is all there is."""
+        return len(self._titles) == 1 and self.last_title == _BEGUN
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        """Of the commits, the last first."""
         if self.head is None:
-            return ""
+            return []
         with _one_sentence(self.repo):
-            return _api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)[0].title
+            return [
+                each.title for each in _api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)
+            ]
 
 
 class Change(NamedTuple):
@@ -184,11 +222,12 @@ def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) 
 
     listed = sorted(release.files.items())
     files = {path: CommitOperationAdd(path, content) for path, content in listed}
-    for path, digest in release.sums.items():
-        files[path].upload_info.sha256 = digest
+    for path, known in release.sums.items():
+        files[path].upload_info.sha256 = known.sha256
     unknown = [path for path in files if path not in release.sums]
     for path in progress(unknown, len(unknown), "hash files"):
         files[path].upload_info.sha256  # noqa: B018  # hashed when it is first looked at
+    _refuse_token(files)
     sums = "".join(f"{path} {file.upload_info.sha256.hex()}\n" for path, file in files.items())
     title = f"{TITLE} {release.name} {hashlib.sha256(sums.encode()).hexdigest()[:12]}"
     return Plan(remote, release, title, files, _changes(remote.files, release, files))
@@ -197,9 +236,13 @@ def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) 
 def foreign(planned: Plan) -> str | None:
     """Say whose work the plan would replace, if the branch's last commit is not one of ours; None if it would not."""
     remote = planned.remote
-    if all(change.what == "add" for change in planned.changes) or remote.last_title.startswith((TITLE, _BEGUN)):
+    if (
+        all(change.what == "add" for change in planned.changes)
+        or remote.is_begun
+        or remote.last_title.startswith(TITLE)
+    ):
         return None
-    return f"{remote.repo} was last changed by {remote.head}, {remote.last_title!r}"
+    return f"{remote.repo} was last changed by {remote.head}, {remote.last_title[:200]!r}"
 
 
 def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, tag: str | None = None) -> Published:
@@ -221,11 +264,15 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
     remote = planned.remote
     if remote.private is False and private:
         raise ValueError(f"{remote.repo} exists and is public; its settings on the Hub make it private")
+    if tag is not None and (not _TAG.fullmatch(tag) or tag in ("main", remote.revision)):
+        raise ValueError(f"expected a tag such as v1.0, and no branch's name, got {tag!r}")
     tagged = remote.tags.get(tag or "")
     if tagged is not None and (planned.changes or tagged != remote.head):
         raise ValueError(f"tag {tag!r} of {remote.repo} stands at {tagged}, and a tag is never moved")
     if remote.is_new:
         planned = _begin(planned, private=private)
+        if private and not planned.remote.private:
+            raise ValueError(f"{remote.repo} was made by another meanwhile, and is public")
     published = _propose(planned) if create_pr else _commit(planned)
     if tag is not None and tagged is None:
         with _one_sentence(remote.repo):
@@ -250,6 +297,24 @@ def _api() -> "HfApi":
     from huggingface_hub import HfApi
 
     return HfApi(library_name="giqa", library_version=__version__)
+
+
+def _refuse_token(files: "Mapping[str, CommitOperationAdd]") -> None:
+    """Raise ValueError if a small file holds the user's token."""
+    from huggingface_hub import get_token
+
+    token = (get_token() or "").encode()
+    for path, file in files.items():
+        if token and file.upload_info.size < _SMALL:
+            with file.as_file() as opened:
+                if token in opened.read():
+                    raise ValueError(f"{path} holds your token for the Hub, so nothing was published")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes with a file's content."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _changes(
@@ -314,10 +379,19 @@ def _commit(planned: Plan) -> Published:
         commit = _create_commit(planned, revision=remote.revision).oid
     except OSError as error:
         commit = _made_after_all(planned, error)
-    left = _changes(_files(remote.repo, remote.kind, commit), planned.release, planned.files)
+    _require_all(planned, commit)
+    return Published(_page(remote), commit, True)
+
+
+def _require_all(planned: Plan, commit: str) -> None:
+    """Look whether a commit that was made holds the release."""
+    remote = planned.remote
+    try:
+        left = _changes(_files(remote.repo, remote.kind, commit), planned.release, planned.files)
+    except OSError as error:
+        raise OSError(f"{remote.repo}: published at {commit}, but the Hub does not show it ({error})") from error
     if left:
         raise OSError(f"{remote.repo} does not hold {left[0].path} as it was published; publish again")
-    return Published(_page(remote), commit, True)
 
 
 def _made_after_all(planned: Plan, error: OSError) -> str:
@@ -340,6 +414,7 @@ def _propose(planned: Plan) -> Published:
         return Published(url, None, False)
     try:
         made = _create_commit(planned, create_pr=True)
+        _require_all(planned, made.oid)
     except OSError:
         if url := _proposed(planned):
             return Published(url, None, True)
@@ -354,7 +429,12 @@ def _proposed(planned: Plan) -> str | None:
         pulls = _api().get_repo_discussions(
             remote.repo, repo_type=remote.kind, discussion_type="pull_request", discussion_status="open"
         )
-        return next((pull.url for pull in pulls if pull.title == planned.title), None)
+        same = [pull for pull in pulls if pull.title.startswith(TITLE)]
+    for pull in same:  # anyone may give a title
+        files = _files(remote.repo, remote.kind, f"refs/pr/{pull.num}")
+        if not _changes(files, planned.release, planned.files):
+            return pull.url
+    return None
 
 
 def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
@@ -362,6 +442,10 @@ def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
     from huggingface_hub import CommitOperationDelete
 
     remote = planned.remote
+    for path, known in planned.release.sums.items():
+        content = planned.release.files[path]
+        if isinstance(content, Path) and _stamp(content) != known.stamp:
+            raise OSError(f"{content} changed after it was read, so nothing was published; publish again")
     with _one_sentence(remote.repo):
         made: CommitInfo = _api().create_commit(
             remote.repo,
@@ -401,9 +485,11 @@ def _one_sentence(repo: str) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         status = error.response.status_code
-        reason = _REASONS.get(status) or f"the Hub answered {status}: {error.server_message or 'nothing more'}"
+        said = printable(error.server_message or "nothing more")[:200]
+        reason = _REASONS.get(status) or f"the Hub answered {status}: {said}"
         raise OSError(f"{repo}: {reason}") from error
     except (OSError, ValueError):
         raise
     except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
-        raise OSError(f"{repo}: no answer from the Hub ({error or type(error).__name__}); publish again") from error
+        said = printable(str(error) or type(error).__name__)[:200]
+        raise OSError(f"{repo}: no answer from the Hub ({said}); publish again") from error

@@ -11,7 +11,7 @@ import typer
 
 import giqa_metrics
 from giqa_datasets.cli import Format, progress_bars
-from giqa_datasets.console import new_table, print_table
+from giqa_datasets.console import new_table, print_table, printable
 from giqa_metrics import METRICS
 
 
@@ -70,7 +70,7 @@ def publish(
         if is_run(path):
             planned, diff = _plan_run(path, repo, dataset)
         elif is_dataset(path):
-            planned, remarks = _plan_dataset(path, repo, revision, Path(work), progress)
+            planned, remarks = _plan_dataset(path, repo, revision, Path(work), format, progress)
         elif is_space(path):
             planned = _plan_space(path, repo, revision, sdk, tag)
         else:
@@ -80,7 +80,7 @@ def publish(
         if format is Format.human:
             print_plan(planned, diff)
             typer.echo("".join(f"{remark}\n" for remark in remarks), nl=False)
-        if others and not (onto and str(planned.remote.head).startswith(onto)):
+        if others and not (onto and len(onto) > 6 and str(planned.remote.head).startswith(onto)):
             raise ValueError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
         published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)
     if format is Format.json:
@@ -90,7 +90,7 @@ def publish(
 
 
 def _plan_dataset(
-    folder: Path, repo: str, revision: str, work: Path, progress: "Progress"
+    folder: Path, repo: str, revision: str, work: Path, format: Format, progress: "Progress"
 ) -> "tuple[Plan, list[str]]":
     """Plan the release of a data set folder that holds what it says; its findings end the command."""
     from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
@@ -99,9 +99,11 @@ def _plan_dataset(
     remote = look(repo, "dataset", revision)
     sums = hash_files(folder, progress=progress)
     if examined := unfit(folder, sums, progress=progress):
-        for finding in examined.findings:
-            typer.echo(f"{finding.where}: {finding.what}")
-        typer.echo(f"findings: {len(examined.findings)}; nothing was published")
+        if format is Format.json:
+            typer.echo(json.dumps({"findings": [finding._asdict() for finding in examined.findings]}, indent=2))
+        else:
+            typer.echo("".join(f"{finding.where}: {finding.what}\n" for finding in examined.findings), nl=False)
+            typer.echo(f"findings: {len(examined.findings)}; nothing was published")
         raise typer.Exit(1)
     release, withheld = dataset_release(folder, sums, work, progress=progress)
     return plan(remote, release, progress=progress), withheld
@@ -142,7 +144,7 @@ def print_plan(planned: "Plan", diff: str | None = None) -> None:
     else:
         table = new_table(title, ["bytes", "file"], left=["file"])
         for what, path, size in planned.changes:
-            table.add_row(what, f"{size:,}" if what != "remove" else "", path)
+            table.add_row(what, f"{size:,}" if what != "remove" else "", printable(path))
         print_table(table)
     n_gone = sum(change.what == "remove" for change in planned.changes)
     n_sent = len(planned.changes) - n_gone

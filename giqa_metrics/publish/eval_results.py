@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from giqa_metrics.publish.model_card import reason
+from giqa_metrics.publish.model_card import load_plain, reason
 
 
 Entry = dict[str, Any]
@@ -41,7 +41,7 @@ def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
 def _listed(raw: bytes, where: str) -> list[Entry]:
     """The entries of a file."""
     try:
-        entries = yaml.safe_load(raw.decode())
+        entries = load_plain(raw.decode())
     except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
         raise ValueError(f"{where} cannot be read: {reason(error)}") from error
     if entries is None:

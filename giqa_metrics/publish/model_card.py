@@ -130,12 +130,21 @@ def _with_model_index(head: str, name: str, groups: Sequence[Group], newline: st
     raise ValueError(f"the front matter of {where} is written in a way in which model-index cannot be put there")
 
 
+def load_plain(text: str) -> Any:
+    """Read a stranger's YAML, but none with aliases, with which a few lines can stand for gigabytes.
+
+    Raises:
+        ValueError: If it has aliases.
+    """
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        raise ValueError("it has aliases")
+    return yaml.safe_load(text)
+
+
 def _front_matter(head: str, where: str) -> dict[str, Any]:
     """Read a front matter."""
     try:
-        about = yaml.safe_load(head)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(head, Loader=yaml.SafeLoader)):
-            raise ValueError("it has aliases")  # with which a few lines can stand for gigabytes
+        about = load_plain(head)
     except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
         raise ValueError(f"the front matter of {where} cannot be read: {reason(error)}") from error
     if about is None:

@@ -268,7 +268,7 @@ def test_older_results_are_replaced_in_their_places(release, run, groups):
     assert text.endswith("\nlast words\n")
     assert "f" * 40 not in text
     assert set(removed(after, new)) == {line for line in removed(after, new) if "f" * 40 in line}
-    doubled = [*yaml.safe_load(old.files[ENTRIES])] * 2
+    doubled = [entry for _ in range(2) for entry in yaml.safe_load(old.files[ENTRIES])]
     assert len(parsed(release({ENTRIES: yaml_dump(doubled).encode()}).files[ENTRIES])) == 6
 
 
