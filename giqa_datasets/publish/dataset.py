@@ -84,6 +84,8 @@ def dataset_release(
         (work / "annotations").mkdir()  # written again, or what they may hide would leave
         write_annotations(folder / "data", work / "annotations")
         files |= {f"annotations/{path.name}": path for path in (work / "annotations").iterdir()}
+    for path, known in sums.items():  # what was written again was read again
+        known.require(folder / path)
     same = {path: known for path, known in sums.items() if files[path] == folder / path}
     withheld = [
         f"without their pixels: {absent.rows:,} rows of {absent.images:,} images of {source} ({image_license}), "

@@ -29,7 +29,7 @@ TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself w
 _BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = 10_000_000  # bytes of a file in which a token is looked for
-_TAG = re.compile(r"[A-Za-z0-9][\w.-]*")
+_TAG = re.compile(r"[A-Za-z0-9]([\w-]|\.(?![.]))*")
 _NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
 
 
@@ -54,6 +54,11 @@ class Sum(NamedTuple):
         stamp = _stamp(path)
         with path.open("rb") as file:
             return cls(hashlib.file_digest(file, "sha256").digest(), stamp)
+
+    def require(self, path: Path) -> None:
+        """Raise OSError if the file is not any more as it was hashed."""
+        if _stamp(path) != self.stamp:
+            raise OSError(f"{path} changed after it was read, so nothing was published; publish again")
 
 
 class Release(NamedTuple):
@@ -258,8 +263,8 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
         tag: A name for the commit that holds the release; a tag is never moved.
 
     Raises:
-        OSError: If the Hub refuses, or cannot be reached; then the branch is as it was.
-        ValueError: If the repo is public and shall be private, or the tag stands elsewhere.
+        OSError: If the Hub refuses, or cannot be reached; unless it says "published", the branch is as it was.
+        ValueError: If the repo is public and shall be private, or the tag is none or stands elsewhere.
     """
     remote = planned.remote
     if remote.private is False and private:
@@ -444,8 +449,8 @@ def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
     remote = planned.remote
     for path, known in planned.release.sums.items():
         content = planned.release.files[path]
-        if isinstance(content, Path) and _stamp(content) != known.stamp:
-            raise OSError(f"{content} changed after it was read, so nothing was published; publish again")
+        if isinstance(content, Path):
+            known.require(content)
     with _one_sentence(remote.repo):
         made: CommitInfo = _api().create_commit(
             remote.repo,
