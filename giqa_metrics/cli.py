@@ -15,6 +15,7 @@ import typer
 from giqa_datasets import __version__
 from giqa_datasets.cli import Format, annotate, build, progress_bars
 from giqa_datasets.console import new_table, print_table
+from giqa_datasets.review.command import review
 from giqa_metrics.publish.command import publish
 
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(annotate)
 app.command()(build)
 app.command()(publish)
+app.command()(review)
 
 
 class Preset(StrEnum):

@@ -15,6 +15,7 @@ from giqa_datasets import __version__
 from giqa_datasets.shipped import shipped
 
 
+_DEEPEST = 50  # of a card's YAML; each level makes PyYAML slower
 Group = dict[str, Any]  # of a model-index: a task on a data set, and its metrics
 
 
@@ -134,10 +135,15 @@ def load_plain(text: str) -> Any:
     """Read a stranger's YAML, but none with aliases, with which a few lines can stand for gigabytes.
 
     Raises:
-        ValueError: If it has aliases.
+        ValueError: If it has aliases, or is nested more than `_DEEPEST` times.
     """
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-        raise ValueError("it has aliases")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has aliases")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} times")
     return yaml.safe_load(text)
 
 

@@ -148,19 +148,3 @@ def broken(workspace, tmp_path_factory) -> Path:
     rows[2]["image"]["bytes"] = rows[2]["image"]["bytes"][:200]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, one that is installed."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-quic", *quiet], timeout=60_000
-        )
-        yield chromium
-        chromium.close()

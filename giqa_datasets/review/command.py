@@ -1,0 +1,87 @@
+"""The verb review: the experts' page, and its rounds."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from giqa_datasets.cli import Format
+from giqa_datasets.console import new_table, print_table, printable
+
+
+if TYPE_CHECKING:
+    from giqa_datasets.review.agreement import Agreement
+
+
+def review(
+    folder: Annotated[Path, typer.Argument(help="a data set folder with pixels; votes go to FOLDER.review beside it")],
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="print how far the open round's annotators agree, and what to discuss")
+    ] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="close the open round, and begin the next with its merger")
+    ] = False,
+    host: Annotated[str, typer.Option(help="where the page is served; any but loopback wants a token")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 0,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="GIQA_REVIEW_TOKEN", help="what a visitor must show; made up where one is needed"),
+    ] = None,
+    format: Annotated[Format, typer.Option(help="what --agreement and --merge print")] = Format.human,
+) -> None:
+    """Review a data set with others: a page to correct texts and boxes on, agreement, and rounds."""
+    from giqa_datasets.review.items import open_review
+
+    if agreement and merge:
+        raise ValueError("expected --agreement or --merge, got both")
+    opened = open_review(folder)
+    if agreement:
+        from giqa_datasets.review.agreement import agreement as agree
+        from giqa_datasets.review.votes import read_votes
+
+        found = agree(opened.begin, read_votes(opened.path, opened.round))
+        if format is Format.json:
+            typer.echo(json.dumps(found._asdict(), indent=2))
+        else:
+            _print_agreement(found, f"{folder.resolve().name}, round {opened.round}")
+    elif merge:
+        from giqa_datasets.review.merge import merge_round
+
+        merged = merge_round(opened)
+        if format is Format.json:
+            typer.echo(json.dumps([each.model_dump() for each in merged], indent=2))
+            return
+        rules = Counter(each.rule for each in merged)
+        counts = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
+        typer.echo(
+            f"round {opened.round} is closed, round {opened.round + 1} begins: {len(merged)} samples ({counts})"
+        )
+        typer.echo(f"{opened.path / f'round-{opened.round + 1}' / 'merge.jsonl'} says how each was decided")
+    else:
+        from giqa_datasets.review.server import serve
+
+        serve(opened, host, port, token)
+
+
+def _print_agreement(found: "Agreement", title: str) -> None:
+    """Print how far annotators agree, and what to discuss."""
+    table = new_table(title, ["agreement"])
+    table.add_row("annotators", str(found.n_annotators))
+    table.add_row("samples with two votes or more", str(found.n_samples))
+    table.add_row("boxes matched between two annotators", str(found.n_matched))
+    table.add_row("boxes unmatched", str(found.n_unmatched))
+    shares = {
+        "IoU of matched boxes, mean": found.mean_iou,
+        "matched fraction of boxes": found.matched_fraction,
+        "accept, rewrite, reject: Krippendorff's alpha": found.verdicts,
+        "Yes and No: Krippendorff's alpha": found.yes_no,
+        "open answers: Krippendorff's alpha": found.answers,
+    }
+    for what, share in shares.items():
+        table.add_row(what, "-" if share is None else f"{share:.3f}")
+    print_table(table)
+    for name, reasons in found.to_discuss.items():
+        typer.echo(f"{printable(name)}: {', '.join(reasons)}")
+    typer.echo(f"to discuss: {len(found.to_discuss)} samples")

@@ -1,0 +1,187 @@
+"""What is reviewed: the images and samples of a data set folder, and the round that is open."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from giqa_datasets.boxes import Boxes, to_boxes
+from giqa_datasets.builders.shards import open_shards, read_rows, refuse
+from giqa_datasets.check_rows import Columns
+from giqa_datasets.files import write_whole
+from giqa_datasets.grid import boxes_to_cells
+from giqa_datasets.invalid import fault_of
+from giqa_datasets.review.states import ROLES, Role, State
+from giqa_datasets.review.votes import last_round, locked, name_images, read_begin, to_line
+from giqa_datasets.text import parse
+
+
+class ImageItem(NamedTuple):
+    """An image under review.
+
+    Attributes:
+        id: Its name; the ids of new samples begin with it.
+        sha256: Of the original file.
+        width: In pixels.
+        height: In pixels.
+        sample_ids: The samples of the round that are about it.
+    """
+
+    id: str
+    sha256: str
+    width: int
+    height: int
+    sample_ids: tuple[str, ...]
+
+
+class _Stored(NamedTuple):
+    """Where an image lies in its data set folder: at one of its rows."""
+
+    shard: Path
+    group: int
+    row: int
+    width: int
+    height: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A data set folder, and the round of its review that is open.
+
+    Attributes:
+        folder: The data set folder.
+        path: `FOLDER.review`, where the rounds lie.
+        round: The number of the round, from 1.
+        begin: The samples with which it begins, by id, in the data set's order.
+        images: In the data set's order.
+    """
+
+    folder: Path
+    path: Path
+    round: int
+    begin: dict[str, State]
+    images: list[ImageItem]
+    _stored: dict[str, _Stored] = field(repr=False)
+
+    def image_bytes(self, sha256: str) -> bytes:
+        """The encoded file of an image, as the data set has it: a JPEG or PNG.
+
+        Raises:
+            ValueError: If it is no image of the review, or the data set folder has changed meanwhile.
+        """
+        if sha256 not in self._stored:
+            raise ValueError(f"expected the sha256 of an image of the review, got {sha256!r:.100}")
+        stored = self._stored[sha256]
+        with pq.ParquetFile(stored.shard, read_dictionary=["image.bytes"]) as file:  # or each row gets a copy
+            column = file.read_row_group(stored.group, columns=["image.bytes"])["image"]
+        raw: bytes = column[stored.row].as_py()["bytes"]
+        if hashlib.sha256(raw).digest() != stored.digest:
+            raise ValueError(f"expected {self.folder} as it was when the review was opened, got another image")
+        return raw
+
+
+def open_review(folder: Path) -> Review:
+    """Open the review of a data set folder; where there is none, its first round begins with the folder's rows.
+
+    Raises:
+        OSError: If the review cannot be written beside the folder.
+        ValueError: If it is no data set folder with pixels, or a row or a line of the review is none of ours.
+    """
+    folder = folder.resolve()
+    path = folder.with_name(f"{folder.name}.review")
+    states, stored = _read_folder(folder)
+    if last_round(path) == 0:
+        path.mkdir(exist_ok=True)
+        with locked(path):
+            if last_round(path) == 0:
+                write_round(path, 1, {"begin.jsonl": states})
+    image_ids = name_images(read_begin(path, 1).values())
+    absent = next((name for sha256, name in image_ids.items() if sha256 not in stored), None)
+    if absent is not None:
+        raise ValueError(f"expected the image {absent!r}, of which {path} has samples, in {folder}, found none")
+    number = last_round(path)
+    begin = read_begin(path, number)
+    of_image: dict[str, list[str]] = {sha256: [] for sha256 in image_ids}
+    for state in begin.values():
+        if state.image not in of_image:
+            raise ValueError(f"{path} round {number}: expected an image of round 1, got that of {state.id!r}")
+        of_image[state.image].append(state.id)
+    images = [
+        ImageItem(name, sha256, stored[sha256].width, stored[sha256].height, tuple(of_image[sha256]))
+        for sha256, name in image_ids.items()
+    ]
+    return Review(folder, path, number, begin, images, stored)
+
+
+def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]]) -> None:
+    """Write the files of a new round, whole or not at all; the caller holds the review's lock.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    partial = path / f".round-{number}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "votes").mkdir(parents=True)
+    for name, lines in files.items():
+        write_whole(partial / name, (to_line(line).decode() for line in lines))
+    partial.replace(path / f"round-{number}")
+
+
+def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
+    """Read the samples of a data set folder, and where its images lie by their sha256."""
+    states: list[State] = []
+    stored: dict[str, _Stored] = {}
+    for shard in open_shards(folder / "data", refuse):
+        with shard.file:
+            for group in range(shard.file.num_row_groups):
+                for number, values in enumerate(read_rows(shard, group)):
+                    where = f"{shard.where} {values['id']!r}"
+                    raw = (values.pop("image") or {}).get("bytes")
+                    try:
+                        row = Columns.model_validate(values)
+                        states.append(_state(row))
+                    except ValidationError as error:
+                        raise ValueError(f"{where}: {fault_of(error)}") from error
+                    except ValueError as error:
+                        raise ValueError(f"{where}: {error}") from error
+                    if raw is None:
+                        raise ValueError(f"{where}: expected an image with its pixels, got none")
+                    digest = hashlib.sha256(raw).digest()
+                    there = _Stored(shard.path, group, number, row.width, row.height, digest)
+                    if stored.setdefault(row.image_sha256, there).digest != digest:
+                        raise ValueError(f"{where}: expected one picture of each image_sha256, got another one")
+    return states, stored
+
+
+def _state(row: Columns) -> State:
+    """A row as a state: its boxes as the column `regions` has them, before the grid."""
+    left = list(row.regions)
+    plain: dict[Role, str] = {}
+    regions = []
+    for role, written in zip(ROLES, (row.question, row.answer), strict=True):
+        grounded = parse(written, forms=("cells",))
+        if grounded.malformed:
+            begin, end = grounded.malformed[0].span
+            raise ValueError(f"expected boxes on the grid in the {role}, got {written[begin:end]!r}")
+        plain[role] = grounded.plain
+        for region in grounded.regions:
+            said = (role, region.phrase, _cells(region.boxes))
+            own = next((each for each in left if (each.role, each.phrase, _cells(to_boxes(each.boxes))) == said), None)
+            if own is None:
+                raise ValueError(f"expected a region of the {role}'s {region.phrase!r} with its boxes, got none")
+            left.remove(own)
+            regions.append({"phrase": region.phrase, "role": role, "span": region.span, "boxes": own.boxes})
+    texts = {"question": plain["question"], "answer": plain["answer"], "regions": regions}
+    names = {"id": row.id, "image": row.image_sha256, "task": row.task, "question_type": row.question_type}
+    return State.model_validate(names | texts)
+
+
+def _cells(xyxy: Boxes) -> list[list[int]]:
+    """The cells of boxes as a text has them, each once."""
+    return list(map(list, dict.fromkeys(map(tuple, boxes_to_cells(xyxy).tolist()))))

@@ -1,0 +1,150 @@
+"""A round into the next, by one rule; every vote stays where it is.
+
+For each sample, of those who voted on it:
+
+- It is left out if more than half rejected it. The others keep it.
+- Its text, question and answer together, is that of the version which most of those who keep it share; who accepts
+  shares the beginning's. A tie keeps the beginning's.
+- Its boxes are decided phrase by phrase of that text; in another text, a phrase is that occurrence of the same words
+  which has the same number. The boxes of all who keep the sample, in the order of their names and as each has drawn
+  them, form groups: a box joins the group whose first box it overlaps most, if their IoU is at least 0.5 and the
+  group has no box of the same annotator yet, or else begins one. A group stays if more than half of those who keep
+  the sample have a box in it; it becomes the median of its boxes, a coordinate at a time. A phrase of which no group
+  stays is no region.
+- Of two phrases that overlap in the text, the one that more annotators boxed stays, then the first by name.
+- If nobody voted on it, it stays as it is.
+- If an annotator added it, it goes into the next round as it is, after those of its image, so that the others vote on
+  it there; not if its annotator then rejected it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from giqa_datasets.invalid import fault_of
+from giqa_datasets.review.consensus import MergedPhrase, merge_boxes
+from giqa_datasets.review.items import Review, write_round
+from giqa_datasets.review.states import State, Vote
+from giqa_datasets.review.votes import last_round, locked, read_votes
+
+
+Rule = Literal["no votes", "left out", "most", "tie", "new", "withdrawn"]
+
+
+class Merged(BaseModel):
+    """How a sample was decided, a line of `merge.jsonl`.
+
+    Attributes:
+        id: The sample's.
+        rule: `left out`: more than half rejected it; `most`: its text is the version that most share; `tie`: it is the
+            beginning's; `new` and `withdrawn`: an annotator added it, and took it back.
+        n_votes: The annotators who voted on it.
+        n_rejects: Those who rejected it.
+        n_same_text: Those who share the text that was taken.
+        phrases: How its boxes were decided.
+    """
+
+    id: str
+    rule: Rule
+    n_votes: int
+    n_rejects: int = 0
+    n_same_text: int = 0
+    phrases: tuple[MergedPhrase, ...] = ()
+
+
+def merge_round(review: Review) -> list[Merged]:
+    """Merge the open round into the next, which it opens; nothing of the round that it closes is changed.
+
+    Returns:
+        How each sample was decided, as the next round's `merge.jsonl` has it.
+
+    Raises:
+        OSError: If the next round cannot be written.
+        ValueError: If the round is closed, has no votes, or a vote is none of ours.
+    """
+    with locked(review.path):
+        current = last_round(review.path)
+        if current != review.round:
+            raise ValueError(f"expected round {current} of {review.path}, which is open, got round {review.round}")
+        votes = read_votes(review.path, review.round)
+        if not any(votes.values()):
+            raise ValueError(f"expected votes in round {review.round} of {review.path}, found none")
+        states, merged = merge(review.begin, votes)
+        write_round(review.path, review.round + 1, {"begin.jsonl": states, "merge.jsonl": merged})
+    return merged
+
+
+def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -> tuple[list[State], list[Merged]]:
+    """Merge the votes of a round by the rule above.
+
+    Args:
+        begin: The samples with which the round begins, by id.
+        votes: By annotator and sample id.
+
+    Returns:
+        The samples with which the next round begins, and how each sample was decided.
+
+    Raises:
+        ValueError: If a sample gets more boxes than one may have.
+    """
+    states: list[State] = []
+    decisions: list[Merged] = []
+    added: defaultdict[str, list[Vote]] = defaultdict(list)
+    for annotator in sorted(votes):
+        for vote in sorted(votes[annotator].values(), key=lambda vote: (len(vote.id), vote.id)):
+            if vote.id not in begin:
+                added[vote.image].append(vote)
+    last_of = {state.image: state.id for state in begin.values()}
+    for state in begin.values():
+        found = [votes[annotator][state.id] for annotator in sorted(votes) if state.id in votes[annotator]]
+        try:
+            merged, decision = _merge_sample(state, found)
+        except ValidationError as error:
+            raise ValueError(f"sample {state.id!r}: {fault_of(error)}") from error
+        states += [merged] if merged else []
+        decisions.append(decision)
+        if last_of[state.image] == state.id:
+            _add(added.pop(state.image, ()), states, decisions)
+    for rest in added.values():  # of images that have no other samples
+        _add(rest, states, decisions)
+    return states, decisions
+
+
+def _add(added: Sequence[Vote], states: list[State], decisions: list[Merged]) -> None:
+    """Take up the samples that were added for an image."""
+    for vote in added:
+        is_new = vote.verdict == "new"
+        states += [State.model_validate({name: getattr(vote, name) for name in State.model_fields})] if is_new else []
+        decisions.append(Merged(id=vote.id, rule="new" if is_new else "withdrawn", n_votes=1, n_rejects=not is_new))
+
+
+def _merge_sample(state: State, votes: Sequence[Vote]) -> tuple[State | None, Merged]:
+    """Merge the votes on a sample, which come by name of the annotator; None where it is left out."""
+    kept = [vote for vote in votes if vote.verdict != "reject"]
+    n_rejects = len(votes) - len(kept)
+    if 2 * n_rejects > len(votes):
+        return None, Merged(id=state.id, rule="left out", n_votes=len(votes), n_rejects=n_rejects)
+    if not kept:
+        return state, Merged(id=state.id, rule="no votes", n_votes=0)
+    shares = Counter(_texts(vote) for vote in kept)
+    most = [texts for texts, count in shares.items() if count == max(shares.values())]
+    rule: Rule = "most" if len(most) == 1 else "tie"
+    texts = most[0] if rule == "most" else _texts(state)
+    question_type, question, answer = texts
+    regions, phrases = merge_boxes({"question": question, "answer": answer}, kept)
+    said = {"question_type": question_type, "question": question, "answer": answer, "regions": regions}
+    merged = State.model_validate({"id": state.id, "image": state.image, "task": state.task} | said)
+    return merged, Merged(
+        id=state.id,
+        rule=rule,
+        n_votes=len(votes),
+        n_rejects=n_rejects,
+        n_same_text=shares[texts],
+        phrases=tuple(phrases),
+    )
+
+
+def _texts(state: State) -> tuple[str, str, str]:
+    return state.question_type, state.question, state.answer
