@@ -30,7 +30,10 @@ class Sdk(StrEnum):
 
 
 def publish(
-    path: Annotated[Path, typer.Argument(help="a data set folder, a metric or its folder, or a scored run's folder")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="a data set folder, a metric or its folder, or a scored run's folder"),
+    ],
     repo: Annotated[str, typer.Argument(metavar="REPO", help="ORG/NAME on the Hub; for a run, its model's")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
     revision: Annotated[str, typer.Option(help="the branch; one that is not there is made")] = "main",
