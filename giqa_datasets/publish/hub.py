@@ -264,7 +264,8 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
 
     Raises:
         OSError: If the Hub refuses, or cannot be reached; unless it says "published", the branch is as it was.
-        ValueError: If the repo is public and shall be private, or the tag is none or stands elsewhere.
+        ValueError: If the repo is public and shall be private, it was made and filled by someone else meanwhile, or the
+            tag is none or stands elsewhere.
     """
     remote = planned.remote
     if remote.private is False and private:
@@ -278,6 +279,8 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
         planned = _begin(planned, private=private)
         if private and not planned.remote.private:
             raise ValueError(f"{remote.repo} was made by another meanwhile, and is public")
+        if remote.head is None and (others := foreign(planned)):
+            raise ValueError(f"{others}, since it was looked at; publish again to see what would change now")
     published = _propose(planned) if create_pr else _commit(planned)
     if tag is not None and tagged is None:
         with _one_sentence(remote.repo):
@@ -428,14 +431,14 @@ def _propose(planned: Plan) -> Published:
 
 
 def _proposed(planned: Plan) -> str | None:
-    """The address of an open pull request of the same title; None if there is none."""
+    """The address of an open pull request that holds the release; None if there is none."""
     remote = planned.remote
     with _one_sentence(remote.repo):
         pulls = _api().get_repo_discussions(
             remote.repo, repo_type=remote.kind, discussion_type="pull_request", discussion_status="open"
         )
-        same = [pull for pull in pulls if pull.title.startswith(TITLE)]
-    for pull in same:  # anyone may give a title
+        ours = [pull for pull in pulls if pull.title.startswith(TITLE)]
+    for pull in ours:  # by its title, which anyone may give
         files = _files(remote.repo, remote.kind, f"refs/pr/{pull.num}")
         if not _changes(files, planned.release, planned.files):
             return pull.url

@@ -169,6 +169,16 @@ def test_two_first_publishers_at_once(hub, client, publish, raised):
     assert tree(hub) == NEW
 
 
+def test_what_others_put_into_a_repo_that_they_made_meanwhile_stays(hub, client, publish, raised):
+    client("mine = h.plan(h.look('org/set', 'dataset'), release(f)); 0", f=FILES)
+    client("api.create_repo('org/set', repo_type='dataset'); 0")
+    add = "[CommitOperationAdd('data/theirs.parquet', b'1')]"
+    client(f"api.create_commit('org/set', {add}, commit_message='Mine', repo_type='dataset').oid")
+    with pytest.raises(raised, match=r"ValueError.*was last changed by .*since it was looked at"):
+        client("h.publish(mine)")
+    assert tree(hub) == {"data/theirs.parquet": "1"}
+
+
 def test_what_others_changed_is_told(hub, client, publish):
     publish()
     told = "h.foreign(h.plan(h.look('org/set', 'dataset'), release(files)))"
