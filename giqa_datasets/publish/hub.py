@@ -264,7 +264,7 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
 
     Raises:
         OSError: If the Hub refuses, or cannot be reached; unless it says "published", the branch is as it was.
-        ValueError: If the repo is public and shall be private, it was made and filled by someone else meanwhile, or the
+        ValueError: If the repo is public and shall be private, if someone else made and filled it meanwhile, or if the
             tag is none or stands elsewhere.
     """
     remote = planned.remote
