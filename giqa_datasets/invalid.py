@@ -1,8 +1,30 @@
-"""What pydantic found wrong with a line of someone's JSON, as a person would say it."""
+"""Lines of someone's JSON, and what pydantic found wrong with one, as a person would say it."""
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+def read_lines(path: Path, kind: type[Line]) -> Iterator[tuple[str, Line]]:
+    """Yield the lines of a JSON Lines file, each after what to call it in an error.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is not of the kind; it is named.
+    """
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            where = f"{path} line {number}"
+            try:
+                line = kind.model_validate_json(raw)
+            except ValidationError as error:
+                raise ValueError(f"{where}: {fault_of(error)}") from error
+            yield where, line
 
 
 def fault_of(error: ValidationError) -> str:

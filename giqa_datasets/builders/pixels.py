@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel, Field, StrictBool, ValidationError
+from pydantic import BaseModel, Field, StrictBool
 
 from giqa_datasets.builders.parquet import GroupWriter, Rights
 from giqa_datasets.builders.shards import Shard, open_shards, read_group, read_rows, refuse
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.invalid import read_lines
 from giqa_datasets.progress import Progress, no_progress
 
 
@@ -68,13 +68,8 @@ def read_sources(path: Path) -> Counter[Rights]:
         ValueError: If a line is not as it should be; it is named.
     """
     stated: Counter[Rights] = Counter()
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                said = _Line.model_validate_json(line)
-            except ValidationError as error:
-                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
-            stated[Rights(said.source, said.image_license, said.text_license, said.redistributable)] += said.rows
+    for _, said in read_lines(path, _Line):
+        stated[Rights(said.source, said.image_license, said.text_license, said.redistributable)] += said.rows
     return stated
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.invalid import fault_of, read_lines
 from giqa_datasets.pipeline.annotations import FUNNEL, SETTINGS
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
@@ -51,15 +51,9 @@ def read_drops(path: Path) -> list[Drop]:
         OSError: If there is no such file.
         ValueError: If a line is not as it should be; it is named.
     """
-    drops = []
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            try:
-                line = _DropLine.model_validate_json(raw)
-            except ValidationError as error:
-                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
-            drops.append(Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)))
-    return drops
+    return [
+        Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)) for _, line in read_lines(path, _DropLine)
+    ]
 
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind:

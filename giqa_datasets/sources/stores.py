@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, Protocol
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.invalid import read_lines
 from giqa_datasets.progress import Progress, no_progress
 
 
@@ -270,17 +270,13 @@ def read_manifest(path: Path) -> dict[str, str]:
         ValueError: If a line is not as it should be, or gives a name a second hash; the line is named.
     """
     sha256: dict[str, str] = {}
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                entry = _Line.model_validate_json(line)
-                name = safe_name(entry.file)
-            except ValidationError as error:
-                raise ValueError(f"{path} line {number}: {fault_of(error)}") from error
-            except ValueError as error:
-                raise ValueError(f"{path} line {number}: {error}") from error
-            if sha256.setdefault(name, entry.sha256) != entry.sha256:
-                raise ValueError(f"{path} line {number}: expected one sha256 of {name!r}, got a second")
+    for where, entry in read_lines(path, _Line):
+        try:
+            name = safe_name(entry.file)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if sha256.setdefault(name, entry.sha256) != entry.sha256:
+            raise ValueError(f"{where}: expected one sha256 of {name!r}, got a second")
     return sha256
 
 
