@@ -1,6 +1,14 @@
-"""Files that ship with the distribution but stand beside the packages in a checkout: `cards/` and `recipes/`."""
+"""Files that ship with the distribution, and the templates among them.
+
+`cards/` and `recipes/` stand beside the packages in a checkout.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def shipped(name: str) -> Path:
@@ -14,3 +22,22 @@ def shipped(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"the folder {name!r} of the giqa distribution is missing beside {package}")
+
+
+def templates(folder: Path, *, is_html: bool = False) -> "jinja2.Environment":
+    """The templates of a folder: a name that they are not given raises, and their tags leave no empty lines.
+
+    Args:
+        folder: Where they lie.
+        is_html: Escape what is put into them.
+    """
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=is_html,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
+from giqa_datasets.shipped import templates
 from giqa_datasets.text import GroundedText, parse
 from giqa_metrics.table import paper_tables, tables
 
@@ -41,13 +41,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
         key = hashlib.sha256(raw).hexdigest()[:16]  # a picture that several samples share is embedded once
         pictures.setdefault(key, _picture(raw, name=row["id"]))
         samples.append(_sample(row, key, pictures[key], box_format))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent, is_html=True)
     return environment.get_template("report.html.jinja").render(
         summary=summary,
         tables=tables(summary),

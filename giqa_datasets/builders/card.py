@@ -20,7 +20,7 @@ from giqa_datasets.builders.giqa_160k import beside_paper
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.console import printable
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.shipped import shipped
+from giqa_datasets.shipped import shipped, templates
 
 
 # GIQA-Bench in the paper, protocol section 6; GIQA-160K is in giqa_160k.py
@@ -123,13 +123,7 @@ def example_rows(data: Path) -> list[dict[str, Any]]:
 
 def _template(name: str) -> jinja2.Template:
     """The text of a set's card."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(shipped("cards") / "datasets"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(shipped("cards") / "datasets")
     environment.filters |= {"as_text": _as_text, "as_block": _as_block}
     return environment.get_template(f"{name}.md")
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from giqa_datasets import __version__
-from giqa_datasets.shipped import shipped
+from giqa_datasets.shipped import shipped, templates
 
 
 _DEEPEST = 50  # of a card's YAML; each level makes PyYAML slower
@@ -38,15 +38,7 @@ def new_card(repo: str, sections: Sequence[str], *, known: Mapping[str, Any], bo
         known: Fields of the front matter that are known: base_model, datasets, license.
         box_format: How the model writes boxes.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(shipped("cards") / "models"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(shipped("cards") / "models")
     text = environment.get_template("model.md").render(
         repo=repo,
         name=repo.rpartition("/")[2],

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jinja2
 import yaml
 from markdown_it import MarkdownIt
 
 from giqa_datasets.publish.hub import Release
+from giqa_datasets.shipped import templates
 
 
 Sdk = Literal["static", "gradio"]
@@ -117,14 +117,7 @@ def _on_the_hub(card: _Card, repo: str, sdk: Sdk) -> _Card:
 
 def _html(card: _Card, repo: str, requirements: str) -> str:
     """The card as one page that asks no other host for anything."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent, is_html=True)
     markdown = MarkdownIt("js-default").disable("image")  # an image is a link then, and HTML is text
     body = re.sub(r"\A\s*# .*\n", "", card.body)  # the page has a title of its own
     return environment.get_template("space.html.jinja").render(
