@@ -1,1 +1,1 @@
-"""What was built, to the Hub: `hub` makes one commit of it, `dataset` says what of a data set folder goes there."""
+"""What was built, to the Hub: `remote` looks, `hub` makes one commit, `dataset` says what of a folder goes there."""

@@ -1,36 +1,28 @@
-"""One commit to a repo on the Hub: what is there, what would change, and the change, whole or not at all.
+"""One commit to a repo on the Hub: what would change, and the change, whole or not at all.
 
 Nothing else in the project writes to the Hub. The token is huggingface_hub's to find and to send, to the Hub alone.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from giqa_datasets import __version__
-from giqa_datasets.console import printable
 from giqa_datasets.progress import Progress, no_progress
+from giqa_datasets.publish.remote import Kind, Remote, files_at, look, one_sentence, open_api
 
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+    from huggingface_hub import CommitInfo, CommitOperationAdd
     from huggingface_hub.hf_api import RepoFile
 
 
-Kind = Literal["dataset", "space", "model"]
 TITLE = "giqa publish"  # with which the title of every commit begins
-TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself would wait for ever
-_BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = 10_000_000  # bytes of a file in which a token is looked for
 _TAG = re.compile(r"[A-Za-z0-9]([\w-]|\.(?![.]))*")
-_NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
 
 
 class Sum(NamedTuple):
@@ -79,59 +71,6 @@ class Release(NamedTuple):
     owns: Callable[[str], bool] = lambda path: False
     sdk: str | None = None
     sums: Mapping[str, Sum] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A branch of a repo as it was when it was looked at.
-
-    Attributes:
-        kind: Of the repo.
-        repo: Its id, `org/name`.
-        revision: The branch, or `refs/pr/1`.
-        private: Whether few may see it; None where there is no such repo.
-        head: The branch's last commit, or that of main where there is no such branch yet; None where there is no repo.
-        is_new: Whether the repo or the branch is still to be made.
-        tags: The commit of each tag.
-        files: What `head` holds, by path.
-    """
-
-    kind: Kind
-    repo: str
-    revision: str
-    private: bool | None = None
-    head: str | None = None
-    is_new: bool = True
-    tags: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, "RepoFile"] = field(default_factory=dict)
-
-    def read(self, path: str) -> bytes | None:
-        """The content of a file at `head`; None if there is none."""
-        if path not in self.files:
-            return None
-        with _one_sentence(self.repo):
-            found = _api().hf_hub_download(self.repo, path, repo_type=self.kind, revision=self.head)
-        return Path(found).read_bytes()
-
-    @property
-    def last_title(self) -> str:
-        """The title of the commit `head`; empty where there is none."""
-        return self._titles[0] if self._titles else ""
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether the Hub's own first commit is all there is."""
-        return len(self._titles) == 1 and self.last_title == _BEGUN
-
-    @cached_property
-    def _titles(self) -> list[str]:
-        """Of the commits, the last first."""
-        if self.head is None:
-            return []
-        with _one_sentence(self.repo):
-            return [
-                each.title for each in _api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)
-            ]
 
 
 class Change(NamedTuple):
@@ -183,38 +122,6 @@ class Published(NamedTuple):
     url: str
     commit: str | None
     is_new: bool
-
-
-def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
-    """Look at a branch of a repo; this changes nothing.
-
-    Args:
-        repo: `org/name`.
-        kind: Of the repo.
-        revision: A branch, there or not yet, or `refs/pr/1`.
-
-    Raises:
-        OSError: If the Hub cannot be asked.
-        ValueError: If the id or the revision is none.
-    """
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    if not _ID.fullmatch(repo):
-        raise ValueError(f"expected ORG/NAME as on the Hub, got {repo!r}")
-    api = _api()
-    with _one_sentence(repo):
-        try:
-            info = api.repo_info(repo, repo_type=kind)
-        except RepositoryNotFoundError:
-            return Remote(kind, repo, revision)
-        refs = api.list_repo_refs(repo, repo_type=kind, include_pull_requests=True)
-        tips = {ref.name: ref.target_commit for ref in refs.branches}
-        tips |= {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
-        tags = {ref.name: ref.target_commit for ref in refs.tags}
-        if revision not in tips and (revision in tags or _NO_BRANCH.match(revision)):
-            raise ValueError(f"expected a branch of {repo} or a pull request, got {revision!r}")
-        head = tips.get(revision, tips["main"])
-    return Remote(kind, repo, revision, bool(info.private), head, revision not in tips, tags, _files(repo, kind, head))
 
 
 def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) -> Plan:
@@ -283,28 +190,9 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
             raise ValueError(f"{others}, since it was looked at; publish again to see what would change now")
     published = _propose(planned) if create_pr else _commit(planned)
     if tag is not None and tagged is None:
-        with _one_sentence(remote.repo):
-            _api().create_tag(remote.repo, tag=tag, revision=published.commit, repo_type=remote.kind)
+        with one_sentence(remote.repo):
+            open_api().create_tag(remote.repo, tag=tag, revision=published.commit, repo_type=remote.kind)
     return published
-
-
-def wait_at_most(seconds: float = TIMEOUT) -> None:
-    """Let every call of huggingface_hub in this process fail that hears nothing for so long."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
-
-    def client() -> Any:
-        made = default_client_factory()
-        made.timeout = seconds
-        return made
-
-    set_client_factory(client)
-
-
-def _api() -> "HfApi":
-    from huggingface_hub import HfApi
-
-    return HfApi(library_name="giqa", library_version=__version__)
 
 
 def _refuse_token(files: "Mapping[str, CommitOperationAdd]") -> None:
@@ -349,15 +237,6 @@ def _is_same(file: "CommitOperationAdd", there: "RepoFile") -> bool:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == there.blob_id
 
 
-def _files(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
-    """What a commit holds, by path."""
-    from huggingface_hub.hf_api import RepoFile
-
-    with _one_sentence(repo):
-        tree = _api().list_repo_tree(repo, repo_type=kind, revision=commit, recursive=True)
-        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-
-
 def _again(planned: Plan) -> Plan:
     """The same release, planned again on what the repo is by now."""
     remote = look(planned.remote.repo, planned.remote.kind, planned.remote.revision)
@@ -366,8 +245,8 @@ def _again(planned: Plan) -> Plan:
 
 def _begin(planned: Plan, *, private: bool) -> Plan:
     """Make the repo or the branch that is not there, and plan again on what that gave."""
-    remote, api = planned.remote, _api()
-    with _one_sentence(remote.repo):
+    remote, api = planned.remote, open_api()
+    with one_sentence(remote.repo):
         if remote.head is None:
             sdk = planned.release.sdk
             api.create_repo(remote.repo, repo_type=remote.kind, private=private, exist_ok=True, space_sdk=sdk)
@@ -382,20 +261,20 @@ def _commit(planned: Plan) -> Published:
     """Make the commit, unless there is nothing to do, and look whether it holds the release."""
     remote = planned.remote
     if not planned.changes:
-        return Published(_page(remote), remote.head, False)
+        return Published(remote.page, remote.head, False)
     try:
         commit = _create_commit(planned, revision=remote.revision).oid
     except OSError as error:
         commit = _made_after_all(planned, error)
     _require_all(planned, commit)
-    return Published(_page(remote), commit, True)
+    return Published(remote.page, commit, True)
 
 
 def _require_all(planned: Plan, commit: str) -> None:
     """Look whether a commit that was made holds the release."""
     remote = planned.remote
     try:
-        left = _changes(_files(remote.repo, remote.kind, commit), planned.release, planned.files)
+        left = _changes(files_at(remote.repo, remote.kind, commit), planned.release, planned.files)
     except OSError as error:
         raise OSError(f"{remote.repo}: published at {commit}, but the Hub does not show it ({error})") from error
     if left:
@@ -417,7 +296,7 @@ def _propose(planned: Plan) -> Published:
     """Open a pull request with the commit, unless there is nothing to do or one is open."""
     remote = planned.remote
     if not planned.changes:
-        return Published(_page(remote), remote.head, False)
+        return Published(remote.page, remote.head, False)
     if url := _proposed(planned):
         return Published(url, None, False)
     try:
@@ -433,13 +312,13 @@ def _propose(planned: Plan) -> Published:
 def _proposed(planned: Plan) -> str | None:
     """The address of an open pull request that holds the release; None if there is none."""
     remote = planned.remote
-    with _one_sentence(remote.repo):
-        pulls = _api().get_repo_discussions(
+    with one_sentence(remote.repo):
+        pulls = open_api().get_repo_discussions(
             remote.repo, repo_type=remote.kind, discussion_type="pull_request", discussion_status="open"
         )
         ours = [pull for pull in pulls if pull.title.startswith(TITLE)]
     for pull in ours:  # by its title, which anyone may give
-        files = _files(remote.repo, remote.kind, f"refs/pr/{pull.num}")
+        files = files_at(remote.repo, remote.kind, f"refs/pr/{pull.num}")
         if not _changes(files, planned.release, planned.files):
             return pull.url
     return None
@@ -454,8 +333,8 @@ def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
         content = planned.release.files[path]
         if isinstance(content, Path):
             known.require(content)
-    with _one_sentence(remote.repo):
-        made: CommitInfo = _api().create_commit(
+    with one_sentence(remote.repo):
+        made: CommitInfo = open_api().create_commit(
             remote.repo,
             [
                 CommitOperationDelete(path) if what == "remove" else planned.files[path]
@@ -468,36 +347,3 @@ def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
             **where,
         )
     return made
-
-
-def _page(remote: Remote) -> str:
-    """Where a repo is looked at."""
-    return "/".join([_api().endpoint, *([] if remote.kind == "model" else [f"{remote.kind}s"]), remote.repo])
-
-
-_REASONS = {
-    401: "the Hub wants a token that may write: hf auth login",
-    403: "the token may not do this",
-    404: "there is no such repo, or the token may not see it: hf auth login",
-    412: "someone else published meanwhile, and nothing of this was; publish again to see what would change now",
-    429: "the Hub asks to wait; publish again in a while, and what has arrived does not travel twice",
-}
-
-
-@contextmanager
-def _one_sentence(repo: str) -> Iterator[None]:
-    """Turn what goes wrong on the way to the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        yield
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        said = printable(error.server_message or "nothing more")[:200]
-        reason = _REASONS.get(status) or f"the Hub answered {status}: {said}"
-        raise OSError(f"{repo}: {reason}") from error
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
-        said = printable(str(error) or type(error).__name__)[:200]
-        raise OSError(f"{repo}: no answer from the Hub ({said}); publish again") from error

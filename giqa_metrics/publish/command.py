@@ -53,8 +53,9 @@ def publish(
 ) -> None:
     """Publish on the Hub in one commit: a data set, a metric, or a run's results."""
     from giqa_datasets.publish.dataset import is_dataset
-    from giqa_datasets.publish.hub import foreign, wait_at_most
+    from giqa_datasets.publish.hub import foreign
     from giqa_datasets.publish.hub import publish as run
+    from giqa_datasets.publish.remote import wait_at_most
     from giqa_metrics.publish.results import is_run
     from giqa_metrics.publish.space import is_space
 
@@ -97,7 +98,8 @@ def _plan_dataset(
 ) -> "tuple[Plan, list[str]]":
     """Plan the release of a data set folder that holds what it says; its findings end the command."""
     from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
-    from giqa_datasets.publish.hub import look, plan
+    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.remote import look
 
     remote = look(repo, "dataset", revision)
     sums = hash_files(folder, progress=progress)
@@ -114,7 +116,8 @@ def _plan_dataset(
 
 def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: str | None) -> "Plan":
     """Plan the release of a metric."""
-    from giqa_datasets.publish.hub import look, plan
+    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.space import refused_tag, space_release
 
     for name in (tag, revision):
@@ -127,7 +130,8 @@ def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: st
 
 def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]":
     """Plan the release of a run's results, and show how they change the model's files."""
-    from giqa_datasets.publish.hub import look, plan
+    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.results import benchmark_of, diff, results_release
 
     remote = look(repo, "model")

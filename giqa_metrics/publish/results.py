@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.builders.eval_yaml import SCORES, task_id
-from giqa_datasets.publish.hub import Release, look
+from giqa_datasets.publish.hub import Release
+from giqa_datasets.publish.remote import look
 from giqa_metrics.check import check_run
 from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card

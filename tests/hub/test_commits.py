@@ -11,6 +11,7 @@ from .server import TOKEN
 
 BEGIN = """
 from giqa_datasets.publish import hub as h
+from giqa_datasets.publish.remote import wait_at_most
 def release(files, kind="dataset", **more):
     whole = {path: content.encode() for path, content in files.items()}
     return h.Release(kind, "set", whole, **{"owns": lambda path: path.startswith("data/"), **more})
@@ -241,13 +242,13 @@ def test_a_commit_whose_answer_is_lost_is_found(hub, publish):
 
 def test_a_commit_that_is_made_after_nobody_waits_is_not_made_twice(hub, publish, client, raised):
     publish()
-    client("h.wait_at_most(0.1)")
+    client("wait_at_most(0.1)")
     hub.fail("POST .*/commit/", 0.3)
     try:
         with pytest.raises(raised, match=r"no answer from the Hub"):
             publish(NEW)
     finally:
-        client("h.wait_at_most()")
+        client("wait_at_most()")
     while tree(hub) != NEW:
         time.sleep(0.02)
     assert publish(NEW)[3] is False
@@ -256,14 +257,14 @@ def test_a_commit_that_is_made_after_nobody_waits_is_not_made_twice(hub, publish
 
 def test_a_hub_that_never_answers_is_given_up(hub, publish, client, raised):
     publish()
-    client("h.wait_at_most(0.1)")
+    client("wait_at_most(0.1)")
     hub.fail("POST .*/commit/", 0.3)
     hub.fail("GET .*/refs", 0.3)
     try:
         with pytest.raises(raised, match=r"OSError < Exception: org/set: no answer from the Hub \(timed out\)"):
             publish(NEW)
     finally:
-        client("h.wait_at_most()")
+        client("wait_at_most()")
 
 
 def test_a_file_that_the_repo_ignores_is_missed(hub, publish, client, raised):

@@ -1,0 +1,173 @@
+"""A repo on the Hub as it is: what a branch holds, and what goes wrong on the way there, in one sentence."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from giqa_datasets import __version__
+from giqa_datasets.console import printable
+
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+
+Kind = Literal["dataset", "space", "model"]
+TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself would wait for ever
+_BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A branch of a repo as it was when it was looked at.
+
+    Attributes:
+        kind: Of the repo.
+        repo: Its id, `org/name`.
+        revision: The branch, or `refs/pr/1`.
+        private: Whether few may see it; None where there is no such repo.
+        head: The branch's last commit, or that of main where there is no such branch yet; None where there is no repo.
+        is_new: Whether the repo or the branch is still to be made.
+        tags: The commit of each tag.
+        files: What `head` holds, by path.
+    """
+
+    kind: Kind
+    repo: str
+    revision: str
+    private: bool | None = None
+    head: str | None = None
+    is_new: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, "RepoFile"] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file at `head`; None if there is none."""
+        if path not in self.files:
+            return None
+        with one_sentence(self.repo):
+            found = open_api().hf_hub_download(self.repo, path, repo_type=self.kind, revision=self.head)
+        return Path(found).read_bytes()
+
+    @property
+    def page(self) -> str:
+        """Where it is looked at."""
+        return "/".join([open_api().endpoint, *([] if self.kind == "model" else [f"{self.kind}s"]), self.repo])
+
+    @property
+    def last_title(self) -> str:
+        """The title of the commit `head`; empty where there is none."""
+        return self._titles[0] if self._titles else ""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the Hub's own first commit is all there is."""
+        return len(self._titles) == 1 and self.last_title == _BEGUN
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        """Of the commits, the last first."""
+        if self.head is None:
+            return []
+        with one_sentence(self.repo):
+            return [
+                each.title for each in open_api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)
+            ]
+
+
+def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
+    """Look at a branch of a repo; this changes nothing.
+
+    Args:
+        repo: `org/name`.
+        kind: Of the repo.
+        revision: A branch, there or not yet, or `refs/pr/1`.
+
+    Raises:
+        OSError: If the Hub cannot be asked.
+        ValueError: If the id or the revision is none.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if not _ID.fullmatch(repo):
+        raise ValueError(f"expected ORG/NAME as on the Hub, got {repo!r}")
+    api = open_api()
+    with one_sentence(repo):
+        try:
+            info = api.repo_info(repo, repo_type=kind)
+        except RepositoryNotFoundError:
+            return Remote(kind, repo, revision)
+        refs = api.list_repo_refs(repo, repo_type=kind, include_pull_requests=True)
+        tips = {ref.name: ref.target_commit for ref in refs.branches}
+        tips |= {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
+        tags = {ref.name: ref.target_commit for ref in refs.tags}
+        if revision not in tips and (revision in tags or _NO_BRANCH.match(revision)):
+            raise ValueError(f"expected a branch of {repo} or a pull request, got {revision!r}")
+        head = tips.get(revision, tips["main"])
+    return Remote(
+        kind, repo, revision, bool(info.private), head, revision not in tips, tags, files_at(repo, kind, head)
+    )
+
+
+def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
+    """What a commit holds, by path."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with one_sentence(repo):
+        tree = open_api().list_repo_tree(repo, repo_type=kind, revision=commit, recursive=True)
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def wait_at_most(seconds: float = TIMEOUT) -> None:
+    """Let every call of huggingface_hub in this process fail that hears nothing for so long."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.timeout = seconds
+        return made
+
+    set_client_factory(client)
+
+
+def open_api() -> "HfApi":
+    """The client of the Hub; its token is the one that huggingface_hub finds."""
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="giqa", library_version=__version__)
+
+
+_REASONS = {
+    401: "the Hub wants a token that may write: hf auth login",
+    403: "the token may not do this",
+    404: "there is no such repo, or the token may not see it: hf auth login",
+    412: "someone else published meanwhile, and nothing of this was; publish again to see what would change now",
+    429: "the Hub asks to wait; publish again in a while, and what has arrived does not travel twice",
+}
+
+
+@contextmanager
+def one_sentence(repo: str) -> Iterator[None]:
+    """Turn what goes wrong on the way to the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        said = printable(error.server_message or "nothing more")[:200]
+        reason = _REASONS.get(status) or f"the Hub answered {status}: {said}"
+        raise OSError(f"{repo}: {reason}") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
+        said = printable(str(error) or type(error).__name__)[:200]
+        raise OSError(f"{repo}: no answer from the Hub ({said}); publish again") from error
