@@ -15,6 +15,7 @@ from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.dataset_folder import set_name, shards_digest
+from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
 from giqa_datasets.builders.parquet import SplitCounts, annotations_of, features
 from giqa_datasets.builders.pixels import (
     SOURCES,
@@ -225,18 +226,23 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Coun
     try:
         rights = read_sources(folder / SOURCES)
         funnel, settings = read_pipeline(folder)
+        benchmark = read_benchmark(folder)
     except FileNotFoundError:
         return  # the rows are all there is to go by
     except (OSError, ValueError) as error:
         note("provenance", str(error))
         return
+    for where in unlike_review(folder / "data", benchmark) if benchmark else ():
+        note(where, f"expected the sample as the last round of {REVIEW} has it, got another")
     written = {
         split: SplitCounts(counts.rows, counts.n_yes, {sha256: sha256 for sha256 in counts.images})
         for split, counts in splits.items()
     }
     next(iter(written.values())).rights = rights
     try:
-        due = write_card(name, written, content="", columns=features(), funnel=funnel, settings=settings)
+        due = write_card(
+            name, written, content="", columns=features(), funnel=funnel, settings=settings, benchmark=benchmark
+        )
     except TemplateNotFound:
         return  # a set of someone else's
     there = {line.strip() for line in card.splitlines()}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from giqa_datasets.console import printable
+
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +43,14 @@ class Format(StrEnum):
 
 
 SetName = Annotated[
-    str, typer.Argument(metavar="SET", help="folder, giqa-160k, giqa-mini, giqa-bench-mini or giqa-tiny")
+    str, typer.Argument(metavar="SET", help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny")
 ]
 Root = Annotated[
-    Path | None, typer.Argument(metavar="[FOLDER]", help="photographs with a metadata.jsonl, for SET folder")
+    Path | None,
+    typer.Argument(
+        metavar="[FOLDER]",
+        help="photographs with a metadata.jsonl, for SET folder; a reviewed data set folder, for a benchmark",
+    ),
 ]
 QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]
 Dq495k = Annotated[Path | None, typer.Option("--dq-495k", help="DataDepictQA's folder, for giqa-160k")]
@@ -147,7 +153,7 @@ def build(
         str,
         typer.Argument(
             metavar="SET",
-            help="folder, giqa-160k, giqa-mini, giqa-bench-mini or giqa-tiny; "
+            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny; "
             "with --images, a data set folder or Hub id whose rows came without pixels",
         ),
     ],
@@ -165,38 +171,62 @@ def build(
     box_format: Annotated[str, typer.Option(help="format of the boxes in prompt and completion")] = "giqa",
     seed: Seed = None,
     limit: Limit = None,
+    keep_ungrounded: Annotated[
+        bool,
+        typer.Option("--keep-ungrounded", help="keep descriptions without a box, for experts to ground: giqa review"),
+    ] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="write a benchmark out of a review although it is short of something")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
     from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.giqa_bench import Incomplete
     from giqa_datasets.builders.sets import SETS, Request
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
     if name not in SETS:
-        others = {"--annotations": annotations, "--models": models, "--box-format": box_format != "giqa"}
+        others = {
+            "--annotations": annotations,
+            "--models": models,
+            "--box-format": box_format != "giqa",
+            "--keep-ungrounded": keep_ungrounded,
+            "--draft": draft,
+        }
         _join(request, out, [option for option, given in others.items() if given], overwrite=overwrite)
         return
     out = out or Path(name)
     annotations = annotations or Path(f"{out}.annotations")
-    with progress_bars() as progress:
-        counts, n_left_out = build_set(
-            request,
-            out,
-            annotations,
-            _preset(models) if models else None,
-            box_format=box_format,
-            overwrite=overwrite,
-            progress=progress,
+    try:
+        with progress_bars() as progress:
+            built = build_set(
+                request,
+                out,
+                annotations,
+                _preset(models) if models else None,
+                box_format=box_format,
+                keep_ungrounded=keep_ungrounded,
+                draft=draft,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except Incomplete as incomplete:
+        _print_short(name, incomplete.short)
+        typer.echo(f"{out} was not written; --draft writes it as it is")
+        raise typer.Exit(1) from incomplete
+    _print_counts(out, built.counts)
+    _print_short(name, built.short)
+    if built.n_left_out:
+        typer.echo(
+            f"left out: {built.n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why"
         )
-    _print_counts(out, counts)
-    if n_left_out:
-        typer.echo(f"left out: {n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why")
     if name == "giqa-160k":
         from giqa_datasets.builders.giqa_160k import beside_paper
         from giqa_datasets.console import new_table, print_table
 
         table = new_table("giqa-160k beside the paper's GIQA-160K", ["paper", "here"])
-        for what, paper, here in beside_paper(counts):
+        for what, paper, here in beside_paper(built.counts):
             table.add_row(what, f"{paper:,}", f"{here:,}")
         print_table(table)
 
@@ -225,6 +255,12 @@ def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
     for split, count in counts.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
         typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
+
+
+def _print_short(name: str, short: "Sequence[str]") -> None:
+    """Print what a benchmark is short of."""
+    for sentence in short:
+        typer.echo(printable(f"{name} is short of {sentence}"))
 
 
 def print_funnel(rows: "Sequence[Row]") -> None:

@@ -63,6 +63,7 @@ class Lookalikes:
         """
         self._by_sha256: dict[str, str] = {}
         self._names: list[str] = []
+        self.n_unseen = 0
         self._hashes = bytearray()
         for name, sha256, image_bytes in images:
             self.add(name, sha256, hash_of(image_bytes))
@@ -73,6 +74,12 @@ class Lookalikes:
         if hashed is not None:
             self._names.append(name)
             self._hashes += hashed
+        else:
+            self.n_unseen += 1
+
+    def __len__(self) -> int:
+        """Count the known files."""
+        return len(self._by_sha256)
 
     def find(self, sha256: str, image_bytes: bytes) -> Match | None:
         """Find the known image that is the same file, or else the one that looks most alike.

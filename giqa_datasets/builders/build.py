@@ -1,11 +1,14 @@
 """A set from its sources to a folder that `load_dataset` reads: annotate what is not annotated yet, then write."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from giqa_datasets.builders.dataset_folder import build_folder, refuse_existing
+from giqa_datasets.builders.eval_yaml import BENCHMARKS
+from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.formats import box_format as format_named
@@ -13,11 +16,29 @@ from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
 from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
 from giqa_datasets.pipeline.drops import FAULT, Drop
 from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order
 from giqa_datasets.progress import Progress, no_progress
+from giqa_datasets.records import Record, Sample
+from giqa_datasets.sources.entries import Entry
 
 
+UNGROUNDED = "kept without a box"  # the funnel's row of these descriptions
 _MODELS = ("llm", "detector", "verifier")  # the settings that name one
+
+
+class Built(NamedTuple):
+    """What a build wrote.
+
+    Attributes:
+        counts: By split.
+        n_left_out: How many things were left out.
+        short: What a benchmark's draft is short of, a sentence each.
+    """
+
+    counts: dict[str, SplitCounts]
+    n_left_out: int
+    short: list[str]
 
 
 def annotate_set(
@@ -41,9 +62,11 @@ def build_set(
     choice: Choice | None = None,
     *,
     box_format: str = "giqa",
+    keep_ungrounded: bool = False,
+    draft: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
-) -> tuple[dict[str, SplitCounts], int]:
+) -> Built:
     """Write a data set folder.
 
     Args:
@@ -52,22 +75,26 @@ def build_set(
         annotations: What the pipeline made of the entries; what it lacks is annotated into it first.
         choice: The models; by default those with which the annotations were begun, else the set's own.
         box_format: Format of the boxes in `prompt` and `completion`.
+        keep_ungrounded: Keep the descriptions in which no box was found, without one: experts may draw some.
+        draft: Write a benchmark out of a review although it is short of something.
         overwrite: Replace a data set folder that is there already.
         progress: Wraps what comes.
-
-    Returns:
-        What was written, by split, and how many things were left out.
 
     Raises:
         FileExistsError: As `build_folder`.
         FileNotFoundError: If a file of a source is missing.
         ImportError: If a package is not installed.
+        Incomplete: If a benchmark is short of something.
         OSError: If a model cannot be had.
         ValueError: If the request is wrong, the annotations were made by another choice, or no sample was left.
     """
     format_named(box_format)
     refuse_existing(out, overwrite=overwrite)
+    reviewed = request.root if request.name in BENCHMARKS else None
+    if draft and not reviewed:
+        raise ValueError(f"expected --draft with a benchmark out of a reviewed folder alone, got {request.name}")
     entries = entries_of(request, progress)
+    benchmark = Benchmark.of_review(reviewed, entries.compared) if reviewed else None
     outcome, settings, listed = Outcome([], entries.left_out), None, entries.splits
     if not all(entry.samples for entry in entries.all):
         choice = choice or begun(annotations) or default_choice(request.name)
@@ -78,30 +105,47 @@ def build_set(
         settings = _stated(read_settings(annotations / SETTINGS))
         listed = {split: in_order(annotations, of_split) for split, of_split in listed.items()}
     late: Counter[str] = Counter()
+    built: Counter[str] = Counter()
 
     def drop(left_out: Drop) -> None:
         outcome.drops.append(left_out)
         late[left_out.reason] += 1
 
+    def ungrounded(record: Record) -> Sample:
+        built[UNGROUNDED] += 1
+        return ungrounded_sample(record)
+
+    def records(entries: list[Entry], split: str) -> Iterator[Record]:
+        listed = progress(entries, len(entries), f"{request.name} {split}")
+        for record in annotated(annotations, listed, drop, sample=ungrounded if keep_ungrounded else None):
+            built["all"] += 1
+            yield record
+
     def funnel() -> list[Row]:
-        n_described = sum(row.n_out for row in outcome.funnel if row.stage == "fuse")
-        n_in = n_described + sum(bool(entry.samples) for entry in entries.all)
-        return [*outcome.funnel, Row("build", "descriptions", n_in, n_in - late.total(), dict(sorted(late.items())))]
+        kept = [Row(UNGROUNDED, "descriptions", n, n, {}) for n in [built[UNGROUNDED]] if n]
+        n_in = built["all"] + late.total()
+        return [*outcome.funnel, *kept, Row("build", "descriptions", n_in, built["all"], dict(sorted(late.items())))]
+
+    short: list[str] = []
+
+    def require(counts: Mapping[str, SplitCounts]) -> None:
+        short.extend(short_of(request.name, counts, benchmark) if benchmark else ())
+        if short and not draft:
+            raise Incomplete(request.name, short)
 
     counts = build_folder(
         out,
         request.name,
-        {
-            split: annotated(annotations, progress(of_split, len(of_split), f"{request.name} {split}"), drop)
-            for split, of_split in listed.items()
-        },
+        {split: records(of_split, split) for split, of_split in listed.items()},
         drops=outcome.drops,
         funnel=funnel,
         settings=settings,
         box_format=box_format,
+        benchmark=benchmark,
+        require=require,
         overwrite=overwrite,
     )
-    return counts, len(outcome.drops)
+    return Built(counts, len(outcome.drops), short)
 
 
 def _stated(settings: dict[str, Any]) -> dict[str, Any]:

@@ -16,24 +16,13 @@ import pyarrow.parquet as pq
 import yaml
 
 from giqa_datasets import __version__
-from giqa_datasets.builders.giqa_160k import beside_paper
+from giqa_datasets.builders import giqa_160k, giqa_bench
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.console import printable
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.shipped import shipped, templates
 
 
-# GIQA-Bench in the paper, protocol section 6; GIQA-160K is in giqa_160k.py
-BENCH = {
-    "images": 100,
-    "samples": 250,
-    "descriptions": 100,
-    "Yes/No, Yes": 35,
-    "Yes/No, No": 55,
-    "What": 30,
-    "Why": 18,
-    "How": 12,
-}
 # The bounds of the Hub's size categories
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _SHOWN = ("id", "question_type", "question", "answer", "regions", "distortions", "source")  # of an example row
@@ -51,6 +40,7 @@ def write_card(
     columns: Iterable[str],
     funnel: Sequence[Row] = (),
     settings: Mapping[str, Any] | None = None,
+    benchmark: giqa_bench.Benchmark | None = None,
     examples: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Render the card of a data set.
@@ -63,6 +53,7 @@ def write_card(
         columns: Every column, in order.
         funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
         settings: The pipeline's models and thresholds.
+        benchmark: How it was made, of a benchmark out of a review.
         examples: Rows to show, as of `example_rows`.
 
     Returns:
@@ -82,7 +73,9 @@ def write_card(
         withheld=[(right, n_rows) for right, n_rows in sorted(rights.items()) if not right.redistributable],
         funnel=funnel,
         settings=settings,
-        beside_paper=_beside_bench(counts) if name == "giqa-bench" else beside_paper(counts),
+        beside_paper=(giqa_bench if name == "giqa-bench" else giqa_160k).beside_paper(counts),
+        benchmark=benchmark,
+        short=giqa_bench.short_of(name, counts, benchmark) if benchmark else [],
         examples=examples,
         views=", ".join([*tasks, "annotations"]),
     )
@@ -124,7 +117,7 @@ def example_rows(data: Path) -> list[dict[str, Any]]:
 def _template(name: str) -> jinja2.Template:
     """The text of a set's card."""
     environment = templates(shipped("cards") / "datasets")
-    environment.filters |= {"as_text": _as_text, "as_block": _as_block}
+    environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": _as_share}
     return environment.get_template(f"{name}.md")
 
 
@@ -152,16 +145,14 @@ def _license(licences: Iterable[str]) -> dict[str, Any]:
     return {"license": known} | ({"license_name": "as-each-row-says"} if "other" in known else {})
 
 
-def _beside_bench(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
-    """What is counted, GIQA-Bench's number in the paper and ours."""
-    ours = {what: here for what, _, here in beside_paper(counts)}
-    ours |= {kind: sum(split.rows[kind.lower()] for split in counts.values()) for kind in ("What", "Why", "How")}
-    return [(what, paper, ours[what]) for what, paper in BENCH.items()]
-
-
 def _as_text(text: str) -> str:
     """A text of anyone's as the cell of a table, where no letter of it is obeyed."""
     return _MARKUP.sub(lambda letter: f"&#{ord(letter[0])};", printable(" ".join(text.split())))
+
+
+def _as_share(share: float | None) -> str:
+    """A share of agreement, and a dash for one that does not exist."""
+    return "-" if share is None else f"{share:.3f}"
 
 
 def _as_block(row: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from giqa_datasets.builders.card import example_rows, write_card
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
+from giqa_datasets.builders.giqa_bench import Benchmark, write_benchmark
 from giqa_datasets.builders.parquet import (
     Rights,
     SetRow,
@@ -40,6 +41,8 @@ def build_folder(
     funnel: Callable[[], Sequence[Row]] = tuple,
     settings: Mapping[str, Any] | None = None,
     box_format: str = "giqa",
+    benchmark: Benchmark | None = None,
+    require: Callable[[Mapping[str, SplitCounts]], object] = lambda counts: None,
     overwrite: bool = False,
     progress: Callable[[Iterable[Record], str], Iterable[Record]] = lambda records, split: records,
 ) -> dict[str, SplitCounts]:
@@ -53,6 +56,8 @@ def build_folder(
         funnel: What went into each stage of the pipeline and what came out; asked when all records are read.
         settings: The models and thresholds of the pipeline.
         box_format: Format of the boxes in `prompt` and `completion`.
+        benchmark: How it was made, of a benchmark out of a review.
+        require: Told of what was written before it appears; raises to prevent that.
         overwrite: Replace a data set folder that is there already.
         progress: Wraps each split's records.
 
@@ -64,7 +69,17 @@ def build_folder(
         ValueError: If no record has a sample, or a record does not fit the columns.
     """
     rows = {split: set_rows(progress(records, split), box_format=box_format) for split, records in splits.items()}
-    return write_folder(out, name, rows, drops=drops, funnel=funnel, settings=settings, overwrite=overwrite)
+    return write_folder(
+        out,
+        name,
+        rows,
+        drops=drops,
+        funnel=funnel,
+        settings=settings,
+        benchmark=benchmark,
+        require=require,
+        overwrite=overwrite,
+    )
 
 
 def write_folder(
@@ -76,6 +91,8 @@ def write_folder(
     earlier: Sequence[Drop] = (),
     funnel: Callable[[], Sequence[Row]] = tuple,
     settings: Mapping[str, Any] | None = None,
+    benchmark: Benchmark | None = None,
+    require: Callable[[Mapping[str, SplitCounts]], object] = lambda counts: None,
     overwrite: bool = False,
 ) -> dict[str, SplitCounts]:
     """Write a data set folder out of rows, as `build_folder` does out of records.
@@ -88,6 +105,8 @@ def write_folder(
         earlier: What was left out before there were rows; stands before `drops`.
         funnel: As in `build_folder`.
         settings: As in `build_folder`.
+        benchmark: As in `build_folder`.
+        require: As in `build_folder`.
         overwrite: As in `build_folder`.
 
     Returns:
@@ -106,6 +125,7 @@ def write_folder(
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
             raise ValueError(f"no sample was left for {name}: {_why(drops)}")
+        require(counts)
         (partial / "annotations").mkdir()
         write_annotations(data, partial / "annotations")
         steps = funnel() if settings is not None else ()
@@ -116,6 +136,7 @@ def write_folder(
             columns=features(),
             funnel=steps,
             settings=settings,
+            benchmark=benchmark,
             examples=example_rows(data),
         )
         (partial / "README.md").write_text(card, encoding="utf-8")
@@ -123,6 +144,8 @@ def write_folder(
             views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
             (partial / "eval.yaml").write_text(benchmark_eval_yaml(name, views), encoding="utf-8")
         _write_provenance(partial / "provenance", counts, [*earlier, *drops], steps, settings)
+        if benchmark:
+            write_benchmark(benchmark, partial)
     return counts
 
 

@@ -51,14 +51,25 @@ def beside_paper(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]
     Args:
         counts: What was written, by split.
     """
+    ours = count_samples(counts)
+    return [(name, paper, ours[name]) for name, paper in PAPER.items()]
+
+
+def count_samples(counts: Mapping[str, SplitCounts]) -> dict[str, int]:
+    """Count images and samples under the names that the paper's numbers have here.
+
+    Args:
+        counts: What was written, by split.
+    """
     rows = sum((split.rows for split in counts.values()), start=Counter[str]())
     yes = sum(split.n_yes for split in counts.values())
-    ours = {
+    return {
         "images": len(set().union(*(split.images for split in counts.values()))),
         "samples": rows.total(),
         "descriptions": rows["des"],
+        "Yes/No": rows["yes_no"],
         "Yes/No, Yes": yes,
         "Yes/No, No": rows["yes_no"] - yes,
         "What/Which/Why/How": sum(rows[kind] for kind in ("what", "which", "why", "how")),
+        **{kind.capitalize(): rows[kind] for kind in ("what", "which", "why", "how")},
     }
-    return [(name, paper, ours[name]) for name, paper in PAPER.items()]

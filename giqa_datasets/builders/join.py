@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from giqa_datasets.builders.dataset_folder import refuse_existing, set_name, write_folder
+from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
 from giqa_datasets.builders.parquet import SetRow, SplitCounts, pixels_of
 from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
 from giqa_datasets.builders.provenance import read_drops, read_pipeline
@@ -56,6 +57,7 @@ class _Provenance(NamedTuple):
         drops: What was left out when it was built.
         funnel: What went into each stage, and what came out.
         settings: The models; None of a set that they did not make.
+        benchmark: How it was made; None of a set that no review made.
     """
 
     name: str
@@ -65,6 +67,7 @@ class _Provenance(NamedTuple):
     drops: Sequence[Drop]
     funnel: Sequence[Row]
     settings: Mapping[str, Any] | None
+    benchmark: Benchmark | None
 
 
 def require_place(name: str) -> None:
@@ -143,6 +146,7 @@ def join_copies(
             earlier=said.drops,
             funnel=lambda: said.funnel,
             settings=said.settings,
+            benchmark=said.benchmark,
             overwrite=overwrite,
         )
     return Joined(counts, len(joined), left_out)
@@ -250,7 +254,7 @@ def _provenance(folder: Path) -> _Provenance:
     earlier = read_drops(drops) if drops.exists() else []
     allowed = redistributable(folder)
     funnel, settings = read_pipeline(folder)
-    return _Provenance(name, files, sha256, allowed, earlier, funnel, settings)
+    return _Provenance(name, files, sha256, allowed, earlier, funnel, settings, read_benchmark(folder))
 
 
 def _refuse(folder: Path, where: str, what: str) -> None:

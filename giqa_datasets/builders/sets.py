@@ -5,11 +5,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
+from giqa_datasets.builders.dataset_folder import set_name, shards_digest
 from giqa_datasets.builders.giqa_160k import giqa_160k
+from giqa_datasets.builders.giqa_bench import Compared
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
-from giqa_datasets.sources import folder, mini, tiny
+from giqa_datasets.sources import folder, mini, reviewed, tiny
 from giqa_datasets.sources.entries import Entry, Refused, unique, without
 from giqa_datasets.sources.stores import copies_of
 
@@ -19,7 +21,7 @@ class Request(NamedTuple):
 
     Attributes:
         name: The set's, a key of `SETS`.
-        root: A folder of photographs with a `metadata.jsonl`.
+        root: A folder of photographs with a `metadata.jsonl`; of a benchmark, a reviewed data set folder.
         q_pathway: The folder of Q-Instruct's `cleaned_labels.json`.
         dq_495k: DataDepictQA's folder.
         images: Folders with copies of the upstream images.
@@ -41,10 +43,11 @@ class Request(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The entries of a set by split, and what its sources left out."""
+    """The entries of a set by split, what its sources left out, and the data sets with which it shares no image."""
 
     splits: dict[str, list[Entry]]
     left_out: list[Drop]
+    compared: Sequence[Compared] = ()
 
     @property
     def all(self) -> list[Entry]:
@@ -72,12 +75,14 @@ def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
     left_out: list[Drop] = []
     splits = made.entries(request, left_out.append, progress)
     listed = {split: list(islice(entries, request.limit)) for split, entries in splits.items()}
+    compared: list[Compared] = []
     if request.exclude:
         refuse = _Excluded(request.exclude, progress)
+        compared = refuse.compared
         listed = {split: list(without(entries, refuse)) for split, entries in listed.items()}
     kept = {id(entry) for entry in unique(chain.from_iterable(listed.values()), left_out.append)}
     listed = {split: [entry for entry in entries if id(entry) in kept] for split, entries in listed.items()}
-    return Entries(listed, left_out)
+    return Entries(listed, left_out, compared)
 
 
 def options_given(request: Request) -> list[str]:
@@ -93,11 +98,27 @@ class _Excluded:
         from giqa_datasets.lookalikes import lookalikes_of
 
         self._known = [lookalikes_of(folder, progress) for folder in folders]
+        self.compared = [
+            Compared(
+                name=_name_of(folder),
+                sha256=shards_digest((folder / "data").iterdir()),
+                images=len(known),
+                unseen=known.n_unseen,
+            )
+            for folder, known in zip(folders, self._known, strict=True)
+        ]
 
     def __call__(self, photograph: Photograph) -> None:
         for known in self._known:
             if match := known.find(photograph.sha256, photograph.image):
                 raise Refused("excluded_image", f"{photograph.file}: {match}")
+
+
+def _name_of(folder: Path) -> str:
+    """The name of the set in a data set folder, as its card has it, or else the folder's."""
+    card = folder / "README.md"
+    said = set_name(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
+    return said or folder.resolve().name
 
 
 def _folder(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
@@ -112,9 +133,16 @@ def _giqa_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str
     return {"train": mini.entries("train"), "test": mini.entries("test")}
 
 
+def _giqa_bench(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+    """What experts made of candidates; test split only."""
+    if request.root is None:
+        raise ValueError("expected a data set folder that was reviewed with giqa review, got none")
+    return {"test": reviewed.entries(request.root)}
+
+
 def _giqa_bench_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """The mini set's hand-made descriptions, questions and boxes; test split only."""
-    return {"test": mini.hand_made("test")}
+    """The mini set's hand-made descriptions, questions and boxes, or what experts made of candidates; test split."""
+    return {"test": mini.hand_made("test") if request.root is None else reviewed.entries(request.root)}
 
 
 def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str, Iterator[Entry]]:
@@ -154,7 +182,8 @@ class _Set(NamedTuple):
 SETS = {
     "folder": _Set(_folder, frozenset({"root"}), keeps_files=True),
     "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"}), keeps_files=True),
-    "giqa-bench-mini": _Set(_giqa_bench_mini),
+    "giqa-bench": _Set(_giqa_bench, frozenset({"root"}), keeps_files=True),
+    "giqa-bench-mini": _Set(_giqa_bench_mini, frozenset({"root"})),
     "giqa-mini": _Set(_giqa_mini),
     "giqa-tiny": _Set(_giqa_tiny),
 }

@@ -29,6 +29,11 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
         yield replace(record, samples=(*record.samples, sample))
 
 
+def ungrounded(record: Record) -> Sample:
+    """A record's description as a sample without a box."""
+    return Sample(f"{record.id}-des", "des", "des", question_pool()[0], record.description)
+
+
 @cache
 def question_pool() -> tuple[str, ...]:
     """The 15 questions that a description answers (ours, after the two that the paper shows)."""

@@ -25,7 +25,7 @@ from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.models import Models
 from giqa_datasets.progress import Progress, no_progress
-from giqa_datasets.records import Record
+from giqa_datasets.records import Record, Sample
 from giqa_datasets.sources.entries import Entry, by_photograph, load, unique
 
 
@@ -98,13 +98,16 @@ def annotate_into(
     return Outcome(rows, drops)
 
 
-def annotated(folder: Path, entries: Iterable[Entry], drop: DropSink) -> Iterator[Record]:
+def annotated(
+    folder: Path, entries: Iterable[Entry], drop: DropSink, *, sample: Callable[[Record], Sample] | None = None
+) -> Iterator[Record]:
     """Yield the records of an annotation folder that have samples, and the entries that have some of their own.
 
     Args:
         folder: What `annotate_into` filled.
         entries: In the order that the records are wanted in.
         drop: Told of photographs that could not be read, and of those that are not the ones that were annotated.
+        sample: Makes one for each record of which the pipeline made none; None leaves these records out.
 
     Raises:
         ValueError: If a line of the folder is none of ours.
@@ -112,11 +115,11 @@ def annotated(folder: Path, entries: Iterable[Entry], drop: DropSink) -> Iterato
     notes = Annotations(folder)
     for window in batches(_first_of_each(entries), WINDOW):
         lines = notes.lines(entry for entry in window if not entry.samples)
-        made = {line.id: (line.image_sha256, read_samples(line)) for line in lines if line.samples}
+        made = {line.id: (line.image_sha256, read_samples(line)) for line in lines if line.samples or sample}
         for record in load([entry for entry in window if entry.samples or entry.id in made], drop):
             sha256, samples = made.get(record.id, (record.photograph.sha256, record.samples))
             if sha256 == record.photograph.sha256:
-                yield replace(record, samples=samples)
+                yield replace(record, samples=samples or ((sample(record),) if sample else ()))
             else:
                 drop(Drop(record.id, "source", "changed_image", record.photograph.file))
 

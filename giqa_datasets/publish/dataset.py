@@ -1,12 +1,14 @@
 """What of a data set folder goes to the Hub: its shards, its card, and where everything comes from."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.dataset_folder import shards_digest
+from giqa_datasets.builders.giqa_bench import COMPARED
 from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.check import Examined, examine_dataset
@@ -17,7 +19,8 @@ from giqa_datasets.publish.hub import Release, Sum
 
 _FILES = ("README.md", "eval.yaml")
 _FOLDERS = ("annotations", "data", "provenance")
-_PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS)
+_PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS, COMPARED.name)
+_OF_REVIEW = re.compile(r"review(/round-[0-9]{1,4}(/begin\.jsonl|/votes(/[A-Za-z0-9_-]{1,40}\.jsonl)?)?)?")
 
 
 def is_dataset(path: Path) -> bool:
@@ -113,12 +116,14 @@ def _files(folder: Path) -> list[Path]:
         ValueError: If there is a link, which may lead anywhere, or something in provenance/ that no build writes.
     """
     folders = [folder / name for name in _FOLDERS]
-    listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.glob("*"))
+    listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.rglob("*"))
     for path in (*folders, *listed):
         if path.is_symlink():
             raise ValueError(f"expected no links in a data set folder, got {str(path)!a}")
-        if path.parent.name == "provenance" and path.name not in _PROVENANCE:
-            raise ValueError(f"expected {', '.join(_PROVENANCE)} in provenance/ alone, got {path.name!a}")
+    for path in (folder / "provenance").rglob("*"):
+        name = path.relative_to(folder / "provenance").as_posix()
+        if name not in _PROVENANCE and not _OF_REVIEW.fullmatch(name):
+            raise ValueError(f"expected {', '.join(_PROVENANCE)} and a review in provenance/ alone, got {name!a}")
     return [path for path in listed if path.is_file()]
 
 

@@ -94,7 +94,7 @@ def open_review(folder: Path) -> Review:
         ValueError: If it is no data set folder with pixels, or a row or a line of the review is none of ours.
     """
     folder = folder.resolve()
-    path = folder.with_name(f"{folder.name}.review")
+    path = review_path(folder)
     states, stored = _read_folder(folder)
     if last_round(path) == 0:
         path.mkdir(exist_ok=True)
@@ -117,6 +117,12 @@ def open_review(folder: Path) -> Review:
         for sha256, name in image_ids.items()
     ]
     return Review(folder, path, number, begin, images, stored)
+
+
+def review_path(folder: Path) -> Path:
+    """Where the review of a data set folder lies: `FOLDER.review` beside it."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}.review")
 
 
 def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]]) -> None:
@@ -145,7 +151,7 @@ def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
                     raw = (values.pop("image") or {}).get("bytes")
                     try:
                         row = Columns.model_validate(values)
-                        states.append(_state(row))
+                        states.append(state_of(row))
                     except ValidationError as error:
                         raise ValueError(f"{where}: {fault_of(error)}") from error
                     except ValueError as error:
@@ -159,8 +165,12 @@ def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
     return states, stored
 
 
-def _state(row: Columns) -> State:
-    """A row as a state: its boxes as the column `regions` has them, before the grid."""
+def state_of(row: Columns) -> State:
+    """A row as a state: its boxes as the column `regions` has them, before the grid.
+
+    Raises:
+        ValueError: If its text and its regions are not of one another.
+    """
     left = list(row.regions)
     plain: dict[Role, str] = {}
     regions = []

@@ -181,6 +181,15 @@ def content(state: State) -> Content:
     return Content(state.question_type, state.question, state.answer, frozenset(regions))
 
 
+def stored(state: State) -> State:
+    """A state as a data set's columns have it: its boxes in float32."""
+    regions = [
+        region.model_copy(update={"boxes": tuple(map(tuple, np.array(region.boxes, np.float32).tolist()))})
+        for region in state.regions
+    ]
+    return state.model_copy(update={"regions": tuple(regions)})
+
+
 def grounded(state: State) -> tuple[str, str]:
     """The question and the answer as grounded text, in the canonical form.
 

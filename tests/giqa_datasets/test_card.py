@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.card import BENCH, example_rows, write_card
+from giqa_datasets.builders.card import example_rows, write_card
+from giqa_datasets.builders.giqa_bench import PAPER as BENCH
 from giqa_datasets.builders.parquet import Rights, SplitCounts, features
 from giqa_datasets.builders.sets import SETS, Request
 from giqa_datasets.check import check_dataset
@@ -371,7 +372,8 @@ def test_nothing_that_a_row_holds_is_obeyed(photograph, tmp_path):
     for description, licence in (("Plain.", "plain"), (HOSTILE, bad)):
         line = {"file_name": "a.png", "description": description, "regions": [], "image_license": licence}
         (tmp_path / "in" / "metadata.jsonl").write_text(json.dumps(line))
-        counts, _ = build_set(Request("folder", tmp_path / "in"), tmp_path / "set", tmp_path / "no", overwrite=True)
+        request = Request("folder", tmp_path / "in")
+        counts = build_set(request, tmp_path / "set", tmp_path / "no", overwrite=True).counts
         examples = example_rows(tmp_path / "set" / "data")
         assert examples[0]["answer"] == description
         digest = (tmp_path / "set" / "README.md").read_text().split("sha256 ")[1][:64]

@@ -1,0 +1,218 @@
+"""giqa-bench: what a benchmark that experts made must have (protocol section 6), and how it is shown to be so.
+
+Beside its rows, `provenance/review/` has all rounds without the annotators' names, and `provenance/compared.jsonl` the
+data sets with which it shares no image.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pydantic import BaseModel, Field
+
+from giqa_datasets.builders.giqa_160k import count_samples
+from giqa_datasets.builders.parquet import SplitCounts, annotations_of
+from giqa_datasets.builders.shards import open_shards, refuse
+from giqa_datasets.check_rows import Columns
+from giqa_datasets.files import write_whole
+from giqa_datasets.invalid import read_lines
+from giqa_datasets.review.agreement import Agreement, agreement
+from giqa_datasets.review.items import review_path, state_of
+from giqa_datasets.review.rounds import Round, anonymous, is_scripted, read_rounds, write_rounds
+from giqa_datasets.review.states import State, content, stored
+
+
+REVIEW = Path("provenance", "review")  # in a data set folder
+COMPARED = Path("provenance", "compared.jsonl")
+MIN_ANNOTATORS = 3  # of each sample
+# GIQA-Bench in the paper
+PAPER = {
+    "images": 100,
+    "samples": 250,
+    "descriptions": 100,
+    "Yes/No, Yes": 35,
+    "Yes/No, No": 55,
+    "What": 30,
+    "Why": 18,
+    "How": 12,
+}
+# giqa-bench-mini, ours: at least so many; Yes and No balanced as the paper's
+MINI = {"images": 24, "descriptions": 24, "Yes/No": 24, "What/Which/Why/How": 18}
+_WHOLE = re.compile(r"(?i:(the |this |an? )?(image|picture|photo|photograph|shot))|[\W\d_]*")
+
+
+class Compared(BaseModel):
+    """A data set whose images are not in the benchmark.
+
+    Attributes:
+        name: The set's.
+        sha256: Of its shards.
+        images: Of which no file of the same bytes is in the benchmark.
+        unseen: Those of them without pixels, so that nobody looked for what looks like them.
+    """
+
+    name: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    images: int = Field(ge=0)
+    unseen: int = Field(ge=0)
+
+
+class Benchmark(NamedTuple):
+    """How a benchmark was made: the rounds of its review, anonymous, and the sets that it shares no image with."""
+
+    rounds: Sequence[Round]
+    compared: Sequence[Compared]
+
+    @classmethod
+    def of_review(cls, folder: Path, compared: Sequence[Compared]) -> Self:
+        """Read the review of a data set folder, without who voted.
+
+        Raises:
+            ValueError: As `read_rounds`.
+        """
+        return cls(anonymous(read_rounds(review_path(folder))), compared)
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether programs voted; then their agreement is nobody's."""
+        return any(is_scripted(annotator) for _, votes in self.rounds for annotator in votes)
+
+    @property
+    def n_annotators(self) -> int:
+        """Those who voted in any round."""
+        return len({annotator for _, votes in self.rounds for annotator in votes})
+
+    def agreements(self) -> Iterator[tuple[int, Agreement]]:
+        """Yield how far annotators agree in each round, by its number, where two voted on the same sample."""
+        for number, (begin, votes) in enumerate(self.rounds, start=1):
+            found = agreement(begin, votes)
+            if found.n_samples:
+                yield number, found
+
+
+class Incomplete(ValueError):
+    """A benchmark that is short of something; `short` says of what, a sentence each."""
+
+    def __init__(self, name: str, short: Sequence[str]) -> None:
+        """Take the set's name and the sentences."""
+        super().__init__(f"{name} is short of {len(short)} things: {'; '.join(short)}")
+        self.short = short
+
+
+def read_benchmark(folder: Path) -> Benchmark | None:
+    """Read how the benchmark in a data set folder was made; None where no review made it.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If one is not as it should be.
+    """
+    if not (folder / REVIEW).is_dir():
+        return None
+    return Benchmark(read_rounds(folder / REVIEW), [line for _, line in read_lines(folder / COMPARED, Compared)])
+
+
+def write_benchmark(benchmark: Benchmark, folder: Path) -> None:
+    """Write it into a data set folder, as `read_benchmark` reads it."""
+    write_rounds(benchmark.rounds, folder / REVIEW)
+    write_whole(folder / COMPARED, (f"{each.model_dump_json()}\n" for each in benchmark.compared))
+
+
+def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
+    """Yield the split and the id of each row that is not as the last round of its review has it.
+
+    Args:
+        data: The folder of the shards, in which all else holds.
+        benchmark: How it was made.
+    """
+    samples = benchmark.rounds[-1].begin
+    for shard in open_shards(data, refuse):
+        with shard.file:
+            for values in annotations_of(shard.path).to_pylist():
+                due = samples.get(values["id"])
+                try:
+                    row = state_of(Columns.model_validate(values))
+                except ValueError:  # more than a review takes
+                    due = None
+                if due is None or (row.image, content(row)) != (due.image, content(stored(due))):
+                    yield f"{shard.split} {values['id']!r}"
+
+
+def beside_paper(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
+    """What is counted, GIQA-Bench's number in the paper and ours."""
+    ours = count_samples(counts)
+    return [(what, paper, ours[what]) for what, paper in PAPER.items()]
+
+
+def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark) -> list[str]:
+    """Say what a benchmark is short of, a sentence each.
+
+    Args:
+        name: `giqa-bench` or `giqa-bench-mini`.
+        counts: What was written, by split.
+        benchmark: How it was made.
+    """
+    composition = _short_of_paper(counts) if name == "giqa-bench" else _short_of_mini(counts)
+    samples = list(benchmark.rounds[-1].begin.values())
+    return [*composition, *_short_of_votes(benchmark.rounds), *_short_of_boxes(samples), *_shared(name, benchmark)]
+
+
+def _short_of_paper(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
+    for what, paper, here in beside_paper(counts):
+        if here != paper:
+            yield f"{what}: expected {paper}, as in the paper, got {here}"
+
+
+def _short_of_mini(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
+    ours = count_samples(counts)
+    for what, least in MINI.items():
+        if ours[what] < least:
+            yield f"{what}: expected {least} at least, got {ours[what]}"
+    n_yes = round(ours["Yes/No"] * PAPER["Yes/No, Yes"] / (PAPER["Yes/No, Yes"] + PAPER["Yes/No, No"]))
+    if ours["Yes/No, Yes"] != n_yes:
+        yield f"Yes/No, Yes: expected {n_yes} of {ours['Yes/No']}, as in the paper, got {ours['Yes/No, Yes']}"
+
+
+def _short_of_votes(rounds: Sequence[Round]) -> Iterator[str]:
+    if n_open := sum(map(len, rounds[-1].votes.values())):
+        yield f"votes: expected all to be merged by giqa review --merge, got {n_open} new ones in round {len(rounds)}"
+    voters: dict[str, set[str]] = {name: set() for name in rounds[-1].begin}
+    for _, votes in rounds:
+        for annotator, of_one in votes.items():
+            for name in of_one.keys() & voters:
+                voters[name] |= set() if is_scripted(annotator) else {annotator}
+    few = [name for name, found in voters.items() if len(found) < MIN_ANNOTATORS]
+    if few:
+        programs = ", programs not counted" if any(is_scripted(each) for _, votes in rounds for each in votes) else ""
+        yield (
+            f"annotators: expected {MIN_ANNOTATORS} on each sample, got fewer on {len(few)}, such as {few[0]!r} with "
+            f"{len(voters[few[0]])}{programs}"
+        )
+
+
+def _short_of_boxes(samples: Iterable[State]) -> Iterator[str]:
+    without, nameless = [], []
+    for sample in samples:
+        roles = {region.role for region in sample.regions}
+        if not ("answer" in roles if sample.task == "des" else roles):
+            without.append(sample.id)
+        nameless += [(region.phrase, sample.id) for region in sample.regions if _WHOLE.fullmatch(region.phrase)]
+    if without:
+        yield f"boxes: expected some in each sample, got none in {len(without)}: {without[0]!r} first"
+    if nameless:
+        phrase, name = nameless[0]
+        yield (
+            f"objects: expected each box on an object that the text names, got {len(nameless)} on other words, "
+            f"such as {phrase!r} in {name!r}"
+        )
+
+
+def _shared(name: str, benchmark: Benchmark) -> Iterator[str]:
+    if name == "giqa-bench" and "giqa-160k" not in {each.name for each in benchmark.compared}:
+        yield "images: expected --exclude with the folder of giqa-160k, whose images it must not share, got none"
+    for each in benchmark.compared:
+        if each.unseen:
+            yield (
+                f"images: expected {each.name} with pixels, to look for what looks like its images, got "
+                f"{each.unseen} of {each.images} without"
+            )

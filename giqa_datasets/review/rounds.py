@@ -1,0 +1,97 @@
+"""All rounds of a review at once: what a benchmark is made of, and what it ships without telling who voted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel
+
+from giqa_datasets.files import write_whole
+from giqa_datasets.review.merge import merge
+from giqa_datasets.review.states import State, Vote
+from giqa_datasets.review.votes import last_round, read_begin, read_votes, to_line
+
+
+SCRIPTED = "-scripted"  # ends the name of an annotator that is a program
+
+AnyState = TypeVar("AnyState", State, Vote)
+
+
+class Round(NamedTuple):
+    """The samples with which a round begins, by id, and the votes on them, by annotator and sample id."""
+
+    begin: dict[str, State]
+    votes: dict[str, dict[str, Vote]]
+
+
+def read_rounds(review_path: Path) -> list[Round]:
+    """Read all rounds of a review.
+
+    Raises:
+        ValueError: If there is none, a line of it is none of ours, or a round does not begin with the merger of the
+            one before.
+    """
+    n_rounds = last_round(review_path)
+    if not n_rounds:
+        raise ValueError(f"expected the rounds of a review in {review_path}, found none")
+    numbers = range(1, n_rounds + 1)
+    rounds = [Round(read_begin(review_path, number), read_votes(review_path, number)) for number in numbers]
+    for number, (before, after) in enumerate(pairwise(rounds), start=2):
+        due = {state.id: state for state in merge(*before)[0]}
+        if list(due) != list(after.begin) or due != after.begin:
+            differing = [name for name in (*due, *after.begin) if due.get(name) != after.begin.get(name)]
+            where = f"sample {differing[0]!r} differs" if differing else "the samples stand in another order"
+            raise ValueError(
+                f"{review_path}: expected round {number} to begin with the merger of the one before, but {where}"
+            )
+    return rounds
+
+
+def write_rounds(rounds: Sequence[Round], review_path: Path) -> None:
+    """Write rounds into a new folder, as `read_rounds` reads them."""
+    for number, (begin, votes) in enumerate(rounds, start=1):
+        folder = review_path / f"round-{number}"
+        (folder / "votes").mkdir(parents=True)
+        files: dict[Path, Iterable[BaseModel]] = {folder / "begin.jsonl": begin.values()}
+        files |= {folder / "votes" / f"{annotator}.jsonl": of_one.values() for annotator, of_one in votes.items()}
+        for path, lines in files.items():
+            write_whole(path, (to_line(line).decode() for line in lines))
+
+
+def is_scripted(annotator: str) -> bool:
+    """Whether an annotator is a program, by its name."""
+    return annotator.endswith(SCRIPTED)
+
+
+def anonymous(rounds: list[Round]) -> list[Round]:
+    """Give annotators numbers in place of names, here and in the ids of what they added, and leave out their notes.
+
+    The numbers follow the order of the names, on which the merger depends.
+    """
+    names = sorted({annotator for each in rounds for annotator in each.votes})
+    width = len(str(len(names)))
+    numbered = {
+        name: f"annotator-{number:0{width}}{SCRIPTED if is_scripted(name) else ''}"
+        for number, name in enumerate(names, start=1)
+    }
+    ids: dict[str, str] = {}
+    for begin, votes in rounds:
+        for annotator, of_one in votes.items():
+            for name in of_one.keys() - begin:
+                image, number = name.rsplit(f"-new-{annotator}-", 1)
+                ids[name] = f"{image}-new-{numbered[annotator]}-{number}"
+
+    def renamed(states: Mapping[str, AnyState], **changes: str) -> dict[str, AnyState]:
+        return {
+            ids.get(name, name): state.model_copy(update={"id": ids.get(name, name)} | changes)
+            for name, state in states.items()
+        }
+
+    return [
+        Round(
+            renamed(begin),
+            {numbered[name]: renamed(votes[name], annotator=numbered[name], note="") for name in sorted(votes)},
+        )
+        for begin, votes in rounds
+    ]

@@ -1,0 +1,115 @@
+"""A data set folder as experts left it: the samples with which the last round of its review begins."""
+
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from giqa_datasets.boxes import to_boxes
+from giqa_datasets.builders.parquet import annotations_of
+from giqa_datasets.builders.pixels import Source, redistributable
+from giqa_datasets.builders.shards import open_shards, refuse
+from giqa_datasets.check_rows import Columns
+from giqa_datasets.records import Distortion, Photograph, Sample
+from giqa_datasets.review.items import Review, open_review, review_path
+from giqa_datasets.review.rounds import anonymous, read_rounds
+from giqa_datasets.review.states import Role, State
+from giqa_datasets.sources.entries import Entry, Refused
+from giqa_datasets.sources.stores import read_manifest
+from giqa_datasets.text import Region
+
+
+def entries(folder: Path) -> list[Entry]:
+    """List the photographs of a reviewed data set folder with their samples, in the folder's order.
+
+    What an annotator added has the text licence of its photograph's first row.
+
+    Args:
+        folder: With its review beside it.
+
+    Raises:
+        OSError: If a file of the folder cannot be read.
+        ValueError: If it has no review, more splits than one, or something of either is not as it should be.
+    """
+    samples = anonymous(read_rounds(review_path(folder)))[-1].begin
+    review = open_review(folder)
+    rows = _rows(folder)
+    first = {row.image_sha256: row for row in reversed(rows.values())}
+    files = {sha256: file for file, sha256 in reversed(read_manifest(folder / "provenance" / "images.jsonl").items())}
+    allowed = redistributable(folder)
+    names = {image.sha256: image.id for image in review.images}
+    by_image: dict[str, list[State]] = {image.sha256: [] for image in review.images}
+    for state in samples.values():
+        by_image[state.image].append(state)
+
+    def text_license(state: State) -> str:
+        return rows.get(state.id, first[state.image]).text_license
+
+    made = []
+    for sha256, states in by_image.items():
+        row = first[sha256]
+        for number, (license, group) in enumerate(groupby(states, key=text_license), start=1):
+            photograph = partial(
+                _photograph,
+                review,
+                row,
+                file=files.get(sha256, ""),
+                redistributable=Source(row.source, row.image_license, row.text_license) in allowed,
+            )
+            name = names[sha256] if number == 1 else f"{names[sha256]} {number}"
+            of_group = tuple(map(_sample, group))
+            made.append(Entry(name, name, name, of_group[0].answer, license, photograph, of_group))
+    return made
+
+
+def _rows(folder: Path) -> dict[str, Columns]:
+    """The rows of a data set folder without their images, by id."""
+    rows: dict[str, Columns] = {}
+    splits: set[str] = set()
+    for shard in open_shards(folder / "data", refuse):
+        with shard.file:
+            splits.add(shard.split)
+            rows |= {row["id"]: Columns.model_validate(row) for row in annotations_of(shard.path).to_pylist()}
+    if len(splits) > 1:
+        raise ValueError(
+            f"expected candidates in one split, since a benchmark is not trained on, got {sorted(splits)}"
+        )
+    return rows
+
+
+def _sample(state: State) -> Sample:
+    return Sample(
+        state.id,
+        state.task,
+        state.question_type,
+        state.question,
+        state.answer,
+        _regions(state, "question"),
+        _regions(state, "answer"),
+    )
+
+
+def _regions(state: State, role: Role) -> tuple[Region, ...]:
+    return tuple(Region(each.phrase, each.span, to_boxes(each.boxes)) for each in state.regions if each.role == role)
+
+
+def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:
+    """Read a photograph out of the data set folder.
+
+    Raises:
+        Refused: If the folder has changed meanwhile.
+    """
+    try:
+        image = review.image_bytes(row.image_sha256)
+    except (OSError, ValueError) as error:
+        raise Refused("broken_image", error) from error
+    return Photograph(
+        image,
+        row.width,
+        row.height,
+        row.image_sha256,
+        row.source,
+        row.image_license,
+        tuple(Distortion(each.name, each.severity) for each in row.distortions),
+        file,
+        redistributable,
+    )
