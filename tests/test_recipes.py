@@ -1,8 +1,14 @@
-"""Every recipe is a plain TRL config that the stock command takes, and the tiny one trains."""
+"""Every recipe is a plain TRL config that the stock command takes, and each trains a tiny model of its own class."""
 
+import json
+import math
 import os
+import re
+import runpy
+import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +20,89 @@ from giqa_datasets.shipped import shipped
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))
 IDS = [str(path.relative_to(shipped("recipes"))) for path in RECIPES]
 BIN = Path(sys.executable).parent
+MAKE = runpy.run_path(str(Path(__file__).parent / "tiny_models.py"))["make"]
+FAMILIES = {
+    "llava-v1.5-7b": "llava",
+    "llava-v1.5-13b": "llava",
+    "llava-v1.6-7b": "llava_next",
+    "qwen3-vl-8b": "qwen3_vl",
+    "smolvlm2-2.2b": "smolvlm",
+}
+LARGE = [path for path in RECIPES if path.parent.name in FAMILIES]
+LARGE_IDS = [f"{path.parent.name}/{path.stem}" for path in LARGE]
+STOCK = "trl.scripts.sft"  # what `trl sft` launches
+FROZEN = "recipes/sft_frozen_tower.py"
+ON_A_CPU = {"use_cpu": True, "bf16": False, "dataloader_num_workers": 0, "gradient_accumulation_steps": 1}
+BRIEF = ON_A_CPU | {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1}
+RESUMED = BRIEF | {"max_steps": 4, "save_steps": 2, "save_total_limit": 2, "save_only_model": False}
+# Each run is a process of its own for those who train; here they share one, which imports torch and transformers once
+RUNS = """
+import json, runpy, sys
+for script, *arguments in json.load(sys.stdin):
+    sys.argv = [script, *arguments]
+    run = runpy.run_path if script.endswith(".py") else runpy.run_module
+    run(script, run_name="__main__")
+"""
+
+
+def command(script, path, **changes) -> list[str]:
+    """A script, and a recipe under `recipes/` with changes."""
+    given = [text for name, value in changes.items() for text in (f"--{name}", str(value))]
+    return [script, "--config", f"recipes/{path.parent.name}/{path.name}", *given]
+
+
+def own_script(path) -> str:
+    """Which of the two its header calls."""
+    return FROZEN if FROZEN in path.read_text() else STOCK
+
+
+def train(folder, runs, **environment) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    subprocess.run(
+        [sys.executable, "-c", RUNS], input=json.dumps(runs), text=True, cwd=folder, env=environment, check=True
+    )
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory, workspace) -> Path:
+    """A folder with tiny models and data under the names that the recipes use, made ready as their headers say."""
+    from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.pipeline.choice import Choice
+
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "recipes").symlink_to(shipped("recipes"))
+    (folder / "giqa-160k").symlink_to(workspace / "giqa-tiny")
+    (folder / "giqa-tiny").symlink_to(workspace / "giqa-tiny")
+    boxes = folder / "giqa-160k-qwen3-vl"
+    build_set(Request("giqa-tiny", limit=8), boxes, folder / "annotations", Choice(), box_format="qwen3_vl")
+    for path in LARGE:
+        if path.stem == "sft_lora":
+            MAKE(FAMILIES[path.parent.name], folder / yaml.safe_load(path.read_text())["model_name_or_path"])
+            for line in re.findall(r"^#\s+(cp .*)$", path.read_text(), re.MULTILINE):
+                subprocess.run(["bash", "-c", line], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(here) -> Path:
+    """The same folder after two optimiser steps of every large recipe."""
+    needs_torchvision = [path for path in LARGE if FAMILIES[path.parent.name] in ("qwen3_vl", "smolvlm")]
+    train(here, [command(own_script(path), path, **BRIEF) for path in LARGE if path not in needs_torchvision])
+    stand_ins = {} if find_spec("torchvision") else {"PYTHONPATH": str(Path(__file__).parent / "stand_ins")}
+    train(here, [command(own_script(path), path, **BRIEF) for path in needs_torchvision], **stand_ins)
+    return here
+
+
+def losses(output) -> list[float]:
+    state = max(output.glob("checkpoint-*/trainer_state.json"), key=lambda path: int(path.parent.name.split("-")[1]))
+    return [entry["loss"] for entry in json.loads(state.read_text())["log_history"] if "loss" in entry]
+
+
+def weights(folder, name="model") -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(folder / f"{name}.safetensors")
 
 
 def test_there_are_recipes():
@@ -43,6 +132,8 @@ def test_a_recipe_keeps_the_house_rules(path):
     assert "seed" in config
     assert "bench" not in config["dataset_name"]
     assert config.get("dataset_train_split", "train") == "train"
+    assert "eval_strategy" not in config
+    assert "not run" in text or "giqa_grounding|" in text, "a score has its signature"
     for section in text.split("\n\n")[1:]:
         keys = [line.split(":")[0] for line in section.splitlines() if not line.startswith("#")]
         assert keys == sorted(keys)
@@ -51,6 +142,111 @@ def test_a_recipe_keeps_the_house_rules(path):
 @pytest.mark.parametrize("path", RECIPES, ids=IDS)
 def test_the_table_of_recipes_names_each(path):
     assert f"({path.relative_to(shipped('recipes'))})" in (shipped("recipes") / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", LARGE, ids=LARGE_IDS)
+def test_two_steps_train_a_tiny_model_of_its_class(trained, path):
+    config = yaml.safe_load(path.read_text())
+    output = trained / config["output_dir"]
+    said = losses(output)
+    assert len(said) == 2
+    assert all(math.isfinite(loss) and loss > 1 for loss in said), "0 is what a cut completion gives"
+    template = config.get("chat_template_path", f"{config['model_name_or_path']}/chat_template.jinja")
+    assert (output / "chat_template.jinja").read_text() == (trained / template).read_text()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in LARGE if own_script(path) == FROZEN], ids=lambda path: path.parent.name
+)
+def test_the_tower_stays_and_the_rest_moves(trained, path):
+    config = yaml.safe_load(path.read_text())
+    before, after = weights(trained / config["model_name_or_path"]), weights(trained / config["output_dir"])
+    tower = {name for name in before if re.search(r"vision_tower|vision_model|visual\.(?!.*merger)", name)}
+    assert tower
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name].equal(after[name])} == tower
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in LARGE if path.stem == "sft_lora"], ids=lambda path: path.parent.name
+)
+def test_adapters_are_in_the_language_model_alone(trained, path):
+    config = yaml.safe_load(path.read_text())
+    adapter = weights(trained / config["output_dir"], "adapter_model")
+    adapted = {name for name in adapter if ".lora_" in name}
+    assert all(re.search(r"language_model|text_model", name) for name in adapted)
+    assert len(adapted) == 2 * 7 * 2, "A and B of 7 matrices in 2 layers"
+    assert all(adapter[name].any() for name in adapted), "B starts at zero"
+    assert all(config["lora_modules_to_save"][0] in name for name in adapter.keys() - adapted)
+
+
+@pytest.mark.parametrize("name", ["llava-v1.5-7b", "llava-v1.5-13b", "llava-v1.6-7b"])
+def test_the_full_recipes_have_the_papers_settings(name):
+    from trl.scripts.sft import make_parser
+
+    path = shipped("recipes") / name / "sft_full.yaml"
+    arguments = ["--config", str(path), "--use_cpu", "true", "--bf16", "false"]
+    script, training, model, _ = make_parser().parse_args_and_config(arguments)
+    assert (training.adam_beta1, training.adam_beta2, training.weight_decay) == (0.9, 0.999, 0)
+    assert training.optim.startswith("adamw")
+    assert (training.learning_rate, training.lr_scheduler_type, training.warmup_steps) == (2e-5, "cosine", 0.03)
+    assert (training.num_train_epochs, training.gradient_checkpointing, model.dtype) == (2, True, "float32")
+    assert (script.dataset_name, script.dataset_config, model.use_peft) == ("giqa-160k", None, False)
+    assert yaml.safe_load(path.read_text())["bf16"] is True
+    assert 4 * training.per_device_train_batch_size * training.gradient_accumulation_steps == 64
+    assert "--num_processes 4" in path.read_text()
+    assert "--zero_stage 3" in path.read_text()
+
+
+def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
+    """The losses are equal to the last bit, and so are the weights: it is one process on one CPU thread."""
+    subprocess.run([sys.executable, "recipes/tiny/make_model.py", "tiny-llava"], cwd=here, check=True)
+    recipes = [(STOCK, "tiny", "full"), (STOCK, "llava-v1.5-7b", "lora"), (FROZEN, "llava-v1.5-7b", "full")]
+    outputs = []
+    runs = []
+    for script, name, kind in recipes:
+        path = shipped("recipes") / name / f"sft_{kind}.yaml"
+        whole, resumed = f"{name}-{kind}-whole", f"{name}-{kind}-resumed"
+        changes = {"output_dir": resumed, "resume_from_checkpoint": f"{whole}/checkpoint-2"}
+        if name == "tiny":  # as the README says
+            changes["model_name_or_path"] = f"{whole}/checkpoint-2"
+        runs.append(command(script, path, **RESUMED, output_dir=whole))
+        runs.append(command(script, path, **RESUMED, **changes))
+        outputs.append((here / whole, here / resumed, "adapter_model" if kind == "lora" else "model"))
+    train(here, runs)
+    for whole, resumed, name in outputs:
+        assert not (resumed / "checkpoint-2").exists(), "it started anew"
+        assert len(losses(whole)) == 4
+        assert losses(resumed) == losses(whole)
+        first, second = weights(whole, name), weights(resumed, name)
+        assert all(first[key].equal(second[key]) for key in first)
+
+
+def commands_of_the_readme() -> list[str]:
+    text = (shipped("recipes") / "README.md").read_text().replace("\\\n", " ")
+    cells = re.findall(r"`(trl sft --config recipes[^`]*)`", text)
+    return [*cells, *re.findall(r"^((?:trl sft|accelerate launch) --.*)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("line", commands_of_the_readme())
+def test_a_command_of_the_readme_parses(line, monkeypatch):
+    from accelerate.commands.launch import launch_command_parser
+    from trl.cli.accelerate_config import resolve_accelerate_config_argument
+    from trl.scripts.sft import make_parser
+
+    monkeypatch.chdir(shipped("recipes").parent)
+    program, _, *arguments = shlex.split(line)
+    if program == "accelerate":
+        launched = launch_command_parser().parse_args(arguments)
+        assert launched.training_script == FROZEN
+        arguments = launched.training_script_args
+    *_, from_config, from_line = make_parser().parse_args_and_config(
+        [*arguments, "--use_cpu", "true", "--bf16", "false"],
+        return_remaining_strings=True,
+        separate_remaining_strings=True,
+    )
+    assert program == "trl" or not from_line, "the script refuses what trl's command gives to accelerate"
+    launch_command_parser().parse_args([*resolve_accelerate_config_argument([*from_config, *from_line]), "script.py"])
 
 
 def test_stock_trl_sft_trains_the_tiny_recipe(workspace):
