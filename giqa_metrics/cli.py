@@ -14,7 +14,7 @@ import typer
 
 from giqa_datasets import __version__
 from giqa_datasets.cli import Format, annotate, build, progress_bars
-from giqa_datasets.console import new_table, print_table
+from giqa_datasets.console import new_table, print_table, printable
 from giqa_datasets.review.command import review
 from giqa_metrics.publish.command import publish
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from giqa_datasets.check import Examined
     from giqa_metrics.check import Number
     from giqa_metrics.compare import Compared
+    from giqa_metrics.recipe import Checked
 
 app = typer.Typer(
     name="giqa",
@@ -100,13 +101,28 @@ def install(
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Option(help="a model folder or Hub id: any transformers image-text-to-text model")],
+    model: Annotated[
+        str,
+        typer.Option(help="a folder or Hub id: any transformers image-text-to-text model, or a PEFT adapter of one"),
+    ],
     data: Annotated[str, typer.Option(help="a data set folder or name")],
     out: Annotated[Path, typer.Option(help="the run's folder; an unfinished run there goes on")],
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="an OpenAI-compatible server, such as vllm serve, that knows the model by its name; "
+            "its key is in GIQA_PREDICT_API_KEY; default: run the model here"
+        ),
+    ] = None,
+    box_format: Annotated[
+        str | None, typer.Option(help="how the model writes boxes, which giqa score reads from the run; default: giqa")
+    ] = None,
     config: Annotated[str | None, typer.Option(help="the data set's config: des, vqa; default: all rows")] = None,
     split: Annotated[str, typer.Option(help="the split to answer")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="answer the first so many samples")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="samples generated at once")] = 16,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="samples generated at once, halved where memory ends; or requests at once")
+    ] = 16,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
 ) -> None:
     """Let a model answer a data set: RUN/predictions.jsonl."""
@@ -118,12 +134,14 @@ def predict(
         model,
         data,
         out,
+        server=server,
+        box_format=box_format,
         config=config,
         split=split,
         limit=limit,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
-        progress=lambda batches, total: tqdm(batches, total=total, desc="predict", unit=" batches"),
+        progress=lambda answers, total: tqdm(answers, total=total, desc="predict", unit=" samples"),
     )
     typer.echo(f"{count} answers in {out / 'predictions.jsonl'}")
 
@@ -137,7 +155,9 @@ def score(
         str | None, typer.Option(help="the data set's config; default: the one that the run names")
     ] = None,
     split: Annotated[str | None, typer.Option(help="default: the one that the run names, else test")] = None,
-    box_format: Annotated[str, typer.Option(help="how the predictions write boxes")] = "giqa",
+    box_format: Annotated[
+        str | None, typer.Option(help="how the predictions write boxes; default: as the run says, else giqa")
+    ] = None,
     similarity: Annotated[
         str | None, typer.Option(help="minilm, bert, lexical, exact, a model id or a folder; default: the preset's")
     ] = None,
@@ -180,18 +200,34 @@ def score(
 @app.command()
 def check(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="a scored run's folder, a data set folder, or a manifest of images")
+        Path,
+        typer.Argument(
+            metavar="PATH", help="a scored run's folder, a data set folder, a recipe (.yaml), or a manifest of images"
+        ),
     ],
     images: Annotated[
         list[Path] | None, typer.Option(help="a folder of your own copies of the manifest's images; may be repeated")
     ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="samples of a recipe's data to try; default: 8")] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="folder for pictures of a recipe's samples; default: RECIPE.check, if something is wrong"),
+    ] = None,
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
-    """Compute a run's numbers again, or read a data set to its end; the exit code is 1 if something does not hold."""
-    if path.is_file() != bool(images):
+    """Compute a run's numbers again, read a data set to its end, or try a recipe's data on its model's processor.
+
+    The exit code is 1 if something does not hold.
+    """
+    is_recipe = path.suffix in (".yaml", ".yml") and not images
+    if not is_recipe and path.is_file() != bool(images):
         raise ValueError(f"expected --images with a manifest and with nothing else, got {path}")
+    if not is_recipe and (limit or draw):
+        raise ValueError(f"expected --limit and --draw with a recipe alone, got {path}")
     if images:
         holds = _check_images(path, images, format)
+    elif is_recipe:
+        holds = _check_recipe(path, limit or 8, draw, format)
     elif (path / "data").is_dir():
         holds = _check_dataset(path, format)
     else:
@@ -269,6 +305,24 @@ def _check_images(manifest: Path, folders: list[Path], format: Format) -> bool:
     return not found
 
 
+def _check_recipe(path: Path, limit: int, folder: Path | None, format: Format) -> bool:
+    """Print what a recipe's samples are trained on, and what does not hold."""
+    from giqa_metrics.recipe import check_recipe
+
+    checked = check_recipe(path, limit=limit, folder=folder)
+    if format is Format.json:
+        samples = [
+            sample._asdict()
+            | {"boxes": [placed._asdict() | {"landed": placed.landed._asdict()} for placed in sample.boxes]}
+            | {"tokens": sample.tokens._asdict()}
+            for sample in checked.samples
+        ]
+        _print_json(checked._asdict() | {"samples": samples})
+    else:
+        print_recipe(checked)
+    return not checked.findings
+
+
 def _open_judge(model: str | None, url: str | None, log: Path, repeats: int) -> Any:
     """Open a judge whose replies are logged beside the run."""
     from tqdm import tqdm
@@ -325,6 +379,46 @@ def print_examined(examined: "Examined") -> None:
     for (source, _), absent in examined.absent.items():
         typer.echo(f"{absent.rows:,} rows of {source} without pixels")
     typer.echo(f"findings: {len(examined.findings)}")
+
+
+def print_recipe(checked: "Checked") -> None:
+    """Print what a recipe does to samples to stdout: their tokens, where their boxes land, and what is wrong."""
+    tokens = new_table(
+        f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
+        ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],
+    )
+    boxes = new_table("where boxes land", ["box", "view", "lands at", "seen", "cells off"])
+    for sample in checked.samples:
+        count = sample.tokens
+        tokens.add_row(
+            printable(sample.id),
+            "{} x {}".format(*sample.size),
+            f"{sample.seen:.0%}",
+            str(sample.views),
+            "{} x {}".format(*sample.view),
+            *map(str, (count.image, count.text, count.answer)),
+            "-" if checked.max_length is None else f"{count.kept} of {checked.max_length}",
+            str(count.learned),
+        )
+        for placed in sample.boxes:
+            lands = placed.landed
+            boxes.add_row(
+                f"{printable(sample.id)} {printable(placed.phrase)}",
+                " ".join(f"{side:.3f}" for side in placed.box),
+                str(lands.view + 1),
+                "-" if lands.box is None else " ".join(f"{side:.0f}" for side in lands.box),
+                f"{lands.share:.0%}",
+                f"{lands.error:.2f}",
+            )
+    print_table(tokens)
+    print_table(boxes)
+    ending = printable(checked.samples[0].answer[-40:])
+    typer.echo(f"answers end like '{ending}'; boxes are written as {' or '.join(checked.formats) or 'nothing known'}")
+    for sentence in [*(f"warning: {warning}" for warning in checked.warnings), *checked.findings]:
+        typer.echo(sentence)
+    if checked.pictures:
+        typer.echo(f"pictures: {Path(checked.pictures[0]).resolve().parent}")
+    typer.echo(f"findings: {len(checked.findings)}")
 
 
 def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:

@@ -1,12 +1,33 @@
-"""A model over a benchmark: one answer per sample, appended to `predictions.jsonl`, greedy and resumable."""
+"""A model over a benchmark: one answer per sample in `predictions.jsonl`, greedy and resumable.
+
+An answer is appended as soon as it is made, those that take longest first, so that too large a batch shows at once.
+When the last one is there, the file is written once more, whole, in the data set's order.
+
+A run that was killed goes on, and ends with the bytes that it would have had: what is answered is not asked again, and
+the batches are a function of the data and the batch size alone, so that each sample is answered beside the same ones.
+That matters as rounding depends on the batch. It holds as far as the model is a function of its input, which a server
+that batches by arrival need not be, nor a model on another machine.
+"""
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from giqa_datasets.images import decode
-from giqa_metrics.run import load_split, resume_predictions, write_config
+from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.pipeline.batches import batches as cut
+from giqa_metrics.native_formats import native_format
+from giqa_metrics.predictors import Answer, Sample, open_predictor
+from giqa_metrics.predictors.server import UNFIT
+from giqa_metrics.run import load_split, resume_predictions, sort_predictions, write_config
+
+
+# What an image and a word take, roughly; the order of batches needs no more
+PIXELS_PER_TOKEN = 28 * 28
+CHARACTERS_PER_TOKEN = 4
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -14,105 +35,104 @@ def predict(
     data: str,
     out: Path,
     *,
+    server: str | None = None,
+    box_format: str | None = None,
     config: str | None = None,
     split: str = "test",
     limit: int | None = None,
     batch_size: int = 16,
     max_new_tokens: int = 512,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda batches, total: batches,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda answers, total: answers,
 ) -> int:
     """Answer every sample of a split that `out` has no answer for yet.
 
-    Images go through the model's own processor, as in training.
-
     Args:
         model: A folder or a model id on the Hub: any transformers image-text-to-text model with its processor and chat
-            template.
+            template, or a PEFT adapter of one. With a server, the name that it knows the model by.
         data: A data set folder or name.
         out: The run's folder.
+        server: An OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`; its key is read from
+            GIQA_PREDICT_API_KEY in the environment. None runs the model here, with transformers.
+        box_format: How the model writes boxes; `giqa score` reads it from the run. None is GIQA's own way, and says so
+            where the model's family has another.
         config: The data set's config (`des`, `vqa`); None is the default one.
         split: The split to answer.
         limit: Answer the first so many samples alone.
-        batch_size: Samples generated at once.
+        batch_size: Samples generated at once, or requests to the server at once. A batch that does not fit into
+            memory is halved.
         max_new_tokens: Longest answer in tokens.
-        progress: Wraps the batches; it is told their number.
+        progress: Wraps the answers as they come; it is told their number.
 
     Returns:
         The number of answers in the file.
 
     Raises:
-        ImportError: If torch or transformers is not installed.
-        OSError: If the model cannot be had.
-        ValueError: If the data set lacks a column, an image cannot be read, or `out` holds another run.
+        ImportError: If torch, transformers or peft is not installed, or the server's client.
+        OSError: If the model or server cannot be had, or a sample gets no answer: the server refuses it, or it is too
+            large for the memory by itself.
+        ValueError: If the data set lacks a column, an image cannot be read, `out` holds another run, or a server's
+            answers cannot be read in the box format.
     """
+    format_named(box_format or "giqa")
+    if server and box_format in UNFIT:
+        raise ValueError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without --server")
     rows = load_split(data, config, split)
-    answer = _load(model)
-    run = {"model": model, "data": data, "config": config, "split": split, "limit": limit}
-    write_config(out, run | {"max_new_tokens": max_new_tokens})
+    rows = rows.select(range(len(rows))[:limit])
+    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    run = {"model": model, "server": server is not None, "data": data, "config": config, "split": split}
+    run |= {"limit": limit, "box_format": box_format or "giqa", "max_new_tokens": max_new_tokens}
+    write_config(out, run)
+    native = native_format(predictor.model_type or "")
+    if box_format is None and native != "giqa":
+        hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s; this run says giqa"
+        logger.warning(hint, predictor.model_type, native)
     path = out / "predictions.jsonl"
+    ids = list(rows["id"])
     done = resume_predictions(path)
-    ids = rows["id"][:limit]
-    left = [index for index, identifier in enumerate(ids) if identifier not in done]
-    batches = [left[start : start + batch_size] for start in range(0, len(left), batch_size)]
+    if unknown := done.difference(ids):
+        raise ValueError(f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?")
+    batches = _longest_first(rows, predictor.batch_size)
+    left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
+    answers = predictor.answer([_sample(rows[number]) for number in batch] for batch in left)
+    missing = (answer for answer in answers if answer.id not in done)
     with path.open("a", encoding="utf-8") as file:
-        for batch in progress(batches, len(batches)):
-            samples = [rows[index] for index in batch]
-            images = [decode(row["image"]["bytes"], name=row["id"]) for row in samples]
-            answers = answer(images, [row["prompt"] for row in samples], max_new_tokens)
-            for row, its in zip(samples, answers, strict=True):
-                file.write(json.dumps({"id": row["id"], **its}, ensure_ascii=False) + "\n")
+        for answer in progress(missing, len(ids) - len(done)):
+            file.write(_line(answer))
             file.flush()
+    sort_predictions(path, ids)
     return len(ids)
 
 
-def _load(model: str) -> Callable[[list[Any], list[Any], int], list[dict[str, Any]]]:
-    """Load a model; a function of images, prompts and a length to answers, with the size of the resized image."""
-    try:
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-    except ImportError as error:
-        raise ImportError('prediction needs torch and transformers: pip install "giqa[train]"') from error
-    try:
-        processor = AutoProcessor.from_pretrained(model)
-        network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto").eval()
-    except OSError as error:
-        raise OSError(f"model {model!r} is no model folder here and cannot be fetched") from error
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
-    processor.tokenizer.padding_side = "left"  # generation goes on from the right
-
-    def answer(images: list[Any], prompts: list[Any], max_new_tokens: int) -> list[dict[str, Any]]:
-        conversations = [
-            [
-                {"role": turn["role"], "content": [{"type": "image"}, {"type": "text", "text": turn["content"]}]}
-                for turn in prompt
-            ]
-            for prompt in prompts
-        ]
-        texts = [
-            processor.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-            for conversation in conversations
-        ]
-        inputs = processor(
-            images=[[image] for image in images],
-            text=texts,
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=False,  # the chat template writes them
-        ).to(network.device)
-        with torch.inference_mode():
-            tokens = network.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
-        new = tokens[:, inputs["input_ids"].shape[1] :]
-        texts = [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
-        return [
-            {"prediction": text, **size} for text, size in zip(texts, _input_sizes(processor, inputs), strict=True)
-        ]
-
-    return answer
+def _longest_first(rows: Any, size: int) -> list[list[int]]:
+    """Cut a split into batches of like length: descriptions before short answers, then by image and prompt."""
+    lengths = [_length(row) for row in rows.select_columns(["task", "width", "height", "prompt"])]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    return list(cut(order, size))
 
 
-def _input_sizes(processor: Any, inputs: Any) -> list[dict[str, Any]]:
-    """(width, height) of each resized image, of models that say how many patches they cut it into (Qwen2-VL on)."""
-    if "image_grid_thw" not in inputs:
-        return [{}] * len(inputs["input_ids"])
-    side = processor.image_processor.patch_size
-    return [{"input_size": [width * side, height * side]} for _, height, width in inputs["image_grid_thw"].tolist()]
+def _length(row: dict[str, Any]) -> tuple[bool, float]:
+    """Say roughly how long a sample takes: whether its answer is a long one, and the tokens of its question."""
+    characters = sum(len(turn["content"]) for turn in row["prompt"])
+    return row["task"] == "des", row["width"] * row["height"] / PIXELS_PER_TOKEN + characters / CHARACTERS_PER_TOKEN
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    """What the model is asked about a row.
+
+    Raises:
+        ValueError: If the row has no pixels, or another prompt than one turn of the user's.
+    """
+    roles = [turn["role"] for turn in row["prompt"]]
+    if roles != ["user"]:
+        raise ValueError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
+    if row["image"]["bytes"] is None:
+        raise ValueError(f"image {row['id']!r} came without its pixels")
+    return Sample(row["id"], row["image"]["bytes"], row["prompt"][0]["content"])
+
+
+def _line(answer: Answer) -> str:
+    """Write an answer as a line of `predictions.jsonl`."""
+    line: dict[str, Any] = {"id": answer.id, "prediction": answer.prediction}
+    if answer.input_size is not None:
+        line["input_size"] = answer.input_size
+    return json.dumps(line, ensure_ascii=False) + "\n"

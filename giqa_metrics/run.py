@@ -1,10 +1,13 @@
 """The files of a run: `config.yaml`, `predictions.jsonl` and what scoring adds."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+
+from giqa_datasets.files import write_whole
 
 
 # What predicting, scoring and the report read
@@ -73,6 +76,15 @@ def resume_predictions(path: Path) -> set[str]:
         with path.open("r+b") as file:
             file.truncate(len(whole))
     return set(read_predictions(path).texts) if whole else set()
+
+
+def sort_predictions(path: Path, ids: Sequence[str]) -> None:
+    """Bring the lines of a finished file into the data set's order: written whole, or left as it is where it is so."""
+    lines = path.read_bytes().decode().split("\n")[:-1]
+    places = {identifier: place for place, identifier in enumerate(ids)}
+    ordered = sorted(lines, key=lambda line: places[json.loads(line)["id"]])
+    if ordered != lines:
+        write_whole(path, [line + "\n" for line in ordered])
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:

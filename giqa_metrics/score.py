@@ -36,7 +36,7 @@ class Options(NamedTuple):
     """How a run is scored; `summary.json` keeps it under `settings`, so that `giqa check` can do it again.
 
     Attributes:
-        box_format: How the predictions write boxes.
+        box_format: How the predictions write boxes; None is what the run's `config.yaml` says, else `giqa`.
         similarity: See `similarity_named`; None is the preset's own.
         preset: See `giqa_grounding`.
         exact_boxes: Score against the references' boxes before the grid.
@@ -44,7 +44,7 @@ class Options(NamedTuple):
         seed: Of the confidence intervals.
     """
 
-    box_format: str = "giqa"
+    box_format: str | None = None
     similarity: str | Compare | None = None
     preset: Preset = "paper"
     exact_boxes: bool = False
@@ -110,7 +110,8 @@ def score_run(
     """
     scored = compute(predictions, data, config=config, split=split, options=options, judge=judge)
     # Everything is made before anything is written: a broken image must not leave half of the files
-    report = render_report(scored.summary, scored.rows, scored.dataset, box_format=options.box_format)
+    box_format = scored.summary["settings"]["box_format"]
+    report = render_report(scored.summary, scored.rows, scored.dataset, box_format=box_format)
     out = out or find_predictions(predictions).parent
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "scores.jsonl", scored.lines())
@@ -153,6 +154,8 @@ def compute(
         raise ValueError(f"expected a data set for {path}: its run names none, so say which with --data")
     config = config or run.get("config")
     split = split or run.get("split", "test")
+    box_format = options.box_format or str(run.get("box_format") or "giqa")
+    options = options._replace(box_format=box_format)
     dataset = load_split(data, config, split)
     ids = dataset["id"][: run.get("limit")]
     _match_ids(path, answers.texts, ids, f"{data} ({split})")
@@ -176,7 +179,7 @@ def compute(
     }
     for task in TASKS:
         if of_task := [row for row in rows if row["task"] == task]:
-            summary[task] = _score_task(task, of_task, options, judge)
+            summary[task] = _score_task(task, of_task, box_format, options, judge)
     if judge is not None:
         summary["judge_agreement"] = judge.agreement() if hasattr(judge, "agreement") else None
     return Scored(summary, rows, dataset)
@@ -214,7 +217,7 @@ def _settings(options: Options, judge: Judge | None) -> dict[str, Any]:
     }
 
 
-def _score_task(task: str, rows: Rows, options: Options, judge: Judge | None) -> dict[str, Any]:
+def _score_task(task: str, rows: Rows, box_format: str, options: Options, judge: Judge | None) -> dict[str, Any]:
     """Score one task's samples and the blind baselines on the same references; each row gets its own scores."""
     answers, references = [row["prediction"] for row in rows], [row["answer"] for row in rows]
     questions, kinds = [row["question"] for row in rows], [row["question_type"] for row in rows]
@@ -233,12 +236,12 @@ def _score_task(task: str, rows: Rows, options: Options, judge: Judge | None) ->
     measured = {
         of_boxes: boxes(
             answers,
-            box_format=options.box_format,
+            box_format=box_format,
             image_sizes=[(row["width"], row["height"]) for row in rows],
             input_sizes=[row["input_size"] for row in rows],
             per_sample=True,
         ),
-        of_words: words(answers, box_format=options.box_format, judge=judge, per_sample=True),
+        of_words: words(answers, box_format=box_format, judge=judge, per_sample=True),
     }
     for row in rows:
         row["scores"] = {}

@@ -20,15 +20,16 @@ class Schema(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One prompt, the seed it goes out with, the longest reply in tokens, and the reply's schema.
+    """One prompt, the seed it goes out with, the longest reply in tokens, the reply's schema, and an image's URL.
 
-    Not every backend heeds the schema: a reply must be readable without it too.
+    Not every backend heeds the schema: a reply must be readable without it too. A server alone takes an image.
     """
 
     prompt: str
     seed: int
     max_tokens: int
     schema: Schema | None = None
+    image: str | None = None
 
 
 class Reply(NamedTuple):

@@ -96,9 +96,13 @@ class Server:
     def _post(self, request: Request, **options: Any) -> bytes:
         """Post one chat; the raw response's body."""
         parameters = {"temperature": TEMPERATURE, "max_tokens": request.max_tokens, "seed": request.seed}
+        content: Any = request.prompt
+        if request.image is not None:
+            image = {"type": "image_url", "image_url": {"url": request.image}}
+            content = [image, {"type": "text", "text": request.prompt}]
         response = self._client.chat.completions.with_raw_response.create(
             model=self._model,
-            messages=[{"role": "user", "content": request.prompt}],
+            messages=[{"role": "user", "content": content}],
             extra_body=parameters | options,
         )
         return bytes(response.content)

@@ -2,6 +2,11 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -63,6 +68,8 @@ def test_the_command_answers_the_first_samples_in_order(giqa, model, tiny, tmp_p
     assert any(row["prediction"] for row in rows)
     config = read_config(out)
     assert (config["model"], config["data"], config["split"]) == (str(model), tiny, "test")
+    assert (config["box_format"], config["server"]) == ("giqa", False)
+    assert f"{LIMIT}/{LIMIT}" in ran.err  # the bar counts samples
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(answer, tmp_path):
@@ -74,6 +81,104 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(answer, tmp_
     assert not path.read_bytes().endswith(b"\n")
     assert answer(tmp_path / "killed") == LIMIT
     assert path.read_bytes() == whole
+
+
+class Stopped(Exception):
+    """Stands for a kill: no line of the run is executed after it."""
+
+
+def stop_after(count: int):
+    """Take so many answers, and then no more."""
+
+    def progress(answers, total):
+        yield from islice(answers, count)
+        raise Stopped
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def whole(model, bench, tmp_path_factory) -> Path:
+    """Answers to the whole mini benchmark, whose questions and images differ in size."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    predict(str(model), str(bench), folder, batch_size=4, max_new_tokens=4)
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_a_run_that_stopped_inside_a_batch_goes_on_beside_the_same_samples(
+    model, bench, whole, tmp_path, monkeypatch, count
+):
+    from transformers import LlavaForConditionalGeneration
+
+    asked = []
+    generate = LlavaForConditionalGeneration.generate
+
+    def watched(self, **inputs):
+        asked.append(inputs["pixel_values"].tolist())
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", watched)
+    options = {"batch_size": 4, "max_new_tokens": 4}
+    with pytest.raises(Stopped):
+        predict(str(model), str(bench), tmp_path, progress=stop_after(count), **options)
+    before = (tmp_path / "predictions.jsonl").read_bytes()
+    first, asked[:] = asked.copy(), []
+    totals = []
+    predict(str(model), str(bench), tmp_path, progress=lambda made, total: totals.append(total) or made, **options)
+    batches = -(-len(answers(whole)) // 4)
+    assert totals == [len(answers(whole)) - count]
+    assert len(asked) == batches - count // 4  # whole batches are not asked again
+    assert (asked[0] in first) == (count % 4 > 0)
+    assert before.count(b"\n") == count
+    assert (tmp_path / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
+
+
+def test_what_takes_longest_comes_first_and_the_file_ends_in_the_data_sets_order(model, bench, bench_rows, tmp_path):
+    seen = []
+
+    def watch(made, total):
+        for one in made:
+            seen.append(one.id)
+            yield one
+            assert [row["id"] for row in answers(tmp_path)] == seen  # each is there at once
+
+    predict(str(model), str(bench), tmp_path, batch_size=4, max_new_tokens=2, progress=watch)
+    rows = {row["id"]: row for row in bench_rows}
+    assert [row["id"] for row in answers(tmp_path)] == list(rows) != seen
+    tasks = [rows[identifier]["task"] for identifier in seen]
+    assert tasks == sorted(tasks, key=["des", "vqa"].index)
+    areas = [rows[identifier]["width"] * rows[identifier]["height"] for identifier in seen]
+    largest = max(row["width"] * row["height"] for row in bench_rows if row["task"] == "des")
+    assert areas[0] == largest > areas[tasks.count("des") - 1]
+
+
+def test_a_process_that_was_killed_goes_on_and_ends_with_the_same_bytes(giqa, model, bench, whole, tmp_path):
+    command = ("predict", "--model", model, "--data", bench, "--out", tmp_path, "--batch-size", 4)
+    command += ("--max-new-tokens", 4)
+    path = tmp_path / "predictions.jsonl"
+    process = subprocess.Popen([sys.executable, "-m", "giqa_metrics.cli", *map(str, command)])
+    try:
+        while not path.is_file() or path.read_bytes().count(b"\n") < 4:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait(30)
+    finished = (whole / "predictions.jsonl").read_bytes()
+    assert 4 <= path.read_bytes().count(b"\n") < finished.count(b"\n")
+    ran = giqa(*command)
+    assert ran.code == 0, ran.err
+    assert path.read_bytes() == finished
+
+
+def test_a_data_set_that_lost_a_sample_is_refused_before_anything_is_asked(answer, tmp_path):
+    answer(tmp_path)
+    path = tmp_path / "predictions.jsonl"
+    path.write_text('{"id": "no-such", "prediction": "x"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"answers 'no-such', which .* \(test\) has not: was the data set changed\?$"):
+        answer(tmp_path)
 
 
 def test_a_finished_run_is_left_as_it_is(answer, tmp_path):
@@ -101,7 +206,16 @@ def test_answers_depend_on_the_picture(answer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"limit": LIMIT + 1}, {"split": "train"}, {"max_new_tokens": 7}, {"config": "des"}], ids=str
+    "change",
+    [
+        {"limit": LIMIT + 1},
+        {"split": "train"},
+        {"max_new_tokens": 7},
+        {"config": "des"},
+        {"box_format": "ferret"},
+        {"server": "http://127.0.0.1:1/v1"},
+    ],
+    ids=str,
 )
 def test_other_options_into_the_same_folder_are_refused(answer, tmp_path, change):
     answer(tmp_path, limit=LIMIT)
@@ -247,7 +361,8 @@ def make_qwen(tmp_path_factory):
 def qwen_run(make_qwen, bench, tmp_path_factory) -> Path:
     """Answers of a tiny Qwen2.5-VL to the first descriptions of the mini benchmark."""
     folder = tmp_path_factory.mktemp("qwen") / "run"
-    predict(str(make_qwen("tiny-qwen")), str(bench), folder, config="des", limit=6, batch_size=4, max_new_tokens=4)
+    options = {"config": "des", "limit": 6, "batch_size": 4, "max_new_tokens": 4}
+    predict(str(make_qwen("tiny-qwen")), str(bench), folder, box_format="qwen2_5_vl", **options)
     return folder
 
 
@@ -269,12 +384,35 @@ def test_the_size_is_that_of_the_models_own_processor(make_qwen, bench, bench_ro
         assert tuple(row["input_size"]) == expected != resized(by_id[row["id"]])
 
 
+def test_a_family_with_boxes_of_its_own_is_hinted_at_and_not_guessed(make_qwen, bench, tmp_path, caplog):
+    tiny_qwen = str(make_qwen("silent"))
+    predict(tiny_qwen, str(bench), tmp_path / "silent", config="des", limit=1, max_new_tokens=2)
+    assert read_config(tmp_path / "silent")["box_format"] == "giqa"
+    hint = (
+        "hint: unless it was trained on GIQA, a qwen2_5_vl writes boxes as --box-format qwen2_5_vl; this run says giqa"
+    )
+    assert caplog.messages == [hint]
+    for name in ("giqa", "qwen2_5_vl"):
+        predict(tiny_qwen, str(bench), tmp_path / name, box_format=name, config="des", limit=1, max_new_tokens=2)
+        assert read_config(tmp_path / name)["box_format"] == name
+    assert caplog.messages == [hint]
+
+
+def test_an_unknown_box_format_is_one_sentence_before_the_model_is_loaded(giqa, tiny, tmp_path):
+    options = ("--data", tiny, "--out", tmp_path / "run", "--box-format", "xyxy")
+    ran = giqa("predict", "--model", tmp_path / "no-model", *options)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith("giqa: expected a box format out of ['ferret', ")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_sizes_are_read_when_the_run_is_scored(qwen_run):
     from giqa_metrics.run import read_predictions
     from giqa_metrics.score import Options, compute
 
-    options = Options(box_format="qwen2_5_vl", similarity="exact", resamples=0)
+    options = Options(similarity="exact", resamples=0)  # and the box format that the run names
     scored = compute(qwen_run, options=options)
     sizes = {row["id"]: tuple(row["input_size"]) for row in answers(qwen_run)}
     assert read_predictions(qwen_run / "predictions.jsonl").input_sizes == sizes
     assert {row["id"]: row["input_size"] for row in scored.rows} == sizes
+    assert scored.summary["settings"]["box_format"] == "qwen2_5_vl"

@@ -319,3 +319,32 @@ def test_a_negative_seed_is_one_sentence_before_anything_is_written(giqa, make_r
     ran = giqa("score", folder, "--data", bench, "--similarity", "exact", "--seed", -1)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert {path.name for path in folder.iterdir()} == {"predictions.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [((), "qwen3_vl"), (("--box-format", "giqa"), "giqa")], ids=["as it says", "as told"]
+)
+def test_the_run_says_how_its_boxes_are_written_unless_the_option_does(
+    giqa, bench, bench_rows, tmp_path, options, expected
+):
+    folder = write_run(tmp_path / "run", bench_rows, written_in("qwen3_vl"))
+    told = {"data": str(bench), "box_format": "qwen3_vl"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    ran = giqa("score", folder, "--similarity", "exact", "--resamples", 0, *options)
+    assert ran.code == 0, ran.err
+    summary = read_summary(folder)
+    assert summary["settings"]["box_format"] == expected
+    assert f"|format:{expected}|" in summary["des"]["giqa_grounding"]["signature"]
+    assert (summary["des"]["giqa_grounding"]["n_predicted"] > 0) == (expected == "qwen3_vl")
+    ran = giqa("check", folder)
+    assert ran.code == 0, ran.out
+
+
+@pytest.mark.parametrize("name", ["xyxy", ["giqa"], {"giqa": 1}, 3], ids=str)
+def test_a_run_that_says_no_box_format_of_ours_is_one_sentence(giqa, make_run, bench, name):
+    folder = make_run()
+    told = {"data": str(bench), "box_format": name}
+    (folder / "config.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    ran = giqa("score", folder, "--similarity", "exact")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith("giqa: expected a box format out of [")

@@ -1,0 +1,146 @@
+"""A vision-language model in this process: any image-text-to-text one of transformers, or an adapter of one."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
+from threading import Lock
+from typing import Any, TypeVar
+
+from giqa_datasets.images import decode
+from giqa_metrics.predictors.predictor import Answer, Sample
+
+
+MARKS = frozenset({"<ref>", "</ref>", "<box>", "</box>"})  # InternVL's boxes: special tokens, but not to be left out
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+
+class LocalPredictor:
+    """Runs a model in batches. Images go through its own processor, as in training."""
+
+    def __init__(self, model: str, *, batch_size: int, max_new_tokens: int) -> None:
+        """Load the model, on the GPU if there is one; see `open_predictor`."""
+        self.batch_size = batch_size
+        self._max_new_tokens = max_new_tokens
+        self._processor, self._network = _load(model)
+        self.model_type: str | None = self._network.config.model_type
+        added = self._processor.tokenizer.added_tokens_decoder.items()
+        self._left_out = {number for number, token in added if token.special and token.content not in MARKS}
+        self._lock = Lock()  # a tokenizer serves one thread at a time
+
+    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+        """Answer batch by batch; the next one's images are prepared while the model generates."""
+        for samples, inputs in _one_ahead(self._prepare, batches):
+            yield from self._answer(samples, inputs)
+
+    def _prepare(self, samples: Sequence[Sample]) -> Any:
+        """Make the model's inputs out of a batch."""
+        images = [[decode(sample.image, name=sample.id)] for sample in samples]
+        with self._lock:
+            return self._processor(
+                images=images,
+                text=[self._chat(sample.prompt) for sample in samples],
+                padding=True,
+                return_tensors="pt",
+                add_special_tokens=False,  # the chat template writes them
+            )
+
+    def _chat(self, prompt: str) -> str:
+        """Write a question about an image as the model's chat."""
+        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+        return str(self._processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+
+    def _answer(self, samples: Sequence[Sample], inputs: Any) -> Iterator[Answer]:
+        """Answer a batch; where it does not fit into memory, in halves."""
+        import torch
+
+        try:
+            answers = self._generate(samples, inputs)
+        except torch.OutOfMemoryError as error:
+            if len(samples) == 1:
+                raise OSError(f"sample {samples[0].id!r} alone is too large for the memory: {error}") from error
+        else:
+            yield from answers
+            return
+        # Outside the handler, for the error holds on to what filled the memory
+        torch.cuda.empty_cache()
+        half = (len(samples) + 1) // 2
+        logger.warning("out of memory with %d samples at once, so they are answered %d at once", len(samples), half)
+        for part in (samples[:half], samples[half:]):
+            yield from self._answer(part, self._prepare(part))
+
+    def _generate(self, samples: Sequence[Sample], inputs: Any) -> list[Answer]:
+        """Generate a batch's answers."""
+        import torch
+
+        inputs = inputs.to(self._network.device, self._network.dtype)
+        with torch.inference_mode():
+            tokens = self._network.generate(**inputs, do_sample=False, max_new_tokens=self._max_new_tokens)
+        new = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        with self._lock:
+            texts = self._processor.tokenizer.batch_decode(
+                [[token for token in row if token not in self._left_out] for row in new]
+            )
+        return [
+            Answer(sample.id, text.strip(), size)
+            for sample, text, size in zip(samples, texts, self._input_sizes(inputs), strict=True)
+        ]
+
+    def _input_sizes(self, inputs: Any) -> list[tuple[int, int] | None]:
+        """(width, height) of each resized image, of models that say how many patches they cut it into."""
+        if "image_grid_thw" not in inputs:
+            return [None] * len(inputs["input_ids"])
+        side = self._processor.image_processor.patch_size
+        return [(width * side, height * side) for _, height, width in inputs["image_grid_thw"].tolist()]
+
+
+def _one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Yield each item with what the function makes of it, which is made while the one before is in use."""
+    end: Any = None
+    with ThreadPoolExecutor(1) as pool:
+        coming = ((item, pool.submit(function, item)) for item in items)
+        for (item, made), _ in pairwise(chain(coming, [end])):
+            yield item, made.result()
+
+
+def _load(model: str) -> tuple[Any, Any]:
+    """Load a processor and its network; an adapter's processor lies with the adapter, or else with its base."""
+    try:
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils.hub import cached_file
+    except ImportError as error:
+        raise ImportError('prediction needs torch and transformers: pip install "giqa[train]"') from error
+    name = f"model {model!r}"
+    try:
+        base = _base_of(model)
+        if base is not None:
+            name = f"adapter {model!r} or its base {base!r}"
+            if cached_file(model, "processor_config.json", _raise_exceptions_for_missing_entries=False):
+                base = None
+        processor = AutoProcessor.from_pretrained(base or model, trust_remote_code=False)
+        network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
+    except OSError as error:
+        raise OSError(f"{name} is no model folder here and cannot be fetched") from error
+    if not getattr(processor, "chat_template", None):
+        raise OSError(f"model {model!r} has no chat template, so it cannot be asked")
+    processor.tokenizer.padding_side = "left"  # generation goes on from the right
+    processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
+    return processor, network.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _base_of(model: str) -> str | None:
+    """Name the model that an adapter of PEFT's adapts; None for what is no adapter."""
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    if find_adapter_config_file(model) is None:
+        return None
+    try:
+        from peft import PeftConfig
+    except ImportError as error:
+        raise ImportError('an adapter needs peft: pip install "giqa[train]"') from error
+    return str(PeftConfig.from_pretrained(model).base_model_name_or_path)

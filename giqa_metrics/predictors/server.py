@@ -1,0 +1,66 @@
+"""A vision-language model behind an OpenAI-compatible server: `vllm serve`, `transformers serve`, a paid service."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import chain, islice
+
+from giqa_datasets.images import bake
+from giqa_datasets.llm import Fault, Request, Role, Server, require_url
+from giqa_metrics.predictors.predictor import Answer, Sample
+
+
+ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY", "judge")
+TIMEOUT = 300  # seconds; a request may wait for others
+RETRIES = 6  # over about half a minute, or as long as the server asks for
+# What a server's text does not hold
+UNFIT = {
+    "internvl": "is written in special tokens, which servers leave out",
+    "qwen2_5_vl": "counts in pixels of the resized image, and a server does not say how large that is",
+}
+
+
+class ServerPredictor:
+    """Asks a server, a request for each sample, several at once."""
+
+    batch_size = 1
+    model_type: str | None = None  # a server does not say
+
+    def __init__(self, model: str, url: str, *, concurrency: int, max_new_tokens: int) -> None:
+        """Make the client; nothing is sent. See `open_predictor`."""
+        require_url(url, ROLE)
+        self._server = Server(model, url, role=ROLE, concurrency=concurrency, timeout=TIMEOUT, retries=RETRIES)
+        self._max_new_tokens = max_new_tokens
+        self._place = f"{model!r} at {url}"
+
+    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+        """Answer each sample as its reply comes; after an error no more is asked, what is under way still counts."""
+        samples = chain.from_iterable(batches)
+        error: BaseException | None = None
+        with ThreadPoolExecutor(self._server.concurrency) as pool:
+            under_way = {pool.submit(self._ask, sample) for sample in islice(samples, self._server.concurrency)}
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    if future.exception() is None:
+                        yield future.result()
+                    error = error or future.exception()
+                if error is None:
+                    under_way |= {pool.submit(self._ask, sample) for sample in islice(samples, len(done))}
+        if error is not None:
+            raise error
+
+    def _ask(self, sample: Sample) -> Answer:
+        """Answer one sample; a reply without a text is an empty answer."""
+        request = Request(sample.prompt, seed=0, max_tokens=self._max_new_tokens, image=_data_url(sample))
+        (reply,) = self._server.ask([request])
+        if isinstance(reply, Fault):
+            raise OSError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
+        return Answer(sample.id, reply.text.strip())
+
+
+def _data_url(sample: Sample) -> str:
+    """Write an image out as a URL: the data set's own PNG or JPEG, anything else as JPEG."""
+    raw = bake(sample.image, name=sample.id).image
+    kind = "png" if raw.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{b64encode(raw).decode()}"

@@ -1,0 +1,201 @@
+"""`giqa check RECIPE`: what a model would be trained on, before it is: where boxes land, and what is learned.
+
+Samples go through the processor and through TRL's own collator as in training. No weights are loaded, and no code of
+the model's folder is run.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from giqa_datasets.boxes import to_boxes
+from giqa_datasets.console import printable
+from giqa_datasets.formats import FORMATS, Sizes
+from giqa_datasets.images import decode
+from giqa_metrics.native_formats import native_format
+from giqa_metrics.run import load_split
+from giqa_metrics.seen import View, draw
+from giqa_metrics.trained import Model, Sample, reads, train_on
+
+
+_HERE = ("--use_cpu", "true", "--bf16", "false", "--fp16", "false", "--tf32", "false")  # to check needs no GPU
+
+
+class Checked(NamedTuple):
+    """What a recipe does to samples.
+
+    Attributes:
+        recipe: Its file.
+        model: The model that it names.
+        model_type: The model's family.
+        processor: The processor's class.
+        max_length: Of the recipe.
+        context: The longest text that the model takes, if its config says so.
+        formats: Box formats in which every sample's text says what its `regions` say.
+        samples: The samples.
+        warnings: A sentence each.
+        findings: A sentence for each thing that does not hold.
+        pictures: What was drawn.
+    """
+
+    recipe: str
+    model: str
+    model_type: str
+    processor: str
+    max_length: int | None
+    context: int | None
+    formats: list[str]
+    samples: list[Sample]
+    warnings: list[str]
+    findings: list[str]
+    pictures: list[str]
+
+
+def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> Checked:
+    """Take samples of a recipe's data through its model's processor and TRL's collator.
+
+    Args:
+        path: A YAML of `trl sft`; what it names is looked for from the current folder, as TRL does.
+        limit: Samples to take, spread over the split; the longest text and the most oblong picture are among them.
+        folder: Where to draw the samples; None draws them into `<recipe>.check`, and only if something does not hold.
+
+    Raises:
+        ImportError: If trl, or what the processor needs, is not installed.
+        OSError: If the recipe, the model or the data set cannot be had.
+        ValueError: If trl would refuse the recipe, the data are no prompts and completions, an image cannot be read,
+            or the processor gives pixels in a layout that is not known.
+    """
+    script, training, named = _read(path)
+    model = _load(named, training)
+    rows = load_split(script.dataset_name, script.dataset_config, script.dataset_train_split)
+    if "completion" not in rows.column_names:
+        raise ValueError(f"expected the columns prompt and completion in {script.dataset_name!r}, got no completion")
+    samples: list[Sample] = []
+    drawings: list[tuple[Image.Image, list[View]]] = []
+    findings: list[str] = []
+    common = list(FORMATS)
+    for index in _spread(rows, limit):
+        row = rows[index]
+        image = decode(row["image"]["bytes"], name=row["id"])
+        sample, views, faults = train_on(row, image, model, training)
+        formats = [name for name in FORMATS if reads(name, row, Sizes(sample.size, sample.view))]
+        shared = [name for name in common if name in formats]
+        if not formats:
+            faults.append("wrong format: no box format reads the boxes of its regions in its prompt and completion")
+        elif not shared:
+            faults.append(f"wrong format: it writes boxes as {formats[0]}, those before it as {common[0]}")
+        samples.append(sample)
+        drawings.append((image, views))
+        findings += [f"sample {printable(sample.id)}: {fault}" for fault in faults]
+        common = shared or common
+    if findings and folder is None:
+        folder = Path(f"{path.stem}.check")
+    pictures: list[str] = []
+    for number, (sample, (image, views)) in enumerate(zip(samples, drawings, strict=True), start=1):
+        if folder is not None:
+            file = folder / f"{number:02}-{re.sub('[^A-Za-z0-9_-]', '_', sample.id)[:80]}.jpg"
+            draw(image, to_boxes([placed.box for placed in sample.boxes]), views, file)
+            pictures.append(str(file))
+    return Checked(
+        str(path),
+        named.model_name_or_path,
+        model.type,
+        type(model.processor).__name__,
+        training.max_length,
+        model.context,
+        common,
+        samples,
+        list(_foreign(common, model.type)),
+        findings,
+        pictures,
+    )
+
+
+def _read(path: Path) -> tuple[Any, Any, Any]:
+    """Read a recipe as `trl sft` does: the arguments of its script, of the training and of the model."""
+    try:
+        from accelerate.commands.launch import launch_command_parser
+        from trl.cli.accelerate_config import resolve_accelerate_config_argument
+        from trl.scripts.sft import make_parser
+    except ImportError as error:
+        raise ImportError('recipes need trl: pip install "giqa[train]"') from error
+    import yaml
+
+    def refuse(message: str) -> None:
+        raise ValueError(f"trl sft refuses {path}: {message}")
+
+    parser, launcher = make_parser(), launch_command_parser()
+    parser.error = launcher.error = refuse
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of trl's own defaults
+            script, training, model, _, unknown, _ = parser.parse_args_and_config(
+                ["--config", str(path), *_HERE], return_remaining_strings=True, separate_remaining_strings=True
+            )
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    launcher.parse_args([*resolve_accelerate_config_argument(unknown), "script.py"])
+    if not script.dataset_name or not model.model_name_or_path:
+        raise ValueError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
+    return script, training, model
+
+
+def _load(named: Any, training: Any) -> Model:
+    """Load the processor and the configs, and set what SFTTrainer sets."""
+    from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin
+
+    name = named.model_name_or_path
+    safe = {"revision": named.model_revision, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(name, **safe)
+        processor = AutoProcessor.from_pretrained(name, **safe)
+    except ImportError:
+        raise
+    except Exception as error:  # a broken folder may raise anything
+        if not Path(name).is_dir():
+            raise OSError(f"model {name!r} is no model folder here and cannot be fetched") from error
+        raise ValueError(f"the processor of model {name!r} cannot be loaded without running code: {error}") from error
+    if not isinstance(processor, ProcessorMixin):
+        raise ValueError(f"expected a processor of pictures and text in {name!r}, got {type(processor).__name__}")
+    try:
+        generation = GenerationConfig.from_pretrained(name, revision=named.model_revision)
+    except OSError:
+        generation = GenerationConfig.from_model_config(config)
+    template = training.chat_template_path
+    if template is not None:
+        if not template.endswith((".jinja", ".j2")) or not Path(template).is_file():
+            raise FileNotFoundError(f"expected chat_template_path to be a .jinja file, got {template!r}")
+        processor.chat_template = Path(template).read_text(encoding="utf-8")
+    tokenizer = processor.tokenizer
+    tokenizer.eos_token = training.eos_token or tokenizer.eos_token
+    tokenizer.pad_token = training.pad_token or tokenizer.pad_token or tokenizer.eos_token
+    ends = generation.eos_token_id if isinstance(generation.eos_token_id, list) else [generation.eos_token_id]
+    return Model(
+        config.model_type,
+        processor,
+        getattr(config.get_text_config(), "max_position_embeddings", None),
+        getattr(processor, "image_token_id", getattr(config, "image_token_id", None)),
+        {tokenizer.eos_token_id, *ends} - {None},  # the trainer adds the tokenizer's to the model's own
+    )
+
+
+def _spread(rows: Any, limit: int) -> list[int]:
+    """Choose rows over the whole split, the one with the longest text and the one of the most oblong picture first."""
+    lengths = [sum(len(turn["content"]) for turn in turns) for turns in rows["completion"]]
+    sides = np.array([rows["width"][:], rows["height"][:]], dtype=np.float64)
+    even = np.linspace(0, len(rows) - 1, limit).round().astype(int).tolist()
+    return list(dict.fromkeys([int(np.argmax(lengths)), int((sides.max(0) / sides.min(0)).argmax()), *even]))[:limit]
+
+
+def _foreign(formats: list[str], model_type: str) -> Iterator[str]:
+    """Warn of a box format that the model has to learn where it knows another."""
+    native = native_format(model_type)
+    if formats and native not in ("giqa", *formats):
+        yield (
+            f"the data write boxes as {formats[0]}, models of type {model_type} know {native}: "
+            f"giqa build --box-format {native} writes those"
+        )

@@ -1,0 +1,208 @@
+"""One sample as a model would be trained on it: where its boxes land, and what of it is learned."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from giqa_datasets.boxes import Boxes
+from giqa_datasets.formats import FORMATS, Sizes
+from giqa_metrics.seen import CUT, Landed, View, land, look, main_view, share
+
+
+NEAR = {"giqa": 0.051, "kosmos2": 0.032}  # how far a corner may move from `regions` to the text: one cell
+NEAR_OTHERS = 0.02  # ours: two decimals of a padded square, and room for a box widened to have an area
+COARSE = 0.5  # cells; a box that is read back worse than that is lost on the grid
+
+
+class Model(NamedTuple):
+    """What is known of a model without its weights; `ends` are the tokens at which it stops writing."""
+
+    type: str
+    processor: Any
+    context: int | None
+    image_token: int | None
+    ends: set[int]
+
+
+class Tokens(NamedTuple):
+    """The tokens of a sample.
+
+    Attributes:
+        image: Placeholders of the picture.
+        text: All others, the answer's among them.
+        answer: What the model is to write, the end token included.
+        kept: How many of all are left at the recipe's `max_length`.
+        learned: How many are under the loss then.
+    """
+
+    image: int
+    text: int
+    answer: int
+    kept: int
+    learned: int
+
+
+class Placed(NamedTuple):
+    """A box of a sample: its phrase, x1 y1 x2 y2 as shares of the picture, and where it lands."""
+
+    phrase: str
+    box: list[float]
+    landed: Landed
+
+
+class Sample(NamedTuple):
+    """One sample as the model would be trained on it.
+
+    Attributes:
+        id: Its id.
+        size: (width, height) of the picture.
+        view: (width, height) of the main view that the model is given of it.
+        views: How many there are.
+        seen: Share of the picture that some view shows.
+        boxes: Of the question and of the answer.
+        tokens: Its tokens.
+        answer: The text of the answer's tokens, special ones included.
+    """
+
+    id: str
+    size: tuple[int, int]
+    view: tuple[int, int]
+    views: int
+    seen: float
+    boxes: list[Placed]
+    tokens: Tokens
+    answer: str
+
+
+def train_on(
+    row: dict[str, Any], image: Image.Image, model: Model, training: Any
+) -> tuple[Sample, list[View], list[str]]:
+    """Make a batch of one sample as SFTTrainer does, and say what is wrong with it."""
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    def batch(picture: Image.Image, max_length: int | None, completion_only_loss: bool) -> Any:
+        collator = DataCollatorForVisionLanguageModeling(
+            processor=model.processor,
+            max_length=max_length,
+            completion_only_loss=completion_only_loss,
+            pad_to_multiple_of=training.pad_to_multiple_of,
+            dataset_text_field=training.dataset_text_field,
+            assistant_only_loss=training.assistant_only_loss,
+        )
+        try:
+            return collator([{"image": picture, "prompt": row["prompt"], "completion": row["completion"]}])
+        except Exception as error:  # a chat template may raise anything
+            raise ValueError(f"sample {row['id']!r} makes no batch: {error}") from error
+
+    whole = batch(image, None, True)
+    actual = batch(image, training.max_length, training.completion_only_loss is not False)
+    views = look(image, whole, lambda probe: batch(probe, None, True), model.processor.image_processor)
+    ids, answers = (whole[name][0].numpy() for name in ("input_ids", "labels"))
+    answer = ids[answers != -100].tolist()
+    learned = actual["labels"][0].numpy() != -100
+    images = int((ids == model.image_token).sum())
+    phrases = [(region["phrase"], box) for region in row["regions"] for box in region["boxes"]]
+    sample = Sample(
+        row["id"],
+        image.size,
+        main_view(views).pixels.shape[1::-1],
+        len(views),
+        share(np.array([0.0, 0.0, 1.0, 1.0]), views),
+        [Placed(phrase, box, land(np.array(box), views)) for phrase, box in phrases],
+        Tokens(images, len(ids) - images, len(answer), len(learned), int(learned.sum())),
+        _text(answer, model),
+    )
+    prompt = int((learned & (answers[: len(learned)] == -100)).sum())
+    faults = [*_unseen(sample, model), *_cut(sample, training.max_length, model), *_unending(answer, row, model)]
+    if prompt:
+        faults.append(f"the loss is on {prompt} tokens before the answer too; leave completion_only_loss out")
+    return sample, views, faults
+
+
+def _unseen(sample: Sample, model: Model) -> Iterator[str]:
+    """Say what the model does not see."""
+    cut = [placed.landed.share for placed in sample.boxes if placed.landed.share < CUT]
+    if sample.seen < CUT:
+        crops = getattr(model.processor.image_processor, "do_center_crop", False)
+        lost = f"{len(cut)} of {len(sample.boxes)} boxes lie partly outside" if cut else "no box lies outside"
+        yield (
+            f"the model sees {sample.seen:.0%} of the picture{' (center crop)' if crops else ''}: {lost}"
+            f"{f', the worst keeps {min(cut):.0%}' if cut else ''}; let its image processor pad or squash instead"
+        )
+    coarse = [placed for placed in sample.boxes if placed.landed.share >= CUT and placed.landed.error > COARSE]
+    if coarse:
+        worst = max(placed.landed.error for placed in coarse)
+        yield f"the picture becomes so small that {len(coarse)} boxes come back {worst:.1f} cells off, or less"
+
+
+def _cut(sample: Sample, max_length: int | None, model: Model) -> Iterator[str]:
+    """Say what does not fit."""
+    tokens = sample.tokens
+    total = tokens.image + tokens.text
+    if model.context is not None and total > model.context:
+        yield f"it has {total} tokens, the model takes {model.context}"
+    if tokens.kept == total:
+        return
+    if tokens.kept > total - tokens.answer:
+        what = f"the last {total - tokens.kept} of the answer's {tokens.answer} tokens, its end token among them"
+    else:
+        what = f"all {tokens.answer} tokens of the answer, so that the loss is on nothing"
+    yield (
+        f"max_length {max_length} cuts off {what}: it has {total} tokens, {tokens.image} of them the picture's; "
+        "set max_length: null"
+    )
+
+
+def _unending(answer: list[int], row: dict[str, Any], model: Model) -> Iterator[str]:
+    """Say where what is learned is not the completion and its end."""
+    tokenizer = model.processor.tokenizer
+    end = max((place for place, token in enumerate(answer) if token in model.ends), default=None)
+    said = "".join(turn["content"] for turn in row["completion"])
+    written = _text(answer[:end], model)
+    if end is None:
+        names = " or ".join(map(repr, tokenizer.convert_ids_to_tokens(sorted(model.ends)))) or "one"
+        yield f"its answer has no end token, so that generation would not stop: let the chat template write {names}"
+    elif _text(answer[end + 1 :], model).strip():
+        yield f"its answer goes on after the end token: {_short(_text(answer[end + 1 :], model))}"
+    if tokenizer.unk_token_id in answer:
+        yield f"the tokenizer does not know {answer.count(tokenizer.unk_token_id)} pieces of its answer"
+    elif written.split() != said.split():
+        yield f"expected its answer to be {_short(said)}, what is learned is {_short(written)}"
+
+
+def reads(name: str, row: dict[str, Any], sizes: Sizes) -> bool:
+    """Whether a box format reads the row's texts, and in them the boxes of its regions and no others."""
+    near = NEAR.get(name, NEAR_OTHERS)
+    for role, turns in (("question", row["prompt"]), ("answer", row["completion"])):
+        try:
+            read = FORMATS[name].read("\n".join(turn["content"] for turn in turns), sizes)
+        except ValueError:  # a picture of a size that the format cannot be for
+            return False
+        there = [(region.phrase, np.array(box)) for region in read.regions for box in region.boxes]
+        stated = [
+            (each["phrase"], np.array(box)) for each in row["regions"] if each["role"] == role for box in each["boxes"]
+        ]
+        if read.malformed or not (_all_near(stated, there, near) and _all_near(there, stated, near)):
+            return False
+    return True
+
+
+def _all_near(some: list[tuple[str, Boxes]], others: list[tuple[str, Boxes]], near: float) -> bool:
+    """Whether each of some named boxes has one of the same name among others that is near."""
+    return all(
+        any(name.strip() == other.strip() and np.abs(box - its).max() <= near for other, its in others)
+        for name, box in some
+    )
+
+
+def _text(tokens: list[int], model: Model) -> str:
+    """Decode, special tokens included."""
+    text: str = model.processor.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    return text
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, in quotes."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")
