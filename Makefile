@@ -7,7 +7,7 @@ demo: .venv/.demo
 	$(BIN)/giqa demo
 
 test: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/.dev
 	$(BIN)/ruff check
