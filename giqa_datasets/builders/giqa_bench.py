@@ -109,6 +109,8 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     """
     if not (folder / REVIEW).is_dir():
         return None
+    if not (folder / COMPARED).is_file():
+        raise ValueError(f"expected {COMPARED} beside {REVIEW}, found none")
     return Benchmark(read_rounds(folder / REVIEW), [line for _, line in read_lines(folder / COMPARED, Compared)])
 
 

@@ -157,3 +157,9 @@ def test_the_rounds_are_published_with_it_and_nothing_else(draft):
     (review / "round-1" / "notes.txt").write_text("Eve was late.")
     with pytest.raises(ValueError, match=r"and a review in provenance/ alone, got 'review/round-1/notes.txt'"):
         hash_files(draft[0])
+
+
+def test_a_review_without_the_sets_that_it_was_compared_with_is_found(draft):
+    (draft[0] / "provenance" / "compared.jsonl").unlink()
+    (found,) = check_dataset(draft[0])
+    assert "expected provenance/compared.jsonl beside provenance/review, found none" in found.what
