@@ -156,7 +156,7 @@ def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark)
     """
     composition = _short_of_paper(counts) if name == "giqa-bench" else _short_of_mini(counts)
     samples = list(benchmark.rounds[-1].begin.values())
-    return [*composition, *_short_of_votes(benchmark.rounds), *_short_of_boxes(samples), *_shared(name, benchmark)]
+    return [*composition, *_short_of_votes(benchmark), *_short_of_boxes(samples), *_shared(name, benchmark)]
 
 
 def _short_of_paper(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
@@ -175,7 +175,8 @@ def _short_of_mini(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
         yield f"Yes/No, Yes: expected {n_yes} of {ours['Yes/No']}, as in the paper, got {ours['Yes/No, Yes']}"
 
 
-def _short_of_votes(rounds: Sequence[Round]) -> Iterator[str]:
+def _short_of_votes(benchmark: Benchmark) -> Iterator[str]:
+    rounds = benchmark.rounds
     if n_open := sum(map(len, rounds[-1].votes.values())):
         yield f"votes: expected all to be merged by giqa review --merge, got {n_open} new ones in round {len(rounds)}"
     voters: dict[str, set[str]] = {name: set() for name in rounds[-1].begin}
@@ -185,7 +186,7 @@ def _short_of_votes(rounds: Sequence[Round]) -> Iterator[str]:
                 voters[name] |= set() if is_scripted(annotator) else {annotator}
     few = [name for name, found in voters.items() if len(found) < MIN_ANNOTATORS]
     if few:
-        programs = ", programs not counted" if any(is_scripted(each) for _, votes in rounds for each in votes) else ""
+        programs = ", programs not counted" if benchmark.is_scripted else ""
         yield (
             f"annotators: expected {MIN_ANNOTATORS} on each sample, got fewer on {len(few)}, such as {few[0]!r} with "
             f"{len(voters[few[0]])}{programs}"
