@@ -1,0 +1,1 @@
+"""Photographs against a policy: regions with verdicts, masks, and PASS, REVIEW or FAIL."""
