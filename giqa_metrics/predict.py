@@ -17,6 +17,7 @@ from typing import Any
 
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.batches import batches as cut
+from giqa_metrics.learning import copy_learning
 from giqa_metrics.native_formats import native_format
 from giqa_metrics.predictors import Answer, Sample, open_predictor
 from giqa_metrics.predictors.server import UNFIT
@@ -82,6 +83,8 @@ def predict(
     run = {"model": model, "server": server is not None, "data": data, "config": config, "split": split}
     run |= {"limit": limit, "box_format": box_format or "giqa", "max_new_tokens": max_new_tokens}
     write_config(out, run)
+    if server is None:
+        copy_learning(model, out)
     native = native_format(predictor.model_type or "")
     if box_format is None and native != "giqa":
         hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s; this run says giqa"

@@ -13,13 +13,21 @@ from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.shipped import templates
 from giqa_datasets.text import GroundedText, parse
+from giqa_metrics.learning import CHART, Point, charts
 from giqa_metrics.table import paper_tables, tables
 
 
 MAX_SIDE = 720  # pixels of a picture in the report
 
 
-def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], dataset: Any, *, box_format: str) -> str:
+def render_report(
+    summary: dict[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    dataset: Any,
+    *,
+    box_format: str,
+    learning: Sequence[Point] = (),
+) -> str:
     """Render the report.
 
     Args:
@@ -27,6 +35,7 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
         rows: Scored samples, see `Scored`.
         dataset: The loaded split, with its images encoded.
         box_format: How the predictions write boxes.
+        learning: What the model's training logged.
 
     Returns:
         The HTML page.
@@ -47,6 +56,8 @@ def render_report(summary: dict[str, Any], rows: Sequence[Mapping[str, Any]], da
         tables=tables(summary),
         paper=paper_tables([row["question_type"] for row in rows]),
         signatures=sorted(_signatures(summary)),
+        charts=charts(learning),
+        plane=CHART,
         pictures=pictures,
         samples=samples,
         tasks=[task for task in ("des", "vqa") if task in summary],

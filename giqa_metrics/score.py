@@ -12,8 +12,10 @@ from giqa_metrics import description, grounding, vqa
 from giqa_metrics.baselines import VERDICTS, blind_boxes, frequent_answers
 from giqa_metrics.bootstrap import LEVEL, RESAMPLES, intervals
 from giqa_metrics.description import DescriptionStats, giqa_description
+from giqa_metrics.format_file import format_of
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
 from giqa_metrics.judge import Judge, Verdict
+from giqa_metrics.learning import read_learning
 from giqa_metrics.report import render_report
 from giqa_metrics.run import find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.similarity import Compare
@@ -36,7 +38,8 @@ class Options(NamedTuple):
     """How a run is scored; `summary.json` keeps it under `settings`, so that `giqa check` can do it again.
 
     Attributes:
-        box_format: How the predictions write boxes; None is what the run's `config.yaml` says, else `giqa`.
+        box_format: How the predictions write boxes, a format's name or a file that `giqa doctor` wrote; None is what
+            the run's `config.yaml` says, else `giqa`.
         similarity: See `similarity_named`; None is the preset's own.
         preset: See `giqa_grounding`.
         exact_boxes: Score against the references' boxes before the grid.
@@ -111,8 +114,10 @@ def score_run(
     scored = compute(predictions, data, config=config, split=split, options=options, judge=judge)
     # Everything is made before anything is written: a broken image must not leave half of the files
     box_format = scored.summary["settings"]["box_format"]
-    report = render_report(scored.summary, scored.rows, scored.dataset, box_format=box_format)
-    out = out or find_predictions(predictions).parent
+    run = find_predictions(predictions).parent
+    learning = read_learning(run)
+    report = render_report(scored.summary, scored.rows, scored.dataset, box_format=box_format, learning=learning)
+    out = out or run
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "scores.jsonl", scored.lines())
     write_whole(out / "summary.json", [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"])
@@ -154,7 +159,9 @@ def compute(
         raise ValueError(f"expected a data set for {path}: its run names none, so say which with --data")
     config = config or run.get("config")
     split = split or run.get("split", "test")
-    box_format = options.box_format or str(run.get("box_format") or "giqa")
+    box_format = str(run.get("box_format") or "giqa")
+    if options.box_format:
+        box_format = format_of(run.get("model"), options.box_format)
     options = options._replace(box_format=box_format)
     dataset = load_split(data, config, split)
     ids = dataset["id"][: run.get("limit")]

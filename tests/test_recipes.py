@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -43,6 +44,14 @@ for script, *arguments in json.load(sys.stdin):
     run = runpy.run_path if script.endswith(".py") else runpy.run_module
     run(script, run_name="__main__")
 """
+# Killed as it writes the second checkpoint, so that half of that one is left
+KILLED = """
+import os, signal, sys
+def die(event, arguments):
+    if event == "open" and "checkpoint-4" in str(arguments[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+"""
 
 
 def command(script, path, **changes) -> list[str]:
@@ -56,11 +65,12 @@ def own_script(path) -> str:
     return FROZEN if FROZEN in path.read_text() else STOCK
 
 
-def train(folder, runs, **environment) -> None:
+def train(folder, runs, *, program=RUNS, ends=0, **environment) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    subprocess.run(
-        [sys.executable, "-c", RUNS], input=json.dumps(runs), text=True, cwd=folder, env=environment, check=True
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(runs), text=True, cwd=folder, env=environment, check=False
     )
+    assert done.returncode == ends
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +230,30 @@ def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
         assert losses(resumed) == losses(whole)
         first, second = weights(whole, name), weights(resumed, name)
         assert all(first[key].equal(second[key]) for key in first)
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_files(here):
+    path = shipped("recipes") / "tiny" / "sft_full.yaml"
+    subprocess.run([sys.executable, "recipes/tiny/make_model.py", "tiny-llava"], cwd=here, check=True)
+    steps = RESUMED | {"max_steps": 6}
+    killed = command(STOCK, path, **steps, output_dir="killed")
+    train(here, [killed], program=KILLED + RUNS, ends=-signal.SIGKILL)
+    assert not (here / "killed" / "model.safetensors").exists()
+    assert not (here / "killed" / "checkpoint-4" / "trainer_state.json").exists()
+    last = {"model_name_or_path": "killed/checkpoint-2", "resume_from_checkpoint": "killed/checkpoint-2"}
+    train(
+        here,
+        [
+            command(STOCK, path, **steps, **last, output_dir="killed"),
+            command(STOCK, path, **steps, output_dir="not-killed"),
+        ],
+    )
+    assert losses(here / "killed") == losses(here / "not-killed")
+    names = {file.name for file in (here / "not-killed").iterdir() if file.is_file()}
+    assert names == {file.name for file in (here / "killed").iterdir() if file.is_file()}
+    # The first two name the folder and the checkpoint; a tokenizer that is loaded and saved has its defaults spelt out
+    for name in names - {"README.md", "training_args.bin", "tokenizer_config.json"}:
+        assert (here / "killed" / name).read_bytes() == (here / "not-killed" / name).read_bytes(), name
 
 
 def commands_of_the_readme() -> list[str]:
