@@ -1,0 +1,1 @@
+"""GIQA's benchmarks and metrics inside other people's evaluation suites."""
