@@ -13,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_QUALITY = 95  # of the images that must be encoded again
 MAX_PIXELS = 64_000_000  # ours; a decompression bomb is refused before it is decoded
+# What photographs come in. Pillow knows more, among them EPS, for which it runs another program.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 
 class Encoded(NamedTuple):
@@ -31,7 +33,8 @@ def decode(raw: bytes | None, *, name: str) -> Image.Image:
         name: What to call it in an error.
 
     Raises:
-        ValueError: If there are no bytes, they are no image, broken or truncated, or hold more than `MAX_PIXELS`.
+        ValueError: If there are no bytes, they are no image of one of the `FORMATS`, broken or truncated, or hold more
+            than `MAX_PIXELS`.
     """
     if raw is None:
         raise ValueError(f"image {name!r} came without its pixels")
@@ -39,6 +42,8 @@ def decode(raw: bytes | None, *, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is the stricter one
             image: Image.Image = Image.open(io.BytesIO(raw))
+        if image.format not in FORMATS:
+            raise ValueError(f"expected a format out of {', '.join(FORMATS)}, got {image.format}")
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
         image.load()

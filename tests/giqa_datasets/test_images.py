@@ -250,3 +250,10 @@ def test_what_is_encoded_again_holds_no_metadata(form):
 
 def test_encoding_is_deterministic(pixels):
     assert encode(Image.fromarray(pixels)) == encode(Image.fromarray(pixels))
+
+
+def test_a_format_for_which_another_program_would_run_is_refused():
+    """Pillow gives EPS to Ghostscript, whatever the file is called."""
+    eps = file_of(smooth(), "EPS")
+    with pytest.raises(ValueError, match=r"'a\.jpg' cannot be read: expected a format out of AVIF.* got EPS"):
+        decode(eps, name="a.jpg")
