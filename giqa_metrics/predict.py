@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.batches import batches as cut
+from giqa_metrics.format_file import NAME, format_of
 from giqa_metrics.learning import copy_learning
 from giqa_metrics.native_formats import native_format
 from giqa_metrics.predictors import Answer, Sample, open_predictor
 from giqa_metrics.predictors.server import UNFIT
-from giqa_metrics.run import load_split, resume_predictions, sort_predictions, write_config
+from giqa_metrics.run import load_split, read_config, resume_predictions, sort_predictions, write_config
 
 
 # What an image and a word take, roughly; the order of batches needs no more
@@ -54,8 +54,9 @@ def predict(
         out: The run's folder.
         server: An OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`; its key is read from
             GIQA_PREDICT_API_KEY in the environment. None runs the model here, with transformers.
-        box_format: How the model writes boxes; `giqa score` reads it from the run. None is GIQA's own way, and says so
-            where the model's family has another.
+        box_format: How the model writes boxes, a format's name or a file that `giqa doctor` wrote; `giqa score` reads
+            it from the run. None takes what the run says that goes on, else the file in the model's own folder, else
+            GIQA's own way, and says so where the model's family has another.
         config: The data set's config (`des`, `vqa`); None is the default one.
         split: The split to answer.
         limit: Answer the first so many samples alone.
@@ -71,22 +72,23 @@ def predict(
         ImportError: If torch, transformers or peft is not installed, or the server's client.
         OSError: If the model or server cannot be had, or a sample gets no answer: the server refuses it, or it is too
             large for the memory by itself.
-        ValueError: If the data set lacks a column, an image cannot be read, `out` holds another run, or a server's
-            answers cannot be read in the box format.
+        ValueError: If the data set lacks a column, an image cannot be read, `out` holds another run, a server's
+            answers cannot be read in the box format, or `giqa doctor` found that none fits the model.
     """
-    format_named(box_format or "giqa")
-    if server and box_format in UNFIT:
-        raise ValueError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without --server")
+    spoken = format_of(model, box_format or _format_of_run(out))
+    if server and spoken in UNFIT:
+        raise ValueError(f"box format {spoken!r} {UNFIT[spoken]}: run the model without --server")
     rows = load_split(data, config, split)
     rows = rows.select(range(len(rows))[:limit])
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
     run = {"model": model, "server": server is not None, "data": data, "config": config, "split": split}
-    run |= {"limit": limit, "box_format": box_format or "giqa", "max_new_tokens": max_new_tokens}
+    run |= {"limit": limit, "box_format": spoken, "max_new_tokens": max_new_tokens}
     write_config(out, run)
     if server is None:
         copy_learning(model, out)
     native = native_format(predictor.model_type or "")
-    if box_format is None and native != "giqa":
+    is_told = box_format is not None or (Path(model) / NAME).is_file()
+    if spoken == "giqa" != native and not is_told:
         hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s; this run says giqa"
         logger.warning(hint, predictor.model_type, native)
     path = out / "predictions.jsonl"
@@ -104,6 +106,12 @@ def predict(
             file.flush()
     sort_predictions(path, ids)
     return len(ids)
+
+
+def _format_of_run(out: Path) -> str | None:
+    """The box format of a run that goes on: what a killed one took is not looked up again."""
+    name = read_config(out).get("box_format")
+    return None if name is None else str(name)
 
 
 def _longest_first(rows: Any, size: int) -> list[list[int]]:

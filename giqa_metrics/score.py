@@ -161,7 +161,7 @@ def compute(
     split = split or run.get("split", "test")
     box_format = str(run.get("box_format") or "giqa")
     if options.box_format:
-        box_format = format_of(run.get("model"), options.box_format)
+        box_format = format_of(str(run["model"]) if "model" in run else None, options.box_format)
     options = options._replace(box_format=box_format)
     dataset = load_split(data, config, split)
     ids = dataset["id"][: run.get("limit")]

@@ -1,0 +1,127 @@
+"""The verb doctor: shows a model squares, says which box format its answers are in, and writes that down."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from giqa_datasets.cli import Format, progress_bars
+from giqa_datasets.console import new_table, print_table, printable
+
+
+if TYPE_CHECKING:
+    from giqa_metrics.doctor.diagnose import Diagnosis
+
+FEWEST = 8  # pictures: of fewer, chance deals too many alike
+
+
+def doctor(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="a folder or Hub id of a model or an adapter; with --server, its name there"
+        ),
+    ],
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="an OpenAI-compatible server, such as vllm serve; its key is in GIQA_PREDICT_API_KEY; "
+            "default: run the model here"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="the file to write; default: box_format.json in the model's own folder, else MODEL.box_format.json"
+        ),
+    ] = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(help="ask this instead; {colour} becomes the square's, green or magenta; may be repeated"),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=FEWEST, help="how many pictures")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="of the pictures")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="pictures asked about at once, halved where memory ends; or requests at once")
+    ] = 16,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 128,
+    draw: Annotated[
+        Path | None, typer.Option(help="folder for a picture of all squares and of the model's boxes")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Find out in which format a model writes boxes, and write that down for predict and score.
+
+    The exit code is 1 if no format fits.
+    """
+    from giqa_metrics.doctor.examine import QUESTIONS, examine, left_out, summary
+    from giqa_metrics.doctor.pictures import draw_pictures
+    from giqa_metrics.doctor.sheet import draw_sheet
+    from giqa_metrics.format_file import default_path, write_format_file
+    from giqa_metrics.predictors import open_predictor
+
+    path = out or default_path(model, server=server is not None)
+    folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise OSError(f"{path} cannot be written: choose another file with --out")
+    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    drawn = draw_pictures(pictures, seed)
+    with progress_bars() as progress:
+        diagnosis = examine(
+            predictor,
+            drawn,
+            questions=question or QUESTIONS,
+            without=left_out(server is not None),
+            seed=seed,
+            progress=progress,
+        )
+    found = summary(model, diagnosis, server=server is not None, seed=seed)
+    sheet: Path | None = None
+    if draw is not None:
+        draw.mkdir(parents=True, exist_ok=True)
+        sheet = draw / f"{path.stem}.png"
+        draw_sheet(drawn, diagnosis, _sentence(found["model"], diagnosis)).save(sheet)
+    write_format_file(path, found)
+    if format is Format.json:
+        typer.echo(json.dumps(found | {"file": str(path), "sheet": sheet and str(sheet)}, indent=2))
+    else:
+        _print(found["model"], diagnosis, found["left_out"])
+        if sheet is not None:
+            typer.echo(f"picture: {sheet}")
+        typer.echo(f"file: {path}")
+    if diagnosis.box_format is None:
+        raise typer.Exit(1)
+
+
+def _print(model: str, diagnosis: "Diagnosis", left_out: dict[str, str]) -> None:
+    """Print a diagnosis for people."""
+    from giqa_datasets.formats import FORMATS
+
+    title = f"{printable(model)}: {len(diagnosis.answers)} pictures"
+    table = new_table(title, ["readable", "mean IoU", "cells off", "sure"])
+    for fit in diagnosis.fits:
+        if fit.median_error is not None:
+            numbers = f"{fit.mean_iou:.3f}", f"{fit.median_error:.2f}", f"{fit.sure:.3f}"
+            table.add_row(fit.name, str(fit.readable), *numbers)
+    if table.row_count:
+        print_table(table)
+    if unread := [fit.name for fit in diagnosis.fits if not fit.readable and fit.name in FORMATS]:
+        typer.echo(f"no box was read as {', '.join(unread)}")
+    typer.echo(f"asked: {printable(diagnosis.question)}")
+    typer.echo(f"first answer: {printable(diagnosis.answers[0][:100])}")
+    if left_out:
+        typer.echo("left out behind a server: " + "; ".join(f"{name} {reason}" for name, reason in left_out.items()))
+    if diagnosis.nameless:
+        typer.echo(f"{diagnosis.nameless} answers have boxes without a name: giqa score counts such as malformed")
+    if diagnosis.alike:
+        typer.echo(f"{', '.join(diagnosis.alike)} would read every answer alike")
+    typer.echo(_sentence(model, diagnosis))
+
+
+def _sentence(model: str, diagnosis: "Diagnosis") -> str:
+    """Say in one sentence what was found."""
+    if diagnosis.box_format is None:
+        return f"no box format fits {printable(model)}: {diagnosis.why}"
+    return f"{printable(model)} writes boxes as {diagnosis.box_format} ({diagnosis.why})"
