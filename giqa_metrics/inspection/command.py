@@ -1,0 +1,130 @@
+"""The verb inspect: photographs against a policy, and how often the policy raises a false alarm."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from giqa_datasets.cli import Format
+from giqa_datasets.console import new_table, print_table, printable
+
+
+if TYPE_CHECKING:
+    from giqa_metrics.inspection.calibration import Calibration
+    from giqa_metrics.inspection.folder import Line
+
+CODES = {"FAIL": 1, "REVIEW": 3, "PASS": 0}  # the worst verdict's is the command's
+
+logger = logging.getLogger(__name__)
+
+
+def inspect(
+    model: Annotated[
+        str,
+        typer.Option(help="a folder or Hub id: any transformers image-text-to-text model, or a PEFT adapter of one"),
+    ],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO...", help="photographs, or folders of them")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="rules, as YAML; default: the one of docs/inspect.md")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder for verdicts, masks and pictures; an unfinished run there goes on; default: inspected, "
+            "or calibrated"
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="photographs known to be good: print the policy's false-alarm rate"),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="an OpenAI-compatible server, such as vllm serve, that knows the model by its name; "
+            "its key is in GIQA_PREDICT_API_KEY; default: run the model here"
+        ),
+    ] = None,
+    box_format: Annotated[
+        str | None,
+        typer.Option(
+            help="how the model writes boxes, or a giqa doctor's file; default: the model's own file, or giqa"
+        ),
+    ] = None,
+    question: Annotated[str | None, typer.Option(help="what is asked about each; default: to describe it")] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="photographs at once, halved where memory ends; or requests at once")
+    ] = 16,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+) -> None:
+    """Inspect photographs by a policy: PASS (exit code 0), REVIEW (3) or FAIL (1), masks and pictures."""
+    from tqdm import tqdm
+
+    from giqa_datasets.sources.tiny import DES_QUESTION
+    from giqa_metrics.format_file import NAME
+    from giqa_metrics.inspection.calibration import calibrate as count
+    from giqa_metrics.inspection.folder import FILE, inspect_into
+    from giqa_metrics.inspection.photographs import find
+    from giqa_metrics.inspection.policy import Verdict, read_policy
+    from giqa_metrics.inspection.verdicts import ask
+    from giqa_metrics.native_formats import native_format
+    from giqa_metrics.predictors import open_predictor
+
+    if bool(photos) == bool(calibrate):
+        raise ValueError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
+    out = out or Path("calibrated" if calibrate else "inspected")
+    asked = ask(model, server, read_policy(policy), question=question or DES_QUESTION, given=box_format)
+    sources, left_out = find([calibrate] if calibrate else photos or [], out=out)
+    if left_out:
+        some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
+        logger.warning("left out: %d files or folders that are no photographs by their name: %s", len(left_out), some)
+    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    native = native_format(predictor.model_type or "")
+    if asked.box_format == "giqa" != native and box_format is None and not (Path(model) / NAME).is_file():
+        hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s"
+        logger.warning(hint, predictor.model_type, native)
+    lines = inspect_into(
+        out,
+        sources,
+        predictor,
+        asked,
+        run={"model": model, "server": server is not None, "max_new_tokens": max_new_tokens},
+        progress=lambda found, total: tqdm(found, total=total, desc="inspect", unit=" photographs"),
+    )
+    if calibrate:
+        _print_calibration(count(lines), calibrate.resolve().name, format)
+        return
+    if format is Format.json:
+        typer.echo(json.dumps([line.model_dump(mode="json") for line in lines], indent=2))
+    else:
+        _print_lines(lines)
+        typer.echo(f"verdicts: {out / FILE}")
+    raise typer.Exit(CODES[Verdict.worst([line.verdict for line in lines])])
+
+
+def _print_lines(lines: "list[Line]") -> None:
+    """Print a line for each photograph, then how many have which verdict."""
+    for line in lines:
+        why = "; ".join(f"{each.rule}: {each.why}" for each in line.reasons if each.verdict == line.verdict)
+        typer.echo(f"{line.verdict:6}  {printable(line.photo)}" + (f"  {printable(why)}" if why else ""))
+    counts = [f"{sum(line.verdict == verdict for line in lines)} {verdict}" for verdict in CODES]
+    typer.echo(f"photographs: {len(lines)} ({', '.join(counts)})")
+
+
+def _print_calibration(found: "Calibration", name: str, format: Format) -> None:
+    """Print how often good photographs do not pass, and by which rules."""
+    if format is Format.json:
+        shares = {verdict: share._asdict() for verdict, share in found.verdicts.items()}
+        typer.echo(json.dumps(found._asdict() | {"verdicts": shares}, indent=2))
+        return
+    table = new_table(
+        f"False alarms on {found.n} good photographs, {printable(name)}", ["photographs", "rate", "95 %"]
+    )
+    for verdict, share in found.verdicts.items():
+        table.add_row(verdict, str(share.n), f"{share.share:.1%}", f"{share.low:.1%} - {share.high:.1%}")
+    print_table(table)
+    for rule, count in found.rules.items():
+        typer.echo(f"{rule}: {count} photographs")

@@ -1,0 +1,167 @@
+"""The files of an inspection: `verdicts.jsonl`, a line per photograph, masks, annotated pictures, `config.yaml`.
+
+A line is appended as soon as its photograph is judged and its pictures are written. When the last one is there, the
+file is written once more, whole, in the order of the photographs; so a run that was killed goes on, and ends with the
+bytes that it would have had. A photograph whose file has changed since is inspected anew.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from giqa_datasets.files import write_whole
+from giqa_datasets.images import decode
+from giqa_datasets.invalid import fault_of
+from giqa_metrics.inspection.defects import KINDS, VERSION
+from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
+from giqa_metrics.inspection.pictures import annotated
+from giqa_metrics.inspection.policy import Verdict, covered
+from giqa_metrics.inspection.verdicts import Asked, Inspected, Region, inspections
+from giqa_metrics.predictors import Predictor
+from giqa_metrics.run import write_config
+
+
+FILE = "verdicts.jsonl"
+JPEG_QUALITY = 90  # of the annotated pictures
+
+
+class ReasonLine(BaseModel):
+    """A reason, as a line has it."""
+
+    model_config = ConfigDict(extra="ignore")
+    rule: str
+    verdict: Verdict
+    why: str
+
+
+class Line(BaseModel):
+    """A line of `verdicts.jsonl`: what is read of it again; the rest is kept."""
+
+    model_config = ConfigDict(extra="allow")
+    photo: str
+    verdict: Verdict
+    reasons: list[ReasonLine]
+    image_sha256: str | None
+
+
+def inspect_into(
+    out: Path,
+    sources: Sequence[Source],
+    predictor: Predictor,
+    asked: Asked,
+    *,
+    run: dict[str, Any],
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda found, total: found,
+) -> list[Line]:
+    """Inspect every photograph that a folder holds no verdict for yet.
+
+    Args:
+        out: The folder.
+        sources: The photographs.
+        predictor: The model.
+        asked: What it is asked, and how its answers are judged.
+        run: What else `config.yaml` says of the run.
+        progress: Wraps the inspections as they come; it is told their number.
+
+    Returns:
+        The lines, in the order of the photographs.
+
+    Raises:
+        OSError: If a photograph gets no answer; what was answered stays.
+        ValueError: If the folder holds another run.
+    """
+    policy = asked.policy.model_dump(mode="json")
+    write_config(
+        out, run | {"question": asked.question, "box_format": asked.box_format, "lexicon": VERSION, "policy": policy}
+    )
+    for name in ("masks", "pictures"):
+        (out / name).mkdir(exist_ok=True)
+    path = out / FILE
+    done = _resume(path, sources)
+    found = inspections(sources, predictor, asked, done=done)
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        for inspected in progress(found, len(sources) - len(done)):
+            file.write(json.dumps(_line(out, inspected), ensure_ascii=False) + "\n")
+            file.flush()
+    by_name = {line.photo: (line, raw) for line, raw in _read(path)}
+    ordered = [by_name[source.name] for source in sources]
+    if [raw for _, raw in ordered] != [raw for _, raw in by_name.values()]:
+        write_whole(path, [raw + "\n" for _, raw in ordered])
+    return [line for line, _ in ordered]
+
+
+def _resume(path: Path, sources: Sequence[Source]) -> set[str]:
+    """Names of the photographs that are done; lines of changed ones are taken out, a half-written one is cut off."""
+    if not path.exists():
+        return set()
+    there = _read(path)
+    by_name = {source.name: source for source in sources}
+    for line, _ in there:
+        if line.photo not in by_name:
+            raise ValueError(f"{path} holds {line.photo!r}, which is not among the photographs; choose another --out")
+    kept = [(line.photo, raw) for line, raw in there if digest_of(by_name[line.photo]) == line.image_sha256]
+    whole = "".join(raw + "\n" for _, raw in kept)
+    if whole.encode() != path.read_bytes():
+        write_whole(path, [whole])
+    return {name for name, _ in kept}
+
+
+def _read(path: Path) -> list[tuple[Line, str]]:
+    """Read the whole lines, each beside its text."""
+    read: dict[str, tuple[Line, str]] = {}
+    for number, raw in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            line = Line.model_validate_json(raw)
+        except ValidationError as error:
+            raise ValueError(f"{path} line {number} was not written by giqa inspect: {fault_of(error)}") from error
+        if line.photo in read:
+            raise ValueError(f"{path} line {number}: {line.photo!r} occurs twice")
+        read[line.photo] = (line, raw.decode())
+    return list(read.values())
+
+
+def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
+    """Write the pictures of an inspection; its line."""
+    found, photograph = inspected
+    name = safe_name(found.photo)
+    masks: dict[str, str] = {}
+    picture = None
+    for old in (f"pictures/{name}.jpg", *(f"masks/{name}.{kind}.png" for kind in KINDS)):
+        (out / old).unlink(missing_ok=True)  # of the photograph before it changed
+    if found.size_wh is not None:
+        picture = f"pictures/{name}.jpg"
+        image = decode(photograph.raw, name=found.photo)
+        annotated(image, found).save(out / picture, quality=JPEG_QUALITY)
+        masks = {kind: f"masks/{name}.{kind}.png" for kind in found.defects}
+        for kind, mask in masks.items():
+            found.mask(kind).save(out / mask)
+    width, height = found.size_wh or (None, None)
+    return {
+        "photo": found.photo,
+        "verdict": found.verdict,
+        "reasons": [reason._asdict() for reason in found.reasons],
+        "regions": [_region(region, found.size_wh or (0, 0)) for region in found.regions],
+        "prediction": found.prediction,
+        "n_malformed": found.n_malformed,
+        "width": width,
+        "height": height,
+        "image_sha256": found.image_sha256,
+        "masks": masks,
+        "picture": picture,
+    }
+
+
+def _region(region: Region, size_wh: tuple[int, int]) -> dict[str, Any]:
+    """A region, for a program; pixels are corners, not rounded to whole ones."""
+    return {
+        "phrase": region.phrase,
+        "verdict": region.verdict,
+        "defects": region.defects,
+        "says": region.says,
+        "xyxy": region.boxes.round(6).tolist(),
+        "xyxy_px": (region.boxes * (size_wh * 2)).round(2).tolist(),
+        "area": round(covered(region.boxes), 6),
+    }

@@ -1,0 +1,271 @@
+"""What a model says of a photograph, against a policy: regions, reasons and one verdict."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from giqa_datasets.boxes import Boxes
+from giqa_datasets.formats import Sizes, box_format
+from giqa_datasets.pipeline.batches import batches as cut
+from giqa_datasets.sources.tiny import DES_QUESTION
+from giqa_metrics.format_file import format_of
+from giqa_metrics.inspection.defects import KINDS, read_defects
+from giqa_metrics.inspection.masks import mask
+from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
+from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy
+from giqa_metrics.predictors import Answer, Predictor, Sample, open_predictor
+from giqa_metrics.predictors.server import UNFIT
+
+
+ROUNDING = 1e-9  # of a share
+MAX_BOXES = 1000  # of an answer (ours); one with more is no description of a photograph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A phrase of the answer with its boxes.
+
+    Attributes:
+        phrase: The object's name.
+        boxes: Shape (N, 4), normalised xyxy of the upright photograph.
+        defects: Kinds of defects that the text names of it.
+        says: The words of the text about it.
+        verdict: The worst of the rules that it is part of.
+    """
+
+    phrase: str
+    boxes: Boxes
+    defects: tuple[str, ...]
+    says: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What was found of a photograph.
+
+    Attributes:
+        photo: Its name.
+        verdict: The worst of the reasons'.
+        reasons: Which rules of the policy were met.
+        regions: In the order of the answer.
+        prediction: The model's answer; None if the photograph cannot be read.
+        n_malformed: What of the answer was meant as a box and is none.
+        size_wh: (width, height) of the upright photograph; None if it cannot be read.
+        image_sha256: Of its file; None if there is none.
+    """
+
+    photo: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    regions: tuple[Region, ...]
+    prediction: str | None
+    n_malformed: int
+    size_wh: tuple[int, int] | None
+    image_sha256: str | None
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The kinds of defects that have a box."""
+        found = {kind for region in self.regions for kind in region.defects}
+        return tuple(kind for kind in KINDS if kind in found)
+
+    def mask(self, defect: str) -> Image.Image:
+        """Draw where a defect is: white rectangles on black, mode L, of the upright photograph's size.
+
+        Raises:
+            ValueError: If the photograph cannot be read.
+        """
+        if self.size_wh is None:
+            raise ValueError(f"expected a photograph, got {self.photo!r}, which cannot be read")
+        return mask(_together(region for region in self.regions if defect in region.defects), self.size_wh)
+
+
+class Asked(NamedTuple):
+    """What the model is asked, and how its answers are read and judged."""
+
+    question: str
+    box_format: str
+    policy: Policy
+
+
+class Inspected(NamedTuple):
+    """An inspection, and the photograph that it is of."""
+
+    inspection: Inspection
+    photograph: Photograph
+
+
+def inspect_photographs(
+    photographs: Sequence[Path | str | bytes | Image.Image],
+    model: str | Predictor,
+    *,
+    server: str | None = None,
+    policy: Policy | None = None,
+    question: str = DES_QUESTION,
+    box_format: str | None = None,
+    batch_size: int = 16,
+    max_new_tokens: int = 512,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda found, total: found,
+) -> list[Inspection]:
+    """Ask a model about photographs, greedy, and judge its answers by a policy.
+
+    Args:
+        photographs: Paths of files, their bytes, or images.
+        model: See `giqa_metrics.predict.predict`; or a model that is open already.
+        server: See there.
+        policy: None is the default one.
+        question: What is asked about each.
+        box_format: How the model writes boxes: a format's name or a file that `giqa doctor` wrote; None takes the
+            file in the model's folder, or `giqa`.
+        batch_size: Photographs at once; of an open model, its own.
+        max_new_tokens: Longest answer in tokens; of an open model, its own.
+        progress: Wraps the inspections as they come; it is told their number.
+
+    Returns:
+        An inspection for each, in their order.
+
+    Raises:
+        FileNotFoundError: If a path leads to nothing.
+        ImportError: If torch, transformers or peft is not installed, or the server's client.
+        OSError: If the model or server cannot be had, or a photograph gets no answer.
+        ValueError: If an option is not fit.
+    """
+    sources = [as_source(photograph, number) for number, photograph in enumerate(photographs, start=1)]
+    named = {source.name: source for source in sources}
+    asked = ask(model, server, policy or read_policy(None), question=question, given=box_format)
+    if isinstance(model, str):
+        model = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    found = progress(inspections(list(named.values()), model, asked), len(named))
+    by_name = {inspected.inspection.photo: inspected.inspection for inspected in found}
+    return [by_name[source.name] for source in sources]
+
+
+def ask(model: str | Predictor, server: str | None, policy: Policy, *, question: str, given: str | None) -> Asked:
+    """Settle how a model is asked and read.
+
+    Raises:
+        ValueError: If the box format is none, or none that a server's text can hold.
+    """
+    name = format_of(model if isinstance(model, str) else None, given)
+    if server and name in UNFIT:
+        raise ValueError(f"box format {name!r} {UNFIT[name]}: run the model without a server")
+    return Asked(question, name, policy)
+
+
+def inspections(
+    sources: Sequence[Source], predictor: Predictor, asked: Asked, *, done: Collection[str] = ()
+) -> Iterator[Inspected]:
+    """Inspect photographs, in the order of the answers; those that cannot be read are not asked about.
+
+    Batches are a function of the sources and the batch size alone, so that a photograph is answered beside the same
+    ones whether or not some are done.
+
+    Args:
+        sources: Names are unique.
+        predictor: The model.
+        asked: See `Asked`.
+        done: Names that are not yielded.
+    """
+    waiting: dict[str, Photograph] = {}
+    unreadable: list[Inspected] = []
+
+    def batches() -> Iterator[list[Sample]]:
+        for chunk in cut(sources, predictor.batch_size):
+            samples = []
+            for source in chunk if any(source.name not in done for source in chunk) else []:
+                photograph = look(source)
+                if photograph.raw is None or photograph.fault:
+                    unreadable.append(Inspected(_unreadable(source.name, photograph, asked.policy), photograph))
+                else:
+                    waiting[source.name] = photograph
+                    samples.append(Sample(source.name, photograph.raw, asked.question))
+            if samples:
+                yield samples
+
+    def found() -> Iterator[Inspected]:
+        for answer in predictor.answer(batches()):
+            photograph = waiting.pop(answer.id)
+            yield Inspected(judge(answer, photograph, asked), photograph)
+            while unreadable:
+                yield unreadable.pop()
+        yield from unreadable
+
+    yield from (inspected for inspected in found() if inspected.inspection.photo not in done)
+
+
+def judge(answer: Answer, photograph: Photograph, asked: Asked) -> Inspection:
+    """Read an answer and hold it against the policy. Never raises because of the answer."""
+    policy = asked.policy
+    text = answer.prediction.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    read = box_format(asked.box_format).read(text, Sizes(photograph.size_wh, answer.input_size))
+    n_boxes = sum(len(region.boxes) for region in read.regions)
+    reasons: list[Reason] = []
+    regions: list[Region] = []
+    if n_boxes > MAX_BOXES:
+        reasons.append(Reason("malformed", policy.malformed, f"{n_boxes:,} boxes, which is over {MAX_BOXES:,}"))
+    else:
+        found = read_defects(read)
+        regions = [
+            Region(region.phrase, region.boxes, said.defects, said.text, Verdict.PASS)
+            for region, said in zip(read.regions, found.of_regions, strict=True)
+        ]
+        regions, reasons = _by_rules(regions, policy)
+        for said in found.elsewhere[:1]:
+            why = f"{', '.join(said.defects)} without a box: {said.text[:200]!r}"
+            reasons.append(Reason("unplaced", policy.unplaced, why))
+        if not n_boxes and not policy.is_intact(text):
+            reasons.append(Reason("no_box", policy.no_box, f"no box in the answer {text[:200]!r}"))
+    if read.malformed:
+        kinds = ", ".join(sorted({wrong.kind for wrong in read.malformed}))
+        reasons.append(Reason("malformed", policy.malformed, f"{len(read.malformed)} malformed boxes ({kinds})"))
+    return Inspection(
+        answer.id,
+        Verdict.worst([reason.verdict for reason in reasons]),
+        tuple(reasons),
+        tuple(regions),
+        text,
+        len(read.malformed),
+        photograph.size_wh,
+        photograph.sha256,
+    )
+
+
+def _by_rules(regions: Sequence[Region], policy: Policy) -> tuple[list[Region], list[Reason]]:
+    """Hold regions against each rule; a region has the worst verdict of those that it is part of."""
+    verdicts = [Verdict.PASS] * len(regions)
+    reasons: list[Reason] = []
+    for number, rule in enumerate(policy.rules, start=1):
+        matching = [k for k, region in enumerate(regions) if rule.matches(region.phrase, region.defects)]
+        share = covered(_together(regions[k] for k in matching))
+        if not matching or (rule.area is not None and share < rule.area.at_least - ROUNDING):
+            continue
+        for k in matching:
+            verdicts[k] = Verdict.worst([verdicts[k], rule.verdict])
+        what = "; ".join(_said(regions[k]) for k in matching)
+        reasons.append(Reason(f"rule {number}", rule.verdict, f"{what[:200]} on {share:.1%} of the photograph"))
+    judged = [
+        Region(region.phrase, region.boxes, region.defects, region.says, verdict)
+        for region, verdict in zip(regions, verdicts, strict=True)
+    ]
+    return judged, reasons
+
+
+def _said(region: Region) -> str:
+    """A region in few words."""
+    return repr(region.phrase) + (f" ({', '.join(region.defects)})" if region.defects else "")
+
+
+def _together(regions: Iterable[Region]) -> Boxes:
+    """The boxes of some regions, shape (N, 4)."""
+    return np.concatenate([np.zeros((0, 4)), *(region.boxes for region in regions)])
+
+
+def _unreadable(name: str, photograph: Photograph, policy: Policy) -> Inspection:
+    """What there is to say of a photograph that cannot be read."""
+    reason = Reason("unreadable", policy.unreadable, str(photograph.fault))
+    return Inspection(name, policy.unreadable, (reason,), (), None, 0, None, photograph.sha256)

@@ -1,0 +1,181 @@
+"""What `giqa inspect` reads out of words, how rules match, and what is drawn."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from giqa_datasets import parse
+from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
+from giqa_metrics.inspection.defects import KINDS, kinds_in, read_defects
+from giqa_metrics.inspection.masks import mask
+from giqa_metrics.inspection.pictures import COLOURS, annotated
+from giqa_metrics.inspection.policy import covered
+from giqa_metrics.predictors import Answer
+
+
+SENTENCES = json.loads((Path(__file__).parents[1] / "data" / "inspect_sentences.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("row", SENTENCES, ids=lambda row: row["text"][:50])
+def test_a_sentence_is_read_as_the_table_says(row):
+    """`defects` is what is true; where the rules read something else, `found` says what."""
+    found = read_defects(parse(re.sub(r"\]", "](<0, 42>)", row["text"]))).of_regions
+    assert [list(said.defects) for said in found] == row.get("found", row["defects"])
+
+
+def test_a_sentence_without_a_box_is_no_regions():
+    found = read_defects(parse("The [cup](<0, 42>) is sharp. It is noisy. Nothing else."))
+    assert [said.defects for said in found.of_regions] == [()]
+    assert [(said.text, said.defects) for said in found.elsewhere] == [("It is noisy.", ("noise",))]
+
+
+def test_what_is_said_of_a_region_is_its_clause():
+    found = read_defects(parse("On the left the [cup](<0, 42>) is sharp, but the [dog](<5, 50>) is blurred! Nice."))
+    assert [said.text for said in found.of_regions] == ["On the left the cup is sharp", "but the dog is blurred!"]
+
+
+def test_listed_names_share_what_is_said_of_them():
+    found = read_defects(parse("The [cup](<0, 42>), the [jug](<0, 42>) and the [dish](<5, 50>) are blurred."))
+    assert [said.defects for said in found.of_regions] == [("blur",)] * 3
+    assert found.of_regions[0].text == "The cup, the jug and the dish are blurred."
+    found = read_defects(parse("Noise covers the [cup](<0, 42>) and the [dish](<5, 50>)."))
+    assert [said.defects for said in found.of_regions] == [("noise",)] * 2
+
+
+def test_what_follows_the_places_of_a_thing_is_said_of_the_thing():
+    found = read_defects(parse("The [bird](<0, 42>) above the [water](<0, 42>) in the [bay](<5, 50>) is blurred."))
+    assert [said.defects for said in found.of_regions] == [("blur",), (), ()]
+    found = read_defects(parse("In the [bay](<0, 42>) the [bird](<5, 50>) is blurred."))
+    assert [said.defects for said in found.of_regions] == [(), ("blur",)]
+
+
+def test_every_kind_is_found_by_a_word():
+    words = (
+        "corrupted, motion blur, out of focus, pixelated, banding, purple fringing, grainy, low contrast, green tint, "
+        "blown out, underexposed, desaturated"
+    )
+    assert kinds_in(words) == KINDS
+
+
+PIECES = (
+    "the",
+    "[cup](<0,42>)",
+    "is",
+    "and",
+    "not",
+    "blurred",
+    ",",
+    ".",
+    "[dog](<5,50>)",
+    "no",
+    "noise",
+    "](",
+    "[",
+    "with",
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(PIECES)))
+def test_any_text_is_read_region_by_region(words):
+    text = parse(" ".join(words))
+    found = read_defects(text)
+    assert len(found.of_regions) == len(text.regions)
+    assert all(set(said.defects) <= set(KINDS) for said in (*found.of_regions, *found.elsewhere))
+
+
+class Saying:
+    model_type = None
+    batch_size = 1
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def answer(self, batches):
+        yield from (Answer(sample.id, self.text) for batch in batches for sample in batch)
+
+
+def photograph(size: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "white").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def inspected(text: str, *rules: dict, size: tuple[int, int] = (40, 40)):
+    policy = Policy.model_validate({"rules": rules})
+    (found,) = inspect_photographs([photograph(size)], Saying(text), policy=policy)
+    return found
+
+
+# Each quarter of the photograph is 10 x 10 cells, of which a box holds 9 x 9: 0.2025
+TWO = "The [Face of the man](<0, 189>) is blurred, the [wall](<10, 199>) is dark."
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"defects": ["blur"]}, "FAIL"),
+        ({"defects": ["noise", "darkness"]}, "FAIL"),
+        ({"defects": ["noise"]}, "PASS"),
+        ({"defects": "any", "area": {"at_least": 0.405}}, "FAIL"),
+        ({"defects": "any", "area": {"at_least": 0.41}}, "PASS"),
+        ({"defects": ["blur"], "area": {"at_least": 0.2025}}, "FAIL"),
+        ({"defects": ["blur"], "area": {"at_least": 0.21}}, "PASS"),
+        ({"objects": ["face"]}, "FAIL"),
+        ({"objects": ["FACE  of"]}, "FAIL"),
+        ({"objects": ["ace", "fac", "dog"]}, "PASS"),
+        ({"objects": ["wall"], "defects": ["blur"]}, "PASS"),
+        ({"objects": ["wall", "face"], "defects": ["blur"]}, "FAIL"),
+        ({"objects": ["a.*"]}, "PASS"),
+    ],
+    ids=str,
+)
+def test_a_rule_matches_by_kind_name_and_area(rule, verdict):
+    assert inspected(TWO, rule | {"verdict": "Fail"}).verdict == verdict
+
+
+def test_the_worst_verdict_holds_and_a_region_has_that_of_its_own_rules():
+    found = inspected(TWO, {"verdict": "review", "defects": "any"}, {"verdict": "fail", "objects": ["wall"]})
+    assert found.verdict is Verdict.FAIL
+    assert [reason.rule for reason in found.reasons] == ["rule 1", "rule 2"]
+    assert [region.verdict for region in found.regions] == [Verdict.REVIEW, Verdict.FAIL]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(*[st.integers(0, 19)] * 4), max_size=6))
+def test_what_boxes_cover_is_what_their_mask_holds(corners):
+    boxes = [(min(a, c) / 20, min(b, d) / 20, (max(a, c) + 1) / 20, (max(b, d) + 1) / 20) for a, b, c, d in corners]
+    xyxy = np.array(boxes).reshape(-1, 4)
+    pixels = np.asarray(mask(xyxy, (20, 20)))
+    assert covered(xyxy) == pytest.approx(float((pixels == 255).mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [((40, 40), (480, 510)), ((3000, 1000), (1600, 563)), ((100, 900), (240, 930)), ((700, 600), (700, 630))],
+)
+def test_a_picture_has_a_size_to_be_read_and_boxes_in_the_colour_of_their_verdict(size, drawn):
+    found = inspected(TWO, {"verdict": "fail", "defects": ["blur"]}, size=size)
+    picture = annotated(Image.new("RGB", size, "white"), found)
+    assert picture.size == drawn
+    there = {colour for _, colour in picture.getcolors(2**24)}
+    expected = {tuple(bytes.fromhex(COLOURS[verdict][1:])) for verdict in (Verdict.FAIL, Verdict.PASS)}
+    assert expected <= there
+    assert tuple(bytes.fromhex(COLOURS[Verdict.REVIEW][1:])) not in there
+    assert picture.getpixel((0, 0)) == tuple(bytes.fromhex(COLOURS[Verdict.FAIL][1:]))
+
+
+def test_a_box_at_the_last_cell_keeps_its_label_inside():
+    found = inspected("The [very last corner of it](<399, 399>) is blurred.", {"verdict": "fail", "defects": "any"})
+    picture = np.asarray(annotated(Image.new("RGB", (40, 40), "white"), found))
+    red = np.all(picture == list(bytes.fromhex(COLOURS[Verdict.FAIL][1:])), axis=-1)
+    rows, columns = np.nonzero(red[60:])
+    assert columns.min() > 100  # the label, far wider than the box, was shifted to the left
+    assert rows.max() < picture.shape[0] - 60
