@@ -26,8 +26,8 @@ def print_table(table: Any) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    wanted = Console(width=1000, markup=False).measure(table).maximum
-    console.width = max(console.width, 120, wanted)
+    wanted = Console(width=1000, height=25, markup=False).measure(table).maximum
+    console.size = (max(console.width, 120, wanted), console.height)  # both, or a dumb terminal is 80 wide
     console.print(table.title, style="bold")  # the table itself would wrap it to its own width
     table.title = None
     console.print(table)
