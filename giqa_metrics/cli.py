@@ -15,6 +15,9 @@ import typer
 from giqa_datasets import __version__
 from giqa_datasets.cli import Format, annotate, build, progress_bars
 from giqa_datasets.review.command import review
+from giqa_metrics.app.command import app as demo_app
+from giqa_metrics.doctor.command import doctor
+from giqa_metrics.inspection.command import inspect
 from giqa_metrics.printed import print_checked, print_compared, print_examined, print_recipe, print_tables
 from giqa_metrics.publish.command import publish
 
@@ -30,6 +33,9 @@ app.command()(annotate)
 app.command()(build)
 app.command()(publish)
 app.command()(review)
+app.command()(doctor)
+app.command()(inspect)
+app.command("app")(demo_app)
 
 
 class Preset(StrEnum):
@@ -107,7 +113,11 @@ def predict(
         ),
     ] = None,
     box_format: Annotated[
-        str | None, typer.Option(help="how the model writes boxes, which giqa score reads from the run; default: giqa")
+        str | None,
+        typer.Option(
+            help="how the model writes boxes: a format, or a file of giqa doctor; giqa score reads it from the run; "
+            "default: the file in the model's folder, else giqa"
+        ),
     ] = None,
     config: Annotated[str | None, typer.Option(help="the data set's config: des, vqa; default: all rows")] = None,
     split: Annotated[str, typer.Option(help="the split to answer")] = "test",
@@ -148,7 +158,11 @@ def score(
     ] = None,
     split: Annotated[str | None, typer.Option(help="default: the one that the run names, else test")] = None,
     box_format: Annotated[
-        str | None, typer.Option(help="how the predictions write boxes; default: as the run says, else giqa")
+        str | None,
+        typer.Option(
+            help="how the predictions write boxes: a format, or a file of giqa doctor; default: as the run says, "
+            "else giqa"
+        ),
     ] = None,
     similarity: Annotated[
         str | None, typer.Option(help="minilm, bert, lexical, exact, a model id or a folder; default: the preset's")

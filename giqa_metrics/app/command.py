@@ -1,0 +1,86 @@
+"""The verb app: a model's page on this machine."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+TINY = Path("giqa-demo", "tiny-llava-sft")  # where `giqa demo` leaves it
+
+
+def app(
+    model: Annotated[
+        str | None,
+        typer.Option(help="a folder or Hub id, or a server's name for its model; default: what giqa demo trained"),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="an OpenAI-compatible server that knows the model by its name; its key is in GIQA_PREDICT_API_KEY; "
+            "default: run the model here"
+        ),
+    ] = None,
+    box_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="how the model writes boxes, or a file of giqa doctor; default: as its folder says, else giqa",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="where the page is served; whoever reaches it may ask")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 7860,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+) -> None:
+    """Serve a page: upload a photograph, ask a model about it, and see the boxes of its answer."""
+    from giqa_metrics.format_file import format_of
+    from giqa_metrics.predictors import open_predictor
+    from giqa_metrics.predictors.server import UNFIT
+
+    model = model or _default_model(server)
+    name = format_of(model, box_format)
+    if server and name in UNFIT:
+        raise ValueError(f"box format {name!r} {UNFIT[name]}: run the model without --server")
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # what the page itself says does not reach all of it
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ImportError('the app needs gradio: pip install "giqa[app]"') from error
+    from giqa_metrics.app.examples import examples
+    from giqa_metrics.app.page import make_page
+    from giqa_metrics.app.serve import launch
+    from giqa_metrics.app.subject import subject_of
+
+    predictor = open_predictor(model, server, batch_size=1, max_new_tokens=max_new_tokens)
+    subject = subject_of(model, name)
+    with tempfile.TemporaryDirectory(prefix="giqa-app-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and masks go with it
+        page = make_page(predictor, subject, examples(crops=bool(subject.note)))
+        typer.echo(launch(page, host=host, port=port))
+        sys.stderr.write("Ctrl+C ends it.\n")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is deleted then too
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            page.close(verbose=False)
+
+
+def _default_model(server: str | None) -> str:
+    """Name the tiny model of giqa demo.
+
+    Raises:
+        ValueError: If there is a server, whose name for its model is wanted.
+        FileNotFoundError: If giqa demo was not run here.
+    """
+    if server is not None:
+        raise ValueError("expected --model, the name by which the server knows its model, got none")
+    if not TINY.is_dir():
+        raise FileNotFoundError(
+            f"expected a model: run `giqa demo` here, which trains the tiny one in {TINY}, or name one with --model"
+        )
+    return str(TINY)

@@ -1,0 +1,94 @@
+"""The page on a port of this machine: the browser is told to ask nobody else for anything."""
+
+import socket
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from giqa_metrics.app.page import STATIC
+
+
+LOOPBACK = ("127.0.0.1", "localhost")
+LARGEST = "50mb"  # of an upload
+VISITORS = 100  # whose photographs are kept in memory
+HEADERS = {
+    # Gradio's page holds scripts, and makes functions of its components' templates
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; object-src 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guarded:
+    """Adds `HEADERS` to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+def launch(page: gr.Blocks, *, host: str, port: int) -> str:
+    """Serve a page from another thread of this process, until `page.close()`.
+
+    Args:
+        page: As `make_page` made it.
+        host: The address to listen at; on loopback, only its own names are answered (against DNS rebinding).
+        port: 0 takes one that is free.
+
+    Returns:
+        The page's address.
+
+    Raises:
+        OSError: If the port is taken.
+    """
+    port = _free(host, port)
+    middleware = [Middleware(Guarded)]
+    if host in LOOPBACK:
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
+    font, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # of this machine: others are fetched
+    _, address, _ = page.launch(
+        server_name=f"[{host}]" if ":" in host else host,
+        server_port=port,
+        prevent_thread_lock=True,
+        inbrowser=False,
+        share=False,
+        quiet=True,
+        theme=gr.themes.Default(primary_hue="blue", font=font, font_mono=mono),
+        head=f"<style>{(STATIC / 'app.css').read_text(encoding='utf-8')}</style>",  # `css` would rewrite selectors
+        max_file_size=LARGEST,
+        state_session_capacity=VISITORS,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        ssr_mode=False,
+        app_kwargs={"middleware": middleware},
+    )
+    return address
+
+
+def _free(host: str, port: int) -> int:
+    """Give the port if it can be listened at, or one that can for 0."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        raise OSError(f"cannot serve at {host}, port {port}: {error.strerror}; name another with --port") from error
