@@ -1,0 +1,83 @@
+"""Runs a page of docs/: its blocks in their order, in a folder of their own; what they print is held against the page.
+
+A block of `sh` or `python` is run; the `text` after it is what it prints, maybe with lines left out. A block of
+`console` is not run.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from giqa_datasets.shipped import shipped
+
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+NUMBER = re.compile(r"[-+]?\d+\.\d+")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, and its text."""
+
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks of a page of docs/, in their order."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [Block(*block) for block in found]
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines that hold something; blanks side by side count as one, and so do the dashes of a table's rule."""
+    return [re.sub("─+", "─", " ".join(line.split())) for line in text.splitlines() if line.strip()]
+
+
+def alike(shown: str, printed: str) -> bool:
+    """Whether two lines agree: in every letter, and in decimals so far as another processor may round them."""
+    numbers = [list(map(float, NUMBER.findall(line))) for line in (shown, printed)]
+    return NUMBER.sub("#", shown) == NUMBER.sub("#", printed) and numbers[0] == pytest.approx(numbers[1], abs=0.03)
+
+
+def assert_shown(shown: str, printed: str) -> None:
+    """Every line that a page shows was printed, in its order; some of those printed may be left out."""
+    left: Iterator[str] = iter(lines_of(printed))
+    for line in lines_of(shown):
+        assert any(alike(line, other) for other in left), f"{line!r} is not printed, or not in this order:\n{printed}"
+
+
+@pytest.fixture
+def run_page(tmp_path) -> Callable[..., Path]:
+    """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared."""
+
+    def run(page: str, replaced: Mapping[str, str] | None = None) -> Path:
+        (tmp_path / "recipes").symlink_to(shipped("recipes"))
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+        unused = set(replaced or ())
+        ran = 0
+        for (language, text), after in pairwise([*blocks(page), Block("", "")]):
+            if language not in ("sh", "python"):
+                continue
+            here = text
+            for long, short in (replaced or {}).items():
+                unused -= {long} if long in text else set()
+                here = here.replace(long, short)
+            shell = ["bash", "-euc", here] if language == "sh" else [sys.executable, "-c", here]
+            done = subprocess.run(shell, cwd=tmp_path, env=env, check=False, capture_output=True, text=True)
+            assert done.returncode == 0, f"{here}\n{done.stdout}\n{done.stderr[-3000:]}"
+            if after.language == "text" and here == text:
+                assert_shown(after.text, done.stdout)
+            ran += 1
+        assert ran
+        assert not unused, "nothing on the page is as these say"
+        return tmp_path
+
+    return run
