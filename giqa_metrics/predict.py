@@ -20,7 +20,7 @@ from giqa_metrics.format_file import NAME, format_of
 from giqa_metrics.learning import copy_learning
 from giqa_metrics.native_formats import native_format
 from giqa_metrics.predictors import Answer, Sample, open_predictor
-from giqa_metrics.predictors.server import UNFIT
+from giqa_metrics.predictors.server import require_fit
 from giqa_metrics.run import load_split, read_config, resume_predictions, sort_predictions, write_config
 
 
@@ -76,8 +76,7 @@ def predict(
             answers cannot be read in the box format, or `giqa doctor` found that none fits the model.
     """
     spoken = format_of(model, box_format or _format_of_run(out))
-    if server and spoken in UNFIT:
-        raise ValueError(f"box format {spoken!r} {UNFIT[spoken]}: run the model without --server")
+    require_fit(spoken, server)
     rows = load_split(data, config, split)
     rows = rows.select(range(len(rows))[:limit])
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)

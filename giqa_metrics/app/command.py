@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 
+PATIENCE = 120  # seconds for each of two tries: somebody is waiting
 TINY = Path("giqa-demo", "tiny-llava-sft")  # where `giqa demo` leaves it
 
 
@@ -38,28 +39,30 @@ def app(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
 ) -> None:
     """Serve a page: upload a photograph, ask a model about it, and see the boxes of its answer."""
+    from giqa_metrics.app.examples import examples
+    from giqa_metrics.app.subject import subject_of
     from giqa_metrics.format_file import format_of
-    from giqa_metrics.predictors import open_predictor
-    from giqa_metrics.predictors.server import UNFIT
+    from giqa_metrics.predictors import LocalPredictor, Predictor, ServerPredictor
+    from giqa_metrics.predictors.server import require_fit
 
     model = model or _default_model(server)
     name = format_of(model, box_format)
-    if server and name in UNFIT:
-        raise ValueError(f"box format {name!r} {UNFIT[name]}: run the model without --server")
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # what the page itself says does not reach all of it
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ImportError('the app needs gradio: pip install "giqa[app]"') from error
-    from giqa_metrics.app.examples import examples
-    from giqa_metrics.app.page import make_page
-    from giqa_metrics.app.serve import launch
-    from giqa_metrics.app.subject import subject_of
-
-    predictor = open_predictor(model, server, batch_size=1, max_new_tokens=max_new_tokens)
-    subject = subject_of(model, name)
-    with tempfile.TemporaryDirectory(prefix="giqa-app-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and masks go with it
+    require_fit(name, server)
+    with tempfile.TemporaryDirectory(prefix="giqa-app-") as folder:  # uploads and masks go with it
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}  # read as gradio is imported
+        try:
+            from giqa_metrics.app.page import make_page
+            from giqa_metrics.app.serve import launch
+        except ImportError as error:
+            raise ImportError('the app needs gradio: pip install "giqa[app]"') from error
+        predictor: Predictor
+        if server is None:
+            predictor = LocalPredictor(model, batch_size=1, max_new_tokens=max_new_tokens)
+        else:
+            predictor = ServerPredictor(
+                model, server, concurrency=1, max_new_tokens=max_new_tokens, timeout=PATIENCE, retries=1
+            )
+        subject = subject_of(model, name)
         page = make_page(predictor, subject, examples(crops=bool(subject.note)))
         typer.echo(launch(page, host=host, port=port))
         sys.stderr.write("Ctrl+C ends it.\n")

@@ -91,4 +91,4 @@ def _free(host: str, port: int) -> int:
         with socket.create_server((host, port), family=family) as listener:
             return int(listener.getsockname()[1])
     except OSError as error:
-        raise OSError(f"cannot serve at {host}, port {port}: {error.strerror}; name another with --port") from error
+        raise OSError(f"cannot serve at {host}, port {port}: {error.strerror}; see --host and --port") from error

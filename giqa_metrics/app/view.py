@@ -23,7 +23,8 @@ MAX_SIDE = 1024  # pixels of the photograph on the page; the model is given all 
 SMALL = 240  # pixels; a photograph of at most this side is shown enlarged, pixel by pixel
 LONGEST = 20_000  # characters of an answer that are read, so that no answer can stall the page
 COLOURS = 8
-ABOUT = "How is the quality of the "
+ABOUT = "How is the quality of "
+DETERMINERS = ("a ", "an ", "the ", "this ", "that ", "these ", "those ", "its ", "his ", "her ", "their ")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +140,9 @@ def question_about(exchange: Exchange, link: str, box: int | None, box_format: F
     if region is None or (box is not None and not 0 <= box < len(region.boxes)):
         return None
     boxes = region.boxes if box is None else region.boxes[box : box + 1]
-    named = Region(region.phrase, (len(ABOUT), len(ABOUT) + len(region.phrase)), boxes)
-    return box_format.write(f"{ABOUT}{region.phrase}?", [named], exchange.sizes)
+    about = ABOUT if region.phrase.lower().startswith(DETERMINERS) else f"{ABOUT}the "
+    named = Region(region.phrase, (len(about), len(about) + len(region.phrase)), boxes)
+    return box_format.write(f"{about}{region.phrase}?", [named], exchange.sizes)
 
 
 def mask_png(exchange: Exchange, size: tuple[int, int], phrase: int | None) -> bytes:

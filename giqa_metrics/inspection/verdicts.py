@@ -18,7 +18,7 @@ from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
 from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy
 from giqa_metrics.predictors import Answer, Predictor, Sample, open_predictor
-from giqa_metrics.predictors.server import UNFIT
+from giqa_metrics.predictors.server import require_fit
 
 
 ROUNDING = 1e-9  # of a share
@@ -152,8 +152,7 @@ def ask(model: str | Predictor, server: str | None, policy: Policy, *, question:
         ValueError: If the box format is none, or none that a server's text can hold.
     """
     name = format_of(model if isinstance(model, str) else None, given)
-    if server and name in UNFIT:
-        raise ValueError(f"box format {name!r} {UNFIT[name]}: run the model without a server")
+    require_fit(name, server)
     return Asked(question, name, policy)
 
 

@@ -20,16 +20,35 @@ UNFIT = {
 }
 
 
+def require_fit(box_format: str, server: str | None) -> None:
+    """Refuse a box format that a server's text does not hold; None is no server.
+
+    Raises:
+        ValueError: If it is one of `UNFIT`.
+    """
+    if server is not None and box_format in UNFIT:
+        raise ValueError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without a server")
+
+
 class ServerPredictor:
     """Asks a server, a request for each sample, several at once."""
 
     batch_size = 1
     model_type: str | None = None  # a server does not say
 
-    def __init__(self, model: str, url: str, *, concurrency: int, max_new_tokens: int) -> None:
-        """Make the client; nothing is sent. See `open_predictor`."""
+    def __init__(
+        self,
+        model: str,
+        url: str,
+        *,
+        concurrency: int,
+        max_new_tokens: int,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+    ) -> None:
+        """Make the client, which waits `timeout` seconds for each try; nothing is sent. See `open_predictor`."""
         require_url(url, ROLE)
-        self._server = Server(model, url, role=ROLE, concurrency=concurrency, timeout=TIMEOUT, retries=RETRIES)
+        self._server = Server(model, url, role=ROLE, concurrency=concurrency, timeout=timeout, retries=retries)
         self._max_new_tokens = max_new_tokens
         self._place = f"{model!r} at {url}"
 

@@ -170,7 +170,7 @@ def test_an_address_that_is_none_or_holds_a_password_is_one_sentence(giqa, works
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_a_format_that_a_servers_text_cannot_hold_is_refused_before_anything_is_asked(ask, server, tmp_path, name):
-    with pytest.raises(ValueError, match=rf"^box format '{name}' .*: run the model without --server$"):
+    with pytest.raises(ValueError, match=rf"^box format '{name}' .*: run the model without a server$"):
         ask(box_format=name)
     assert server.asked == []
     assert not (tmp_path / "run").exists()
