@@ -18,6 +18,7 @@ from giqa_datasets.review.command import review
 from giqa_metrics.app.command import app as demo_app
 from giqa_metrics.doctor.command import doctor
 from giqa_metrics.inspection.command import inspect
+from giqa_metrics.options import BatchSize, MaxNewTokens, Model, Server
 from giqa_metrics.printed import print_checked, print_compared, print_examined, print_recipe, print_tables
 from giqa_metrics.publish.command import publish
 
@@ -99,19 +100,10 @@ def install(
 
 @app.command()
 def predict(
-    model: Annotated[
-        str,
-        typer.Option(help="a folder or Hub id: any transformers image-text-to-text model, or a PEFT adapter of one"),
-    ],
+    model: Model,
     data: Annotated[str, typer.Option(help="a data set folder or name")],
     out: Annotated[Path, typer.Option(help="the run's folder; an unfinished run there goes on")],
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="an OpenAI-compatible server, such as vllm serve, that knows the model by its name; "
-            "its key is in GIQA_PREDICT_API_KEY; default: run the model here"
-        ),
-    ] = None,
+    server: Server = None,
     box_format: Annotated[
         str | None,
         typer.Option(
@@ -122,10 +114,8 @@ def predict(
     config: Annotated[str | None, typer.Option(help="the data set's config: des, vqa; default: all rows")] = None,
     split: Annotated[str, typer.Option(help="the split to answer")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="answer the first so many samples")] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="samples generated at once, halved where memory ends; or requests at once")
-    ] = 16,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+    batch_size: BatchSize = 16,
+    max_new_tokens: MaxNewTokens = 512,
 ) -> None:
     """Let a model answer a data set: RUN/predictions.jsonl."""
     from tqdm import tqdm

@@ -65,6 +65,16 @@ def workspace(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def tiny_llava(tmp_path_factory) -> Path:
+    """The tiny recipe's LLaVA, untrained. Who writes into its folder takes a copy."""
+    from giqa_datasets.shipped import shipped
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
+    subprocess.run([sys.executable, shipped("recipes") / "tiny" / "make_model.py", folder], check=True)
+    return folder
+
+
 @dataclass
 class Answer:
     """How the server answers one request."""

@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def train(folder, runs, *, program=RUNS, ends=0, **environment) -> None:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory, workspace) -> Path:
+def here(tmp_path_factory, workspace, tiny_llava) -> Path:
     """A folder with tiny models and data under the names that the recipes use, made ready as their headers say."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.sets import Request
@@ -84,6 +85,7 @@ def here(tmp_path_factory, workspace) -> Path:
     (folder / "recipes").symlink_to(shipped("recipes"))
     (folder / "giqa-160k").symlink_to(workspace / "giqa-tiny")
     (folder / "giqa-tiny").symlink_to(workspace / "giqa-tiny")
+    shutil.copytree(tiny_llava, folder / "tiny-llava")
     boxes = folder / "giqa-160k-qwen3-vl"
     build_set(Request("giqa-tiny", limit=8), boxes, folder / "annotations", Choice(), box_format="qwen3_vl")
     for path in LARGE:
@@ -210,7 +212,6 @@ def test_the_full_recipes_have_the_papers_settings(name):
 
 def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
     """The losses are equal to the last bit, and so are the weights: it is one process on one CPU thread."""
-    subprocess.run([sys.executable, "recipes/tiny/make_model.py", "tiny-llava"], cwd=here, check=True)
     recipes = [(STOCK, "tiny", "full"), (STOCK, "llava-v1.5-7b", "lora"), (FROZEN, "llava-v1.5-7b", "full")]
     outputs = []
     runs = []
@@ -234,7 +235,6 @@ def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(here):
     path = shipped("recipes") / "tiny" / "sft_full.yaml"
-    subprocess.run([sys.executable, "recipes/tiny/make_model.py", "tiny-llava"], cwd=here, check=True)
     steps = RESUMED | {"max_steps": 6}
     killed = command(STOCK, path, **steps, output_dir="killed")
     train(here, [killed], program=KILLED + RUNS, ends=-signal.SIGKILL)
@@ -283,40 +283,34 @@ def test_a_command_of_the_readme_parses(line, monkeypatch):
     launch_command_parser().parse_args([*resolve_accelerate_config_argument([*from_config, *from_line]), "script.py"])
 
 
-def test_stock_trl_sft_trains_the_tiny_recipe(workspace):
-    make_model = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make_model, "tiny-llava"], cwd=workspace, check=True)
+def test_stock_trl_sft_trains_the_tiny_recipe(here):
     recipe = shipped("recipes") / "tiny" / "sft_full.yaml"
     command = [BIN / "trl", "sft", "--config", recipe, "--max_steps", "2", "--per_device_train_batch_size", "4"]
-    subprocess.run(command, cwd=workspace, check=True, env=os.environ)
+    subprocess.run(command, cwd=here, check=True, env=os.environ)
 
     from safetensors.torch import load_file
 
-    before, after = (load_file(workspace / name / "model.safetensors") for name in ("tiny-llava", "tiny-llava-sft"))
+    before, after = (load_file(here / name / "model.safetensors") for name in ("tiny-llava", "tiny-llava-sft"))
     assert before.keys() == after.keys()
     moved = {name for name in before if not before[name].equal(after[name])}
     assert any("vision" in name for name in moved)
     assert any("language_model" in name for name in moved)
 
 
-def test_the_tiny_tokenizer_gives_back_every_text_of_its_task(workspace, tmp_path):
+def test_the_tiny_tokenizer_gives_back_every_text_of_its_task(workspace, tiny_llava):
     from datasets import load_dataset
     from transformers import AutoProcessor
 
-    make_model = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make_model, tmp_path / "model"], check=True)
-    tokenizer = AutoProcessor.from_pretrained(tmp_path / "model").tokenizer
+    tokenizer = AutoProcessor.from_pretrained(tiny_llava).tokenizer
     rows = load_dataset(str(workspace / "giqa-tiny"), "annotations", split="train")
     for text in [*rows["question"], *rows["answer"]]:
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
 
-def test_the_loss_is_on_the_answer_and_its_end_alone(tmp_path):
+def test_the_loss_is_on_the_answer_and_its_end_alone(tiny_llava):
     from transformers import AutoProcessor
 
-    make_model = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make_model, tmp_path / "model"], check=True)
-    processor = AutoProcessor.from_pretrained(tmp_path / "model")
+    processor = AutoProcessor.from_pretrained(tiny_llava)
     turns = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is part of this image missing?"}]},
         {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]},

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from giqa_metrics.options import MaxNewTokens, Server
+
 
 PATIENCE = 120  # seconds for each of two tries: somebody is waiting
 TINY = Path("giqa-demo", "tiny-llava-sft")  # where `giqa demo` leaves it
@@ -20,13 +22,7 @@ def app(
         str | None,
         typer.Option(help="a folder or Hub id, or a server's name for its model; default: what giqa demo trained"),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="an OpenAI-compatible server that knows the model by its name; its key is in GIQA_PREDICT_API_KEY; "
-            "default: run the model here"
-        ),
-    ] = None,
+    server: Server = None,
     box_format: Annotated[
         str | None,
         typer.Option(
@@ -36,7 +32,7 @@ def app(
     ] = None,
     host: Annotated[str, typer.Option(help="where the page is served; whoever reaches it may ask")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 7860,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+    max_new_tokens: MaxNewTokens = 512,
 ) -> None:
     """Serve a page: upload a photograph, ask a model about it, and see the boxes of its answer."""
     from giqa_metrics.app.examples import examples

@@ -9,6 +9,7 @@ import typer
 
 from giqa_datasets.cli import Format, progress_bars
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_metrics.options import BatchSize, MaxNewTokens, Server
 
 
 if TYPE_CHECKING:
@@ -24,13 +25,7 @@ def doctor(
             metavar="MODEL", help="a folder or Hub id of a model or an adapter; with --server, its name there"
         ),
     ],
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="an OpenAI-compatible server, such as vllm serve; its key is in GIQA_PREDICT_API_KEY; "
-            "default: run the model here"
-        ),
-    ] = None,
+    server: Server = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -43,10 +38,8 @@ def doctor(
     ] = None,
     pictures: Annotated[int, typer.Option(min=FEWEST, help="how many pictures")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="of the pictures")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="pictures asked about at once, halved where memory ends; or requests at once")
-    ] = 16,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 128,
+    batch_size: BatchSize = 16,
+    max_new_tokens: MaxNewTokens = 128,
     draw: Annotated[
         Path | None, typer.Option(help="folder for a picture of all squares and of the model's boxes")
     ] = None,

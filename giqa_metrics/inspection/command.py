@@ -9,6 +9,7 @@ import typer
 
 from giqa_datasets.cli import Format
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_metrics.options import BatchSize, MaxNewTokens, Model, Server
 
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def inspect(
-    model: Annotated[
-        str,
-        typer.Option(help="a folder or Hub id: any transformers image-text-to-text model, or a PEFT adapter of one"),
-    ],
+    model: Model,
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO...", help="photographs, or folders of them")
     ] = None,
@@ -40,13 +38,7 @@ def inspect(
         Path | None,
         typer.Option(metavar="FOLDER", help="photographs known to be good: print the policy's false-alarm rate"),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="an OpenAI-compatible server, such as vllm serve, that knows the model by its name; "
-            "its key is in GIQA_PREDICT_API_KEY; default: run the model here"
-        ),
-    ] = None,
+    server: Server = None,
     box_format: Annotated[
         str | None,
         typer.Option(
@@ -54,10 +46,8 @@ def inspect(
         ),
     ] = None,
     question: Annotated[str | None, typer.Option(help="what is asked about each; default: to describe it")] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="photographs at once, halved where memory ends; or requests at once")
-    ] = 16,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+    batch_size: BatchSize = 16,
+    max_new_tokens: MaxNewTokens = 512,
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
     """Inspect photographs by a policy: PASS (exit code 0), REVIEW (3) or FAIL (1), masks and pictures."""
@@ -72,6 +62,7 @@ def inspect(
     from giqa_metrics.inspection.verdicts import ask
     from giqa_metrics.native_formats import native_format
     from giqa_metrics.predictors import open_predictor
+    from giqa_metrics.tiny_model import NOTE, is_tiny
 
     if bool(photos) == bool(calibrate):
         raise ValueError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
@@ -82,6 +73,8 @@ def inspect(
         some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
         logger.warning("left out: %d files or folders that are no photographs by their name: %s", len(left_out), some)
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    if server is None and is_tiny(model):
+        logger.warning(NOTE)
     native = native_format(predictor.model_type or "")
     if asked.box_format == "giqa" != native and box_format is None and not (Path(model) / NAME).is_file():
         hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s"

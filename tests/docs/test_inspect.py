@@ -1,11 +1,11 @@
 """docs/inspect.md: its blocks run, with an untrained model in place of the demo's, and it says what the code says."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from giqa_datasets.shipped import shipped
 from giqa_metrics.inspection.defects import KINDS
 from giqa_metrics.inspection.policy import DEFAULT
 
@@ -16,12 +16,11 @@ PAGE = "inspect.md"
 
 
 @pytest.mark.slow
-def test_the_page_runs(run_page, workspace, tmp_path):
+def test_the_page_runs(run_page, workspace, tiny_llava, tmp_path):
     demo = tmp_path / "giqa-demo"
     demo.mkdir()
     (demo / "giqa-tiny").symlink_to(workspace / "giqa-tiny")
-    make = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make, demo / "tiny-llava-sft"], check=True)
+    shutil.copytree(tiny_llava, demo / "tiny-llava-sft")
     name = "giqa-demo/tiny-llava-sft"
     replaced = {  # an untrained model never stops
         f"--model {name}": f"--model {name} --max-new-tokens 4",

@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from giqa_metrics.judge import Verdict
+from giqa_metrics.predictors import Answer, Sample
 
 
 class Ran(NamedTuple):
@@ -33,6 +34,22 @@ class FakeJudge:
     def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
         self.asked += batch
         return self.scores
+
+
+class Saying:
+    """A model that says one thing about every photograph, the last of a batch first."""
+
+    model_type = None
+    batch_size = 2
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.asked: list[Sample] = []
+
+    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+        for batch in batches:
+            self.asked += batch
+            yield from (Answer(sample.id, self.text) for sample in reversed(batch))
 
 
 @pytest.fixture(scope="session")

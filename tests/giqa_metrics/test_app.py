@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -14,6 +15,7 @@ import sys
 import urllib.error
 import urllib.request
 import zlib
+from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -479,11 +481,10 @@ def test_what_cannot_be_served_is_one_sentence(giqa, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
+def work(tmp_path_factory, tiny_llava):
     """A folder with what `giqa demo` leaves there: a tiny LLaVA, here an untrained one."""
     folder = tmp_path_factory.mktemp("work")
-    make = ROOT / "recipes" / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make, folder / "giqa-demo" / "tiny-llava-sft"], check=True)
+    shutil.copytree(tiny_llava, folder / "giqa-demo" / "tiny-llava-sft")
     return folder
 
 
@@ -495,7 +496,10 @@ def run(work, tmp_path):
     def begin(*options, **variables):
         command = [sys.executable, "-m", "giqa_metrics.cli", "app", *map(str, options), "--port", "0"]
         environment = os.environ | {"TMPDIR": str(tmp_path)} | variables
-        processes.append(subprocess.Popen(command, cwd=work, env=environment, stdout=subprocess.PIPE, text=True))
+        # As in a terminal: what is started by a background job would not hear Ctrl+C
+        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        options = {"cwd": work, "env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": hear}
+        processes.append(subprocess.Popen(command, **options))
         return processes[-1]
 
     yield begin

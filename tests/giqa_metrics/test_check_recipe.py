@@ -3,8 +3,6 @@
 import json
 import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +29,7 @@ CLIP = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
+def models(tmp_path_factory, tiny_llava) -> Path:
     """Folders named as the recipes name them: a processor that crops, and the ones that their headers prepare."""
     folder = tmp_path_factory.mktemp("models")
     MAKE("llava", folder / "cropping")
@@ -41,8 +39,7 @@ def models(tmp_path_factory) -> Path:
         shutil.copy(LLAVA / name, folder / "llava-1.5-7b")
     shutil.copytree(folder / "llava-1.5-7b", folder / "llava-1.5-13b")
     shutil.copy(LLAVA / "chat_template.jinja", folder / "llava-1.6-7b")
-    make_tiny = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make_tiny, folder / "tiny-llava"], check=True)
+    shutil.copytree(tiny_llava, folder / "tiny-llava")
     return folder
 
 

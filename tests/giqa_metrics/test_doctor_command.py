@@ -211,11 +211,8 @@ def test_predictions_of_which_nobody_knows_the_model_are_scored_by_any_models_fi
 
 
 @pytest.fixture(scope="module")
-def tiny(python, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
-    ran = python(ROOT / "recipes" / "tiny" / "make_model.py", folder, cwd=folder.parent)
-    assert ran.code == 0, ran.err
-    return folder
+def tiny(tiny_llava) -> Path:
+    return tiny_llava
 
 
 def test_an_untrained_model_speaks_none_and_its_folder_says_so_to_predict(giqa, tiny, workspace, tmp_path):

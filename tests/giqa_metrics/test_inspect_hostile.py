@@ -13,7 +13,8 @@ from PIL import Image
 
 from giqa_metrics.inspection import Verdict, inspect_photographs, read_policy
 from giqa_metrics.inspection.photographs import safe_name
-from giqa_metrics.predictors import Answer
+
+from .conftest import Saying
 
 
 BLOCK = "A [green block](<0, 42>) covers part of the image."
@@ -37,22 +38,6 @@ NAMES = [
     "masks/a b.png",
     "a b.png.blur.png",
 ]
-
-
-class Saying:
-    """A model that says one thing about every photograph."""
-
-    model_type = None
-    batch_size = 2
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.asked: list[str] = []
-
-    def answer(self, batches):
-        for batch in batches:
-            self.asked += [sample.id for sample in batch]
-            yield from (Answer(sample.id, self.text) for sample in batch)
 
 
 def png(size: tuple[int, int] = (20, 20)) -> bytes:

@@ -17,7 +17,8 @@ from giqa_metrics.inspection.defects import KINDS, kinds_in, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.pictures import COLOURS, annotated
 from giqa_metrics.inspection.policy import covered
-from giqa_metrics.predictors import Answer
+
+from .conftest import Saying
 
 
 SENTENCES = json.loads((Path(__file__).parents[1] / "data" / "inspect_sentences.json").read_text(encoding="utf-8"))
@@ -89,17 +90,6 @@ def test_any_text_is_read_region_by_region(words):
     found = read_defects(text)
     assert len(found.of_regions) == len(text.regions)
     assert all(set(said.defects) <= set(KINDS) for said in (*found.of_regions, *found.elsewhere))
-
-
-class Saying:
-    model_type = None
-    batch_size = 1
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def answer(self, batches):
-        yield from (Answer(sample.id, self.text) for batch in batches for sample in batch)
 
 
 def photograph(size: tuple[int, int]) -> bytes:

@@ -16,16 +16,12 @@ from giqa_metrics.predict import predict
 from giqa_metrics.run import read_config
 
 
-ROOT = Path(__file__).parents[2]
 LIMIT = 7
 
 
 @pytest.fixture(scope="module")
-def model(python, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
-    ran = python(ROOT / "recipes" / "tiny" / "make_model.py", folder, cwd=folder.parent)
-    assert ran.code == 0, ran.err
-    return folder
+def model(tiny_llava) -> Path:
+    return tiny_llava
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,12 @@ import pytest
 from giqa_metrics.predict import predict
 
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = {"limit": 7, "batch_size": 4, "max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
-def model(python, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
-    ran = python(ROOT / "recipes" / "tiny" / "make_model.py", folder, cwd=folder.parent)
-    assert ran.code == 0, ran.err
-    return folder
+def model(tiny_llava) -> Path:
+    return tiny_llava
 
 
 @pytest.fixture(scope="module")

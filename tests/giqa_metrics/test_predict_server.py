@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -207,14 +208,13 @@ def test_a_process_that_was_killed_while_it_asked_goes_on_with_the_same_bytes(
 
 
 @pytest.fixture(scope="module")
-def work(workspace, tmp_path_factory) -> Path:
+def work(workspace, tiny_llava, tmp_path_factory) -> Path:
     """A folder with what the page's commands name: a tiny model, an adapter of it, a data set."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
 
     root = tmp_path_factory.mktemp("work")
-    make = ROOT / "recipes" / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make, root / "llava-1.5-7b"], check=True)
+    shutil.copytree(tiny_llava, root / "llava-1.5-7b")
     network = AutoModelForImageTextToText.from_pretrained(root / "llava-1.5-7b")
     get_peft_model(network, LoraConfig(target_modules=["q_proj"])).save_pretrained(root / "llava-1.5-7b-giqa-lora")
     (root / "giqa-bench").symlink_to(workspace / "giqa-tiny")
