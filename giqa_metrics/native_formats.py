@@ -4,6 +4,12 @@ A family without one learns GIQA's own. So does LLaVA here, although it can be a
 GIQA text, and its `model_type` is shared by models that never saw a box.
 """
 
+import logging
+from pathlib import Path
+
+from giqa_metrics.format_file import NAME
+
+
 NATIVE = {
     "internvl": "internvl",
     "kosmos-2": "kosmos2",
@@ -11,6 +17,8 @@ NATIVE = {
     "qwen3_vl": "qwen3_vl",
     "qwen3_vl_moe": "qwen3_vl",
 }
+
+logger = logging.getLogger(__name__)
 
 
 def native_format(model_type: str) -> str:
@@ -21,3 +29,18 @@ def native_format(model_type: str) -> str:
         ('qwen3_vl', 'giqa')
     """
     return NATIVE.get(model_type, "giqa")
+
+
+def hint_at_native(model: str, model_type: str | None, box_format: str, *, given: str | None) -> None:
+    """Log that a model's family writes boxes in a format of its own, where nobody said which one the model writes.
+
+    Args:
+        model: Its folder, or its name.
+        model_type: Of its transformers config, where that is known.
+        box_format: What its boxes are read as.
+        given: What the user said of it.
+    """
+    native = native_format(model_type or "")
+    if box_format == "giqa" != native and given is None and not (Path(model) / NAME).is_file():
+        hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s; this run says giqa"
+        logger.warning(hint, model_type, native)

@@ -10,15 +10,14 @@ that batches by arrival need not be, nor a model on another machine.
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from giqa_datasets.pipeline.batches import batches as cut
-from giqa_metrics.format_file import NAME, format_of
+from giqa_metrics.format_file import format_of
 from giqa_metrics.learning import copy_learning
-from giqa_metrics.native_formats import native_format
+from giqa_metrics.native_formats import hint_at_native
 from giqa_metrics.predictors import Answer, Sample, open_predictor
 from giqa_metrics.predictors.server import require_fit
 from giqa_metrics.run import load_split, read_config, resume_predictions, sort_predictions, write_config
@@ -27,8 +26,6 @@ from giqa_metrics.run import load_split, read_config, resume_predictions, sort_p
 # What an image and a word take, roughly; the order of batches needs no more
 PIXELS_PER_TOKEN = 28 * 28
 CHARACTERS_PER_TOKEN = 4
-
-logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -85,11 +82,7 @@ def predict(
     write_config(out, run)
     if server is None:
         copy_learning(model, out)
-    native = native_format(predictor.model_type or "")
-    is_told = box_format is not None or (Path(model) / NAME).is_file()
-    if spoken == "giqa" != native and not is_told:
-        hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s; this run says giqa"
-        logger.warning(hint, predictor.model_type, native)
+    hint_at_native(model, predictor.model_type, spoken, given=box_format)
     path = out / "predictions.jsonl"
     ids = list(rows["id"])
     done = resume_predictions(path)

@@ -14,6 +14,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Shortened where a test must be short: an untrained model never stops
 SHORTER = {
+    "giqa build giqa-tiny": "giqa build giqa-tiny --limit 64",
     "sft_full.yaml": "sft_full.yaml --max_steps 2",
     "--out runs/tiny-llava-sft": "--out runs/tiny-llava-sft --limit 8",
     "checkpoint-1000": "checkpoint-1",

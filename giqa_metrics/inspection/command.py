@@ -54,13 +54,12 @@ def inspect(
     from tqdm import tqdm
 
     from giqa_datasets.sources.tiny import DES_QUESTION
-    from giqa_metrics.format_file import NAME
     from giqa_metrics.inspection.calibration import calibrate as count
     from giqa_metrics.inspection.folder import FILE, inspect_into
     from giqa_metrics.inspection.photographs import find
     from giqa_metrics.inspection.policy import Verdict, read_policy
     from giqa_metrics.inspection.verdicts import ask
-    from giqa_metrics.native_formats import native_format
+    from giqa_metrics.native_formats import hint_at_native
     from giqa_metrics.predictors import open_predictor
     from giqa_metrics.tiny_model import NOTE, is_tiny
 
@@ -75,10 +74,7 @@ def inspect(
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
     if server is None and is_tiny(model):
         logger.warning(NOTE)
-    native = native_format(predictor.model_type or "")
-    if asked.box_format == "giqa" != native and box_format is None and not (Path(model) / NAME).is_file():
-        hint = "hint: unless it was trained on GIQA, a %s writes boxes as --box-format %s"
-        logger.warning(hint, predictor.model_type, native)
+    hint_at_native(model, predictor.model_type, asked.box_format, given=box_format)
     lines = inspect_into(
         out,
         sources,

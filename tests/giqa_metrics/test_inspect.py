@@ -19,6 +19,7 @@ from PIL import Image
 
 from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
 from giqa_metrics.native_formats import NATIVE
+from giqa_metrics.predictors import ServerPredictor
 from giqa_metrics.run import read_config
 from giqa_metrics.tiny_model import NOTE
 
@@ -238,7 +239,7 @@ def test_another_policy_in_the_same_folder_is_refused(inspect, photos, says, ser
 def test_a_server_that_dies_in_mid_answer_ends_the_run_and_what_was_answered_stays(
     inspect, photos, server, answer, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("giqa_metrics.predictors.server.RETRIES", 1)
+    monkeypatch.setitem(ServerPredictor.__init__.__kwdefaults__, "retries", 1)  # six take half a minute
     by_image = photos({"a.png": GOOD, "b.png": GOOD, "c.png": BLOCK})
     dead = list(by_image)[2]
     rule = server.rule = lambda asked: answer(by_image[image_of(asked)])
@@ -331,7 +332,7 @@ def test_a_family_with_boxes_of_its_own_is_hinted_at_unless_the_doctor_has_spoke
     own = shutil.copytree(model, tmp_path / "model")
     options = ("inspect", "photos", "--model", own, "--max-new-tokens", 2)
     assert giqa(*options, "--out", "silent").code == 3
-    hint = "hint: unless it was trained on GIQA, a llava writes boxes as --box-format ferret"
+    hint = "hint: unless it was trained on GIQA, a llava writes boxes as --box-format ferret; this run says giqa"
     assert caplog.messages == [NOTE, hint]
     assert giqa(*options, "--box-format", "giqa", "--out", "told").code == 3
     (own / "box_format.json").write_text('{"model": "model", "box_format": "shikra"}')
