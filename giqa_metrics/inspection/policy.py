@@ -4,6 +4,7 @@ A policy is a YAML file; `policy.yaml` beside this file is the one that holds wh
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -154,8 +155,10 @@ def read_policy(path: Path | None) -> Policy:
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"expected a policy of at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,} in {path}")
     try:
-        loaded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Policy.model_validate(loaded)
+        text = path.read_text(encoding="utf-8")
+        if repeated := _repeated_key(text):
+            raise ValueError(f"{path}: the key {repeated!r:.80} stands twice in one place")
+        return Policy.model_validate(yaml.safe_load(text))
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{path} is no YAML: {error}") from error
     except ValidationError as error:
@@ -179,6 +182,27 @@ def covered(xyxy: Boxes) -> float:
     for x1, y1, x2, y2 in zip(left, top, right, bottom, strict=True):
         is_inside[y1:y2, x1:x2] = True
     return float((np.diff(ys)[:, None] * np.diff(xs)[None, :] * is_inside).sum())
+
+
+def _repeated_key(text: str) -> str | None:
+    """Give a key that stands twice in one mapping of a YAML text, of which PyYAML would drop the first."""
+    import yaml
+
+    nodes: list[Any] = [yaml.compose(text, yaml.SafeLoader)]
+    seen: set[int] = set()  # an alias may lead back
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys = Counter(str(key.value) for key, _ in node.value)
+            if keys and keys.most_common(1)[0][1] > 1:
+                return keys.most_common(1)[0][0]
+            nodes += [value for _, value in node.value]
+        else:
+            nodes += node.value
+    return None
 
 
 def _folded(text: str) -> str:
