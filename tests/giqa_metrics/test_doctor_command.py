@@ -55,14 +55,12 @@ def speak(server, answer, pictures, rows):
     """Let the server's model see squares and giqa-tiny's blocks, and write them in a format."""
 
     def script(name: str, refuse: float = 0) -> None:
-        rng = random.Random(0)
-
         def rule(asked):
             url = asked.body["messages"][0]["content"][0]["image_url"]["url"]
             image = base64.b64decode(url.partition(";base64,")[2])
             if image in rows:
                 plain, regions = (found := parse(rows[image]["answer"])).plain, found.regions
-            elif rng.random() < refuse:
+            elif random.Random(url).random() < refuse:  # by the picture: requests come in any order
                 return answer("No, I am afraid.")
             else:
                 plain = f"A {pictures[image].colour} square."
@@ -111,8 +109,7 @@ def test_a_served_model_is_told_by_its_format_and_the_file_says_so(giqa, server,
     ids=["constant", "random", "prose", "markup", "empty"],
 )
 def test_a_liar_a_talker_and_a_mute_are_none_with_exit_code_1(giqa, server, answer, say, why):
-    numbers = random.Random(0)
-    server.rule = lambda asked: answer(say("green", numbers.randrange(200)))
+    server.rule = lambda asked: answer(say("green", random.Random(json.dumps(asked.body)).randrange(200)))
     ran = giqa("doctor", "m", "--server", server.url, "--question", "Where is the {colour} square?")
     assert ran.code == 1, ran.err
     assert f"no box format fits m: {why}" in ran.out
