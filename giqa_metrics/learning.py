@@ -1,6 +1,5 @@
 """How a model learned: `training.jsonl` of a run, out of what transformers' Trainer leaves in the model's folder."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from giqa_datasets.files import write_whole
+from giqa_datasets.invalid import fault_of, read_lines
 
 
 MAX_BYTES = 2**26  # a trainer_state.json above it is not read
@@ -25,6 +25,13 @@ class Point(BaseModel):
     step: Annotated[int, Field(ge=0)]
     loss: float
     mean_token_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Log(BaseModel):
+    """What is read of a `trainer_state.json`."""
+
+    model_config = ConfigDict(extra="ignore")
+    log_history: list[dict[str, Any]]
 
 
 class Chart(NamedTuple):
@@ -56,8 +63,9 @@ def copy_learning(model: str, run: Path) -> None:
     path = max(logs, key=lambda log: (log.parent == Path(model), _step(log.parent.name)))
     try:
         points = _points(path)
-    except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:
-        logger.warning("%s is no log of a training, so the report draws no curve: %s", path, error)
+    except (OSError, ValueError) as error:
+        why = fault_of(error) if isinstance(error, ValidationError) else error
+        logger.warning("%s is no log of a training, so the report draws no curve: %s", path, why)
         return
     write_whole(run / "training.jsonl", [point.model_dump_json() + "\n" for point in points])
 
@@ -71,15 +79,7 @@ def read_learning(run: Path) -> list[Point]:
     path = run / "training.jsonl"
     if not path.is_file():
         return []
-    points = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            points.append(Point.model_validate_json(line))
-        except ValidationError as error:
-            raise ValueError(
-                f"{path} line {number}: expected an object with step and loss, got {line[:80]!r}"
-            ) from error
-    return points
+    return [point for _, point in read_lines(path, Point)]
 
 
 def charts(points: Sequence[Point]) -> list[Chart]:
@@ -109,7 +109,7 @@ def _points(path: Path) -> list[Point]:
     """Read the losses of a `trainer_state.json`, by step."""
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
-    history: list[dict[str, Any]] = json.loads(path.read_bytes())["log_history"]
+    history = Log.model_validate_json(path.read_bytes()).log_history
     points = [Point.model_validate(logged) for logged in history if "loss" in logged]
     return sorted(points, key=lambda point: point.step)
 

@@ -56,6 +56,7 @@ def test_a_model_of_the_hub_has_no_curve(run):
     "text",
     [
         "",
+        "{}",
         "[]",
         "[" * 100_000,
         '{"log_history": 3}',
@@ -75,7 +76,7 @@ def test_a_broken_log_costs_the_curve_alone(text, model, run, caplog):
 
 def test_a_broken_line_of_a_run_is_named(run):
     (run / "training.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="line 2: expected an object with step and loss"):
+    with pytest.raises(ValueError, match="line 2: loss: field required"):
         read_learning(run)
 
 
