@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -222,18 +224,17 @@ def tiny_llama(make_llama) -> Path:
     return make_llama("tiny-llama")
 
 
-@pytest.fixture(scope="session")
-def served(tiny_llama) -> str:
-    """The address of `transformers serve` with the tiny model."""
+@contextmanager
+def serving(model: str, cwd: Path) -> Iterator[str]:
+    """Run `transformers serve` in a folder, for a model that requests then call by the same name: the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["serve", tiny_llama, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    log = tiny_llama.parent / "serve.log"
+    command = [Path(sys.executable).parent / "transformers", "serve", model, "--device", "cpu"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    log = cwd / "serve.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "transformers", *command], stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
     try:
         for _ in range(600):
             assert process.poll() is None, log.read_text()
@@ -246,6 +247,19 @@ def served(tiny_llama) -> str:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """How a model is served."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def served(tiny_llama) -> Iterator[str]:
+    """The address of `transformers serve` with the tiny model."""
+    with serving(str(tiny_llama), tiny_llama.parent) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,10 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -222,28 +220,10 @@ def work(workspace, tiny_llava, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served_llava(work):
+def served_llava(work, serve):
     """The address of `transformers serve` with the tiny LLaVA."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "transformers", "serve", "llava-1.5-7b", "--device", "cpu"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    log = work / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=work, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            assert process.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
+    with serve("llava-1.5-7b", work) as address:
+        yield address
 
 
 def test_the_pages_commands_run_and_a_real_server_answers_as_the_model_does_here(
