@@ -9,12 +9,12 @@ import numpy as np
 from coco_folder import Scene
 from PIL import Image
 
+from giqa_datasets.batches import seed_of
 from giqa_datasets.boxes import Boxes, area, intersection, iou
 from giqa_datasets.distortions import distort
 from giqa_datasets.images import decode
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of
-from giqa_datasets.pipeline.batches import seed_of
 from giqa_datasets.pipeline.models import Verifier
 from giqa_datasets.pipeline.refine import filter_boxes
 from giqa_datasets.records import Record, Tag

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from giqa_datasets.batches import batches
 from giqa_datasets.builders.dataset_folder import build_folder
 from giqa_datasets.builders.parquet import ROW_GROUP, features, write_split
 from giqa_datasets.pipeline.annotate import AllModels, annotate
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.models import Asked
 from giqa_datasets.pipeline.run import annotate_into, annotate_window, annotated

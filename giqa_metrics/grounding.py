@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from giqa_datasets.batches import batches
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.scan import Ints, Scan, gather, scan
 from giqa_datasets.text import GroundedText, Region
 from giqa_metrics.inputs import require_samples, sizes_of

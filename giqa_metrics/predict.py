@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from giqa_datasets.pipeline.batches import batches as cut
+from giqa_datasets.batches import batches as cut
 from giqa_metrics.format_file import format_of
 from giqa_metrics.learning import copy_learning
 from giqa_metrics.native_formats import hint_at_native

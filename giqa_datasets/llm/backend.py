@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from giqa_datasets.pipeline.batches import batches
+from giqa_datasets.batches import batches
 
 
 TEMPERATURE = 0  # every request is greedy, as in protocol section 7

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from giqa_datasets.batches import batches, each, seed_of
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.pipeline.batches import batches, each, seed_of
 from giqa_datasets.pipeline.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.models import Asked, Asker, Failure
 from giqa_datasets.records import Record, Sample, Tag

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from giqa_datasets.batches import batches, each
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.images import open_baked, whole_images
-from giqa_datasets.pipeline.batches import batches, each
 from giqa_datasets.pipeline.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.models import Detector
 from giqa_datasets.records import Record, Tag

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from giqa_datasets.batches import batches
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.annotations import (
@@ -18,7 +19,6 @@ from giqa_datasets.pipeline.annotations import (
     read_settings,
     require_same,
 )
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.pipeline.drops import FAULT, Drop, DropSink
 from giqa_datasets.pipeline.funnel import Funnel, Row

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from giqa_datasets.pipeline.batches import batches, each
+from giqa_datasets.batches import batches, each
 from giqa_datasets.pipeline.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.models import Failure, Tagger
 from giqa_datasets.records import Record, Tag

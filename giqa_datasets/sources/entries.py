@@ -11,8 +11,8 @@ from functools import partial
 from math import ceil
 from typing import NamedTuple, Self
 
+from giqa_datasets.batches import batches
 from giqa_datasets.images import bake
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
 from giqa_datasets.sources.stores import ImageStore, safe_name

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from giqa_datasets import __version__
+from giqa_datasets.batches import batches
 from giqa_datasets.formats import FORMATS
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from giqa_datasets.batches import batches as cut
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import Sizes, box_format
-from giqa_datasets.pipeline.batches import batches as cut
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.format_file import format_of
 from giqa_metrics.inspection.defects import KINDS, read_defects

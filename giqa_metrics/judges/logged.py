@@ -14,8 +14,8 @@ from statistics import fmean
 from threading import Lock
 from typing import Any, NamedTuple
 
+from giqa_datasets.batches import batches
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
-from giqa_datasets.pipeline.batches import batches
 from giqa_metrics.judge import Verdict
 from giqa_metrics.judges.log import append_line, mend_log, read_log
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of

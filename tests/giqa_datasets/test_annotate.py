@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from giqa_datasets.batches import seed_of
 from giqa_datasets.images import bake
 from giqa_datasets.pipeline.annotate import AllModels, Rules
-from giqa_datasets.pipeline.batches import seed_of
 from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.models import Asked, Failure

@@ -20,9 +20,9 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from giqa_datasets.batches import batches
 from giqa_datasets.images import decode
 from giqa_datasets.pipeline.backends.vlm_verifier import PROMPT, VlmVerifier, question, read_verdict
-from giqa_datasets.pipeline.batches import batches
 from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini

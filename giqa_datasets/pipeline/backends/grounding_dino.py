@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.pipeline.batches import batches
 
 
 class GroundingDino:

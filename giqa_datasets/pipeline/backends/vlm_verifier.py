@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from giqa_datasets.pipeline.batches import batches
+from giqa_datasets.batches import batches
 
 
 PROMPT = (Path(__file__).parent / "prompts" / "verify.v1.txt").read_text(encoding="utf-8")
