@@ -11,10 +11,10 @@ from giqa_datasets.builders.eval_yaml import BENCHMARKS
 from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.builders.sets import Entries, Request, entries_of
+from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
 from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
-from giqa_datasets.pipeline.drops import FAULT, Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order

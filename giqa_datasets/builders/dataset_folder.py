@@ -23,9 +23,9 @@ from giqa_datasets.builders.parquet import (
     write_annotations,
     write_rows,
 )
+from giqa_datasets.drops import Drop
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
-from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.lines import drop_line
 from giqa_datasets.records import Record

@@ -19,8 +19,8 @@ from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.builders.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.check_rows import Columns, faults_of_shape
+from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.annotations import DROPS
-from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph

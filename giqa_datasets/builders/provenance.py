@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from giqa_datasets.drops import Drop
 from giqa_datasets.invalid import fault_of, read_lines
 from giqa_datasets.pipeline.annotations import FUNNEL, SETTINGS
-from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.lines import DropLine
 

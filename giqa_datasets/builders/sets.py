@@ -8,7 +8,7 @@ from typing import NamedTuple
 from giqa_datasets.builders.dataset_folder import set_name, shards_digest
 from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.builders.giqa_bench import Compared
-from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
 from giqa_datasets.sources import folder, mini, reviewed, tiny

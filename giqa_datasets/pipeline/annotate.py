@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from giqa_datasets.drops import DropSink
 from giqa_datasets.pipeline.ask import ask
 from giqa_datasets.pipeline.detect import detect
-from giqa_datasets.pipeline.drops import DropSink
 from giqa_datasets.pipeline.fuse import fuse
 from giqa_datasets.pipeline.models import Asker, Detector, Models, Tagger, Verifier
 from giqa_datasets.pipeline.refine import MERGE_AREA, MERGE_COVERAGE, refine

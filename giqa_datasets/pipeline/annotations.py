@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from giqa_datasets.drops import FAULT
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.drops import FAULT
 from giqa_datasets.pipeline.lines import Finished, Head, Line, read_line
 from giqa_datasets.sources.entries import Entry
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from giqa_datasets.pipeline.drops import FAULT, Drop
+from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.pipeline.lines import Line
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from giqa_datasets.batches import seed_of
-from giqa_datasets.pipeline.drops import Drop, DropSink
+from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.records import Record, Sample
 from giqa_datasets.text import Region, is_groundable
 

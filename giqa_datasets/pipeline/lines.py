@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.invalid import fault_of
-from giqa_datasets.pipeline.drops import FAULT, Drop
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
 from giqa_datasets.text import Region
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
+from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.images import open_baked, whole_images
 from giqa_datasets.pipeline.detect import failure
-from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.pipeline.models import Verifier
 from giqa_datasets.records import Record, Tag
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from giqa_datasets.batches import batches
+from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.annotations import (
@@ -20,7 +21,6 @@ from giqa_datasets.pipeline.annotations import (
     require_same,
 )
 from giqa_datasets.pipeline.choice import Choice, OpenModels
-from giqa_datasets.pipeline.drops import FAULT, Drop, DropSink
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.models import Models

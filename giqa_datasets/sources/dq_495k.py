@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from giqa_datasets.pipeline.drops import DropSink
+from giqa_datasets.drops import DropSink
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.entries import Entry, Refused, Rights
 from giqa_datasets.sources.rows import Turn, answer, make_entry

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from giqa_datasets.pipeline.drops import DropSink
+from giqa_datasets.drops import DropSink
 from giqa_datasets.sources.entries import Entry, Refused, Rights, checked_name
 from giqa_datasets.sources.rows import Turn, answer, make_entry
 from giqa_datasets.sources.rows import entries as entries_of

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field, ValidationError
 
+from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.invalid import fault_of
-from giqa_datasets.pipeline.drops import Drop, DropSink
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.entries import (
     Entry,

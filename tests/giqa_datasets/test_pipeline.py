@@ -12,10 +12,10 @@ from PIL import Image
 
 from giqa_datasets import parse, strip
 from giqa_datasets.batches import batches, seed_of
+from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.annotate import AllModels, Rules, annotate
 from giqa_datasets.pipeline.ask import ask
 from giqa_datasets.pipeline.detect import detect
-from giqa_datasets.pipeline.drops import Drop
 from giqa_datasets.pipeline.fuse import fuse, question_pool
 from giqa_datasets.pipeline.models import Asked
 from giqa_datasets.pipeline.refine import MERGE_AREA, MERGE_COVERAGE, merge_boxes, refine
