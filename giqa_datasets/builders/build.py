@@ -12,6 +12,7 @@ from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.drops import FAULT, Drop
+from giqa_datasets.entries import Entry
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
 from giqa_datasets.pipeline.choice import OFFLINE, PRESETS, Choice
@@ -20,7 +21,6 @@ from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
-from giqa_datasets.sources.entries import Entry
 
 
 UNGROUNDED = "kept without a box"  # the funnel's row of these descriptions

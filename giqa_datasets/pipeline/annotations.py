@@ -15,9 +15,9 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from giqa_datasets.drops import FAULT
+from giqa_datasets.entries import Entry
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.lines import Finished, Head, Line, read_line
-from giqa_datasets.sources.entries import Entry
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from giqa_datasets.batches import batches
 from giqa_datasets.drops import FAULT, Drop, DropSink
+from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.annotations import (
@@ -26,7 +27,6 @@ from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_sampl
 from giqa_datasets.pipeline.models import Models
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
-from giqa_datasets.sources.entries import Entry, by_photograph, load, unique
 
 
 # Entries that go through the stages together. The windows are cut from the source, not from what is left of it, so a

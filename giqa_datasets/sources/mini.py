@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
+from giqa_datasets.entries import Entry, Rights
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
-from giqa_datasets.sources.entries import Entry, Rights
 from giqa_datasets.text import Region, locate
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from giqa_datasets.drops import DropSink
-from giqa_datasets.sources.entries import Entry, Refused, Rights, checked_name
+from giqa_datasets.entries import Entry, Refused, Rights, checked_name
 from giqa_datasets.sources.rows import Turn, answer, make_entry
 from giqa_datasets.sources.rows import entries as entries_of
 from giqa_datasets.sources.stores import ImageStore, images_under

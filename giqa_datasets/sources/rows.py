@@ -15,9 +15,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.invalid import fault_of
-from giqa_datasets.records import Distortion
-from giqa_datasets.sources.entries import (
+from giqa_datasets.entries import (
     Entry,
     Refused,
     Rights,
@@ -26,6 +24,8 @@ from giqa_datasets.sources.entries import (
     checked_name,
     read_photograph,
 )
+from giqa_datasets.invalid import fault_of
+from giqa_datasets.records import Distortion
 from giqa_datasets.sources.stores import ImageStore
 
 

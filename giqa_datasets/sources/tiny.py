@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from giqa_datasets.entries import Entry
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
-from giqa_datasets.sources.entries import Entry
 from giqa_datasets.sources.mini import TEXT_LICENSE, Split, wheel_file, wheel_rights
 from giqa_datasets.text import locate
 

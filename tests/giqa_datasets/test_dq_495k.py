@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from giqa_datasets.entries import load
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.dq_495k import FILES, RIGHTS, entries
-from giqa_datasets.sources.entries import load
 
 
 FOLDER = "KADIS700K/refA_{}_detail/dist_imgs"

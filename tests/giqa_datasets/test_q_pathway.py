@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from giqa_datasets.entries import load
 from giqa_datasets.images import MAX_PIXELS, decode
 from giqa_datasets.records import Sample, rows
 from giqa_datasets.sources import q_pathway
-from giqa_datasets.sources.entries import load
 from giqa_datasets.sources.q_pathway import SETS, entries, rights
 from giqa_datasets.sources.stores import Folder, OwnCopies, hash_images
 
