@@ -30,10 +30,10 @@ from giqa_datasets.builders.pixels import (
 from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
 from giqa_datasets.pipeline.annotations import DROPS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
-from giqa_datasets.sources.stores import OwnCopies, differences, read_manifest
 
 
 BALANCED = "giqa-160k"  # the set in whose train split half of the Yes/No answers are Yes, as in the paper

@@ -13,9 +13,9 @@ from typing import NamedTuple, Self
 
 from giqa_datasets.batches import batches
 from giqa_datasets.drops import Drop, DropSink
+from giqa_datasets.image_stores import ImageStore, safe_name
 from giqa_datasets.images import bake
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
-from giqa_datasets.sources.stores import ImageStore, safe_name
 from giqa_datasets.text import parse
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.drops import DropSink
 from giqa_datasets.entries import Entry
+from giqa_datasets.image_stores import FirstOf, ImageStore, images_under
 from giqa_datasets.sources import dq_495k, q_pathway
-from giqa_datasets.sources.stores import FirstOf, ImageStore, images_under
 
 
 # The paper's counts, protocol section 5

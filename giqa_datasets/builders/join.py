@@ -21,11 +21,11 @@ from giqa_datasets.builders.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.check_rows import Columns, faults_of_shape
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, Refused, Rights, read_photograph
+from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotations import DROPS
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
-from giqa_datasets.sources.stores import OwnCopies, read_manifest
 
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from giqa_datasets.drops import DropSink
 from giqa_datasets.entries import Entry, Refused, Rights
+from giqa_datasets.image_stores import ImageStore, images_under
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.rows import Turn, answer, make_entry
 from giqa_datasets.sources.rows import entries as entries_of
-from giqa_datasets.sources.stores import ImageStore, images_under
 
 
 Split = Literal["train", "test"]

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, Rights, by_photograph, check_text, read_photograph
+from giqa_datasets.image_stores import Folder
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.fuse import question_pool
 from giqa_datasets.records import Sample
-from giqa_datasets.sources.stores import Folder
 from giqa_datasets.text import locate
 
 

@@ -10,11 +10,11 @@ from giqa_datasets.builders.pixels import Source, redistributable
 from giqa_datasets.builders.shards import open_shards, refuse
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.entries import Entry, Refused
+from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.review.items import Review, open_review, review_path
 from giqa_datasets.review.rounds import anonymous, read_rounds
 from giqa_datasets.review.states import Role, State
-from giqa_datasets.sources.stores import read_manifest
 from giqa_datasets.text import Region
 
 

@@ -24,9 +24,9 @@ from giqa_datasets.entries import (
     checked_name,
     read_photograph,
 )
+from giqa_datasets.image_stores import ImageStore
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import Distortion
-from giqa_datasets.sources.stores import ImageStore
 
 
 class Turn(BaseModel):

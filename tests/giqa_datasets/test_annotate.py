@@ -20,13 +20,13 @@ from PIL import Image
 from giqa_datasets.batches import seed_of
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import Entry, Refused, Rights, load, read_photograph
+from giqa_datasets.image_stores import Folder
 from giqa_datasets.images import bake
 from giqa_datasets.pipeline.annotate import AllModels, Rules
 from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.models import Asked, Failure
 from giqa_datasets.pipeline.run import WINDOW, annotate_into, annotate_window, annotated
 from giqa_datasets.records import Photograph, Record, Tag, rows
-from giqa_datasets.sources.stores import Folder
 
 
 CHOICE = Choice()

@@ -22,8 +22,8 @@ from giqa_datasets.builders.dataset_folder import build_folder, shards_digest
 from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import Pixels, Source
 from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
+from giqa_datasets.image_stores import ImageFile, write_manifest
 from giqa_datasets.records import Photograph, Record, Sample
-from giqa_datasets.sources.stores import ImageFile, write_manifest
 
 
 SIZE_WH = (96, 64)

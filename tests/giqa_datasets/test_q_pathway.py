@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from giqa_datasets.entries import load
+from giqa_datasets.image_stores import Folder, OwnCopies, hash_images
 from giqa_datasets.images import MAX_PIXELS, decode
 from giqa_datasets.records import Sample, rows
 from giqa_datasets.sources import q_pathway
 from giqa_datasets.sources.q_pathway import SETS, entries, rights
-from giqa_datasets.sources.stores import Folder, OwnCopies, hash_images
 
 
 PHOTO = "spaq_koniq/10004473376.jpg"

@@ -5,8 +5,8 @@ import tarfile
 
 import pytest
 
-from giqa_datasets.sources import stores
-from giqa_datasets.sources.stores import (
+from giqa_datasets import image_stores
+from giqa_datasets.image_stores import (
     FirstOf,
     Folder,
     OwnCopies,
