@@ -19,7 +19,7 @@ from giqa_datasets.builders.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import said
-from giqa_datasets.lookalikes import Lookalikes, decode_small, hash_decoded
+from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
 from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.text import Region, parse
 

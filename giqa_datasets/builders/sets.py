@@ -95,7 +95,7 @@ class _Excluded:
     """Refuses the photographs of other data sets, and what looks like one of them."""
 
     def __init__(self, folders: Sequence[Path], progress: Progress) -> None:
-        from giqa_datasets.lookalikes import lookalikes_of
+        from giqa_datasets.near_duplicates import lookalikes_of
 
         self._known = [lookalikes_of(folder, progress) for folder in folders]
         self.compared = [

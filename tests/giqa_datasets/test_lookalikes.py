@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from giqa_datasets import lookalikes
+from giqa_datasets import near_duplicates
 from giqa_datasets.builders.dataset_folder import build_folder
 from giqa_datasets.distortions import DISTORTIONS, distort
 from giqa_datasets.images import bake, decode
-from giqa_datasets.lookalikes import N_BITS, THRESHOLD, Lookalikes, Match, hash_decoded, hash_of, lookalikes_of
+from giqa_datasets.near_duplicates import N_BITS, THRESHOLD, Lookalikes, Match, hash_decoded, hash_of, lookalikes_of
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.sources import mini
 
