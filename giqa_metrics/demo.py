@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 from giqa_datasets.text import strip
 
 

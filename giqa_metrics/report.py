@@ -11,7 +11,7 @@ import numpy as np
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
-from giqa_datasets.shipped import templates
+from giqa_datasets.package_files import templates
 from giqa_datasets.text import GroundedText, parse
 from giqa_metrics.learning import CHART, Point, charts
 from giqa_metrics.table import paper_tables, tables

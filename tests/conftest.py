@@ -70,7 +70,7 @@ def workspace(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_llava(tmp_path_factory) -> Path:
     """The tiny recipe's LLaVA, untrained. Who writes into its folder takes a copy."""
-    from giqa_datasets.shipped import shipped
+    from giqa_datasets.package_files import shipped
 
     folder = tmp_path_factory.mktemp("models") / "tiny-llava"
     subprocess.run([sys.executable, shipped("recipes") / "tiny" / "make_model.py", folder], check=True)

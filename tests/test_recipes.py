@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 
 
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))

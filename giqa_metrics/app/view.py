@@ -14,7 +14,7 @@ import numpy as np
 from giqa_datasets.formats import Format, Sizes
 from giqa_datasets.grid import box_to_cells
 from giqa_datasets.images import bake, decode, encode, shrink
-from giqa_datasets.shipped import templates
+from giqa_datasets.package_files import templates
 from giqa_datasets.text import GroundedText, Region
 from giqa_metrics.inspection.masks import mask
 

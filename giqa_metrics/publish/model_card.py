@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from giqa_datasets import __version__
-from giqa_datasets.shipped import shipped, templates
+from giqa_datasets.package_files import shipped, templates
 
 
 _DEEPEST = 50  # of a card's YAML; each level makes PyYAML slower

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from markdown_it import MarkdownIt
 
+from giqa_datasets.package_files import templates
 from giqa_datasets.publish.hub import Release
-from giqa_datasets.shipped import templates
 
 
 Sdk = Literal["static", "gradio"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 
 
 MAKE = runpy.run_path(str(Path(__file__).parent.parent / "tiny_models.py"))["make"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 
 from .test_publish import photograph, record, write
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from giqa_datasets.builders.parquet import write_annotations
-from giqa_datasets.shipped import shipped
+from giqa_datasets.package_files import shipped
 
 from .repos import Commit, Repo
 
