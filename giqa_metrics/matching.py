@@ -12,7 +12,7 @@ import numpy.typing as npt
 from giqa_datasets.boxes import Boxes, paired_iou
 from giqa_datasets.grid import SIDE
 from giqa_datasets.names import WIDTH, Names, distinct, joined
-from giqa_datasets.scan import Ints, Scan
+from giqa_datasets.text_scan import Ints, Scan
 
 
 Floats = npt.NDArray[np.float64]

@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from giqa_datasets import Region, names, parse
-from giqa_datasets import scan as scanning
+from giqa_datasets import text_scan as scanning
 from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes
 from giqa_datasets.names import WIDTH, distinct, joined, spelled
-from giqa_datasets.scan import gather, scan
+from giqa_datasets.text_scan import gather, scan
 
 
 FORMS = [("cells", "decimals"), ("cells",), ("decimals",)]

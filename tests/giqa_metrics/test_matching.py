@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from giqa_datasets import Region
 from giqa_datasets.boxes import iou
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes
-from giqa_datasets.scan import gather, scan
+from giqa_datasets.text_scan import gather, scan
 from giqa_metrics import giqa_grounding
 from giqa_metrics.matching import DIGITS, Pairs, _stable, falling, greedy, objects, pairs
 
