@@ -15,7 +15,7 @@ from giqa_datasets.distortions import distort
 from giqa_datasets.images import decode
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of
-from giqa_datasets.pipeline.models import Verifier
+from giqa_datasets.pipeline.protocols import Verifier
 from giqa_datasets.pipeline.refine import filter_boxes
 from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini

@@ -7,7 +7,7 @@ from dataclasses import replace
 from giqa_datasets.batches import batches, each, seed_of
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.drops import Drop, DropSink, fault
-from giqa_datasets.pipeline.models import Asked, Asker, Failure
+from giqa_datasets.pipeline.protocols import Asked, Asker, Failure
 from giqa_datasets.records import Record, Sample, Tag
 from giqa_datasets.text import Region, is_groundable, locate
 

@@ -9,7 +9,7 @@ from giqa_datasets.batches import batches, each
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.drops import Drop, DropSink, fault
 from giqa_datasets.images import open_baked, whole_images
-from giqa_datasets.pipeline.models import Detector
+from giqa_datasets.pipeline.protocols import Detector
 from giqa_datasets.records import Record, Tag
 
 

@@ -11,7 +11,7 @@ from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.images import open_baked, whole_images
 from giqa_datasets.pipeline.detect import failure
-from giqa_datasets.pipeline.models import Verifier
+from giqa_datasets.pipeline.protocols import Verifier
 from giqa_datasets.records import Record, Tag
 
 

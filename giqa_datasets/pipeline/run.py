@@ -24,7 +24,7 @@ from giqa_datasets.pipeline.annotations import (
 from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
-from giqa_datasets.pipeline.models import Models
+from giqa_datasets.pipeline.protocols import Models
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
 

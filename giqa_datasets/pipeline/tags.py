@@ -6,7 +6,7 @@ from pathlib import Path
 
 from giqa_datasets.batches import batches, each
 from giqa_datasets.drops import Drop, DropSink, fault
-from giqa_datasets.pipeline.models import Failure, Tagger
+from giqa_datasets.pipeline.protocols import Failure, Tagger
 from giqa_datasets.records import Record, Tag
 
 

@@ -11,7 +11,7 @@ from giqa_datasets.llm import Fault, Reply
 from giqa_datasets.pipeline.backends.llm_asker import QUESTIONS, read_questions
 from giqa_datasets.pipeline.backends.llm_listing import read_reply
 from giqa_datasets.pipeline.backends.llm_tagger import EFFECTS, OBJECTS, read_tags
-from giqa_datasets.pipeline.models import Failure
+from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.records import QUESTION_TYPES
 
 

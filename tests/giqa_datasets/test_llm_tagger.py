@@ -7,7 +7,7 @@ import pytest
 
 from giqa_datasets.llm import open_llm
 from giqa_datasets.pipeline.backends.llm_tagger import PROMPT, LlmTagger, read_tags
-from giqa_datasets.pipeline.models import Failure
+from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record
 

@@ -8,7 +8,7 @@ from typing import cast
 from giqa_datasets.llm import Backend, Request, ask_all
 from giqa_datasets.llm.prompt import quote, read_prompt
 from giqa_datasets.pipeline.backends.llm_listing import MAX_TOKENS, Field, Listing, read_reply
-from giqa_datasets.pipeline.models import Asked, Failure
+from giqa_datasets.pipeline.protocols import Asked, Failure
 from giqa_datasets.records import QuestionType, Tag
 
 

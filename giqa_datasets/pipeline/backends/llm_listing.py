@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from giqa_datasets.llm import Fault, Reply, Schema
 from giqa_datasets.llm.prompt import whole
-from giqa_datasets.pipeline.models import Failure
+from giqa_datasets.pipeline.protocols import Failure
 
 
 T = TypeVar("T")

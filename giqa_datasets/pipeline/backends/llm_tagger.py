@@ -14,7 +14,7 @@ import numpy as np
 from giqa_datasets.llm import Backend, Request, ask_all
 from giqa_datasets.llm.prompt import quote, read_prompt
 from giqa_datasets.pipeline.backends.llm_listing import MAX_TOKENS, Entry, Field, Listing, read_reply
-from giqa_datasets.pipeline.models import Failure
+from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.records import Effect, Tag
 from giqa_datasets.text import take
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from giqa_datasets.pipeline.backends.quality_words import quality_of
-from giqa_datasets.pipeline.models import Asked
+from giqa_datasets.pipeline.protocols import Asked
 from giqa_datasets.records import Tag
 
 
