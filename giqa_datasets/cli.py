@@ -276,7 +276,7 @@ def print_funnel(rows: "Sequence[Row]") -> None:
 
 def _preset(models: Preset) -> Any:
     """The choice of models by its name."""
-    from giqa_datasets.pipeline.choice import PRESETS
+    from giqa_datasets.pipeline.model_choice import PRESETS
 
     return PRESETS[models]
 

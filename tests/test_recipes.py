@@ -79,7 +79,7 @@ def here(tmp_path_factory, workspace, tiny_llava) -> Path:
     """A folder with tiny models and data under the names that the recipes use, made ready as their headers say."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.sets import Request
-    from giqa_datasets.pipeline.choice import Choice
+    from giqa_datasets.pipeline.model_choice import Choice
 
     folder = tmp_path_factory.mktemp("here")
     (folder / "recipes").symlink_to(shipped("recipes"))

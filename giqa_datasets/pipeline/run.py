@@ -21,9 +21,9 @@ from giqa_datasets.pipeline.annotations import (
     read_settings,
     require_same,
 )
-from giqa_datasets.pipeline.choice import Choice, OpenModels
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
+from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.pipeline.protocols import Models
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample

@@ -12,7 +12,7 @@ from giqa_datasets.pipeline.backends.classic_verifier import LIMITS, MEASURES, C
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of, quality_words
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
-from giqa_datasets.pipeline.choice import Choice, OpenModels
+from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.records import Tag, rows
 from giqa_datasets.sources import mini
 

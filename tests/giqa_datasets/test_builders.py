@@ -17,7 +17,7 @@ from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.dataset_folder import build_folder
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.drops import Drop
-from giqa_datasets.pipeline.choice import Choice
+from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.records import Distortion, Photograph, Record, Sample, rows
 from giqa_datasets.sources import mini
 

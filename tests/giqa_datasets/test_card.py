@@ -17,8 +17,8 @@ from giqa_datasets.builders.parquet import Rights, SplitCounts, features
 from giqa_datasets.builders.sets import SETS, Request
 from giqa_datasets.check import check_dataset
 from giqa_datasets.package_files import shipped
-from giqa_datasets.pipeline.choice import Choice
 from giqa_datasets.pipeline.funnel import Row
+from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.records import QUESTION_TYPES
 
 

@@ -8,7 +8,7 @@ from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
 from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
-from giqa_datasets.pipeline.choice import PRESETS, Choice, OpenModels
+from giqa_datasets.pipeline.model_choice import PRESETS, Choice, OpenModels
 
 
 CHOICES = [

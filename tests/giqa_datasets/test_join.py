@@ -24,7 +24,7 @@ from giqa_datasets.builders.join import join_copies
 from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.check import check_dataset
-from giqa_datasets.pipeline.choice import Choice
+from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import main
 

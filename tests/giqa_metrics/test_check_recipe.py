@@ -14,7 +14,7 @@ from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.package_files import shipped
-from giqa_datasets.pipeline.choice import Choice
+from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.text import Region, locate, strip
 from giqa_metrics import seen
 from giqa_metrics.native_formats import NATIVE

@@ -44,7 +44,7 @@ def made(tmp_path_factory) -> Path:
     """A folder with a random LLaVA and the first entries of giqa-bench-mini."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.sets import Request
-    from giqa_datasets.pipeline.choice import Choice
+    from giqa_datasets.pipeline.model_choice import Choice
 
     root = tmp_path_factory.mktemp("made")
     build_set(Request("giqa-bench-mini", limit=3), root / "giqa-bench-mini", root / "annotations", Choice())

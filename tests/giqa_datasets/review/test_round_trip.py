@@ -16,7 +16,7 @@ from giqa_datasets import strip
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.check import check_dataset
-from giqa_datasets.pipeline.choice import Choice
+from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.review.agreement import agreement
 from giqa_datasets.review.items import open_review, review_path
 from giqa_datasets.review.merge import merge_round
