@@ -115,7 +115,7 @@ def annotate(
 
     from giqa_datasets.builders.build import annotate_set, default_choice
     from giqa_datasets.builders.sets import Request, entries_of
-    from giqa_datasets.pipeline.annotate import Rules
+    from giqa_datasets.pipeline.stages import Rules
 
     request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
     with progress_bars() as progress:

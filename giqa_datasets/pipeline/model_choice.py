@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from giqa_datasets import __version__
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, open_llm
-from giqa_datasets.pipeline.annotate import Rules
 from giqa_datasets.pipeline.protocols import Asker, Detector, Tagger, Verifier
+from giqa_datasets.pipeline.stages import Rules
 
 
 OFFLINE = "offline"

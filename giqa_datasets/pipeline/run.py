@@ -11,7 +11,6 @@ from giqa_datasets.batches import batches
 from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.annotations import (
     DROPS,
     FUNNEL,
@@ -25,6 +24,7 @@ from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.pipeline.protocols import Models
+from giqa_datasets.pipeline.stages import annotate
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
 

@@ -7,12 +7,12 @@ from PIL import Image
 from giqa_datasets import strip
 from giqa_datasets.boxes import iou
 from giqa_datasets.images import decode
-from giqa_datasets.pipeline.annotate import annotate
 from giqa_datasets.pipeline.backends.classic_verifier import LIMITS, MEASURES, ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of, quality_words
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
+from giqa_datasets.pipeline.stages import annotate
 from giqa_datasets.records import Tag, rows
 from giqa_datasets.sources import mini
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from giqa_datasets.pipeline.annotate import Rules
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
 from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
 from giqa_datasets.pipeline.model_choice import PRESETS, Choice, OpenModels
+from giqa_datasets.pipeline.stages import Rules
 
 
 CHOICES = [
