@@ -31,7 +31,7 @@ from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
-from giqa_datasets.pipeline.annotations import DROPS
+from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
 

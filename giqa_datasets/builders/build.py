@@ -14,7 +14,7 @@ from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.pipeline.annotations import SETTINGS, read_settings
+from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice

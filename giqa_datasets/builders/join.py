@@ -22,7 +22,7 @@ from giqa_datasets.check_rows import Columns, faults_of_shape
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, Refused, Rights, read_photograph
 from giqa_datasets.image_stores import OwnCopies, read_manifest
-from giqa_datasets.pipeline.annotations import DROPS
+from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph

@@ -7,7 +7,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from giqa_datasets.drops import Drop
 from giqa_datasets.invalid import fault_of, read_lines
-from giqa_datasets.pipeline.annotations import FUNNEL, SETTINGS
+from giqa_datasets.pipeline.annotation_folder import FUNNEL, SETTINGS
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.lines import DropLine
 

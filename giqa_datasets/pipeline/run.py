@@ -11,7 +11,7 @@ from giqa_datasets.batches import batches
 from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.annotations import (
+from giqa_datasets.pipeline.annotation_folder import (
     DROPS,
     FUNNEL,
     SETTINGS,

@@ -12,7 +12,7 @@ from giqa_datasets.builders.giqa_bench import COMPARED
 from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.check import Examined, examine_dataset
-from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, SETTINGS
+from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.publish.hub import Release, Sum
 

@@ -14,7 +14,7 @@ import pytest
 from giqa_datasets.entries import Rights, read_photograph
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.pipeline import run
-from giqa_datasets.pipeline.annotations import DROPS, FUNNEL, RECORDS, SETTINGS
+from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, RECORDS, SETTINGS
 from giqa_datasets.pipeline.model_choice import PRESETS, Choice
 from giqa_datasets.pipeline.ray_engine import Pool, on_ray, pools_of
 from giqa_datasets.sources import mini
