@@ -27,8 +27,8 @@ from giqa_datasets.drops import Drop
 from giqa_datasets.files import write_whole
 from giqa_datasets.image_stores import ImageFile, write_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
+from giqa_datasets.pipeline.annotation_lines import drop_line
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.pipeline.lines import drop_line
 from giqa_datasets.records import Record
 
 

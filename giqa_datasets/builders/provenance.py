@@ -8,8 +8,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from giqa_datasets.drops import Drop
 from giqa_datasets.invalid import fault_of, read_lines
 from giqa_datasets.pipeline.annotation_folder import FUNNEL, SETTINGS
+from giqa_datasets.pipeline.annotation_lines import DropLine
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.pipeline.lines import DropLine
 
 
 _Kind = TypeVar("_Kind")

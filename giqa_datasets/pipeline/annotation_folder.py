@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from giqa_datasets.drops import FAULT
 from giqa_datasets.entries import Entry
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.lines import Finished, Head, Line, read_line
+from giqa_datasets.pipeline.annotation_lines import Finished, Head, Line, read_line
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from giqa_datasets.entries import Entry
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.pipeline.annotation_folder import Annotations
-from giqa_datasets.pipeline.lines import DropLine, Line, read_samples
+from giqa_datasets.pipeline.annotation_lines import DropLine, Line, read_samples
 from giqa_datasets.text import render
 
 

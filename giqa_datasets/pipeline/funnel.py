@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from giqa_datasets.drops import FAULT, Drop
-from giqa_datasets.pipeline.lines import Line
+from giqa_datasets.pipeline.annotation_lines import Line
 
 
 _RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage

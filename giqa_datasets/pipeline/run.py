@@ -20,8 +20,8 @@ from giqa_datasets.pipeline.annotation_folder import (
     read_settings,
     require_same,
 )
+from giqa_datasets.pipeline.annotation_lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.funnel import Funnel, Row
-from giqa_datasets.pipeline.lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.pipeline.protocols import Models
 from giqa_datasets.pipeline.stages import annotate
