@@ -15,9 +15,9 @@ from giqa_datasets.batches import batches
 from giqa_datasets.builders.dataset_folder import build_folder
 from giqa_datasets.builders.parquet import ROW_GROUP, features, write_split
 from giqa_datasets.entries import Entry
+from giqa_datasets.pipeline.annotation_run import annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.pipeline.protocols import Asked
-from giqa_datasets.pipeline.run import annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.stages import AllModels, annotate
 from giqa_datasets.records import Photograph, Record, Tag, rows
 

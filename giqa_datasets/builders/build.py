@@ -15,10 +15,10 @@ from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
+from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, in_order
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
-from giqa_datasets.pipeline.run import Engine, Outcome, annotate_into, annotated, begun, in_order
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import load
 from giqa_datasets.pipeline.annotation_lines import Finished
+from giqa_datasets.pipeline.annotation_run import Window, write_lines
 from giqa_datasets.pipeline.model_choice import OFFLINE, Choice, OpenModels
-from giqa_datasets.pipeline.run import Window, write_lines
 from giqa_datasets.pipeline.stages import STEPS, Step
 from giqa_datasets.records import Record
 

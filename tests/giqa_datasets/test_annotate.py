@@ -22,9 +22,9 @@ from giqa_datasets.drops import Drop
 from giqa_datasets.entries import Entry, Refused, Rights, load, read_photograph
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.images import bake
+from giqa_datasets.pipeline.annotation_run import WINDOW, annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.pipeline.protocols import Asked, Failure
-from giqa_datasets.pipeline.run import WINDOW, annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.stages import AllModels, Rules
 from giqa_datasets.records import Photograph, Record, Tag, rows
 

@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 import giqa_datasets
-from giqa_datasets.pipeline.run import WINDOW
+from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import main
 

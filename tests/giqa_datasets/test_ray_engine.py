@@ -13,7 +13,7 @@ import pytest
 
 from giqa_datasets.entries import Rights, read_photograph
 from giqa_datasets.image_stores import Folder
-from giqa_datasets.pipeline import run
+from giqa_datasets.pipeline import annotation_run
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, RECORDS, SETTINGS
 from giqa_datasets.pipeline.model_choice import PRESETS, Choice
 from giqa_datasets.pipeline.ray_engine import Pool, on_ray, pools_of
@@ -67,7 +67,7 @@ def entries(tmp_path, marker):
 @pytest.fixture
 def expected(entries, tmp_path):
     """What one process makes of the entries."""
-    run.annotate_into(tmp_path / "local", entries, Choice())
+    annotation_run.annotate_into(tmp_path / "local", entries, Choice())
     return contents(tmp_path / "local")
 
 
@@ -77,7 +77,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_output_is_that_of_one_process_though_a_worker_dies(two_workers, entries, expected, marker, tmp_path, capfd):
     marker.unlink()
-    outcome = run.annotate_into(tmp_path / "ray", entries, Choice(), engine=on_ray)
+    outcome = annotation_run.annotate_into(tmp_path / "ray", entries, Choice(), engine=on_ray)
     assert contents(tmp_path / "ray") == expected
     assert marker.exists()
     assert [drop.reason for drop in outcome.drops if drop.stage == "source"] == ["missing_image"]
@@ -90,7 +90,7 @@ def test_ray_goes_on_where_one_process_was_killed(two_workers, entries, expected
     shutil.copy(tmp_path / "local" / SETTINGS, begun)
     half_a_line = expected[RECORDS].index(b"\n", len(expected[RECORDS]) // 2) - 7
     (begun / RECORDS).write_bytes(expected[RECORDS][:half_a_line])
-    run.annotate_into(begun, entries, Choice(), engine=on_ray)
+    annotation_run.annotate_into(begun, entries, Choice(), engine=on_ray)
     assert contents(begun) == expected
 
 
