@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from giqa_datasets.llm import open_llm
-from giqa_datasets.pipeline.ask import ask
 from giqa_datasets.pipeline.backends.llm_asker import PROMPT, LlmAsker, read_questions
 from giqa_datasets.pipeline.fuse import fuse
 from giqa_datasets.pipeline.protocols import Asked, Failure
+from giqa_datasets.pipeline.questions import ask
 from giqa_datasets.records import Record, Tag
 
 
