@@ -25,8 +25,8 @@ from PIL import Image
 from pyarrow.parquet import ParquetFile
 from workload import samples
 
-from giqa_datasets.builders.dataset_folder import build_folder
 from giqa_datasets.builders.parquet import features
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.images import open_baked
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.sources import mini

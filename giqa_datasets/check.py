@@ -14,7 +14,6 @@ import yaml
 from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.card import write_card
-from giqa_datasets.builders.dataset_folder import set_name, shards_digest
 from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
 from giqa_datasets.builders.parquet import SplitCounts, annotations_of, features
 from giqa_datasets.builders.pixels import (
@@ -30,6 +29,7 @@ from giqa_datasets.builders.pixels import (
 from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.progress import Progress, no_progress

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from giqa_datasets.builders.dataset_folder import refuse_existing, set_name, write_folder
 from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
 from giqa_datasets.builders.parquet import SetRow, SplitCounts, pixels_of
 from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
@@ -19,6 +18,7 @@ from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.builders.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.check_rows import Columns, faults_of_shape
+from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_folder
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, Refused, Rights, read_photograph
 from giqa_datasets.image_stores import OwnCopies, read_manifest

@@ -5,9 +5,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from giqa_datasets.builders.dataset_folder import set_name, shards_digest
 from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.builders.giqa_bench import Compared
+from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, unique, without
 from giqa_datasets.image_stores import copies_of

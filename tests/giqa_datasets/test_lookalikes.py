@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from giqa_datasets import near_duplicates
-from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.distortions import DISTORTIONS, distort
 from giqa_datasets.images import bake, decode
 from giqa_datasets.near_duplicates import N_BITS, THRESHOLD, Lookalikes, Match, hash_decoded, hash_of, lookalikes_of

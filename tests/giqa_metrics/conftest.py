@@ -133,8 +133,8 @@ def copy_of_bench(bench, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from giqa_datasets.builders.dataset_folder import shards_digest
     from giqa_datasets.builders.parquet import write_annotations
+    from giqa_datasets.dataset_folder.write import shards_digest
 
     def write(change: Callable[[dict], dict] = lambda row: row, *, name: str = "giqa-bench-copy") -> Path:
         folder = tmp_path / name

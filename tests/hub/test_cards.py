@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources import mini

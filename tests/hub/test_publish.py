@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.records import Photograph, Record, Sample
 
 from .server import TOKEN

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from giqa_datasets.builders.dataset_folder import shards_digest
+from giqa_datasets.dataset_folder.write import shards_digest
 
 from .repos import Commit, Repo
 from .server import TOKEN, Answer

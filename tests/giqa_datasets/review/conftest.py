@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.votes import Vote

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from giqa_datasets.builders.dataset_folder import build_folder
+from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.review.items import open_review

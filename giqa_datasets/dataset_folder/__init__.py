@@ -1,0 +1,1 @@
+"""One data set folder: its columns, shards, card and provenance; it knows no benchmark."""
