@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from giqa_datasets.batches import batches
-from giqa_datasets.builders.parquet import ROW_GROUP, features, write_split
+from giqa_datasets.dataset_folder.parquet import ROW_GROUP, features, write_split
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.entries import Entry
 from giqa_datasets.pipeline.annotation_run import annotate_into, annotate_window, annotated

@@ -15,8 +15,8 @@ from giqa_datasets.console import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from giqa_datasets.builders.parquet import SplitCounts
     from giqa_datasets.builders.sets import Request
+    from giqa_datasets.dataset_folder.parquet import SplitCounts
     from giqa_datasets.pipeline.funnel import Row
     from giqa_datasets.progress import Progress
 

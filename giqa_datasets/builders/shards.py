@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from giqa_datasets.builders.parquet import features
+from giqa_datasets.dataset_folder.parquet import features
 
 
 _NAME = re.compile(r"(\w+)-([0-9]{5})-of-([0-9]{5})\.parquet")

@@ -12,9 +12,9 @@ from datasets import Features, Image, IterableDataset, List, Value, load_dataset
 from PIL import Image as Pillow
 
 from giqa_datasets import Region
-from giqa_datasets.builders import parquet
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import Request
+from giqa_datasets.dataset_folder import parquet
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.model_choice import Choice

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from giqa_datasets import Region, check_rows
-from giqa_datasets.builders.parquet import write_annotations
 from giqa_datasets.builders.pixels import Pixels, Source
 from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
+from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import build_folder, shards_digest
 from giqa_datasets.image_stores import ImageFile, write_manifest
 from giqa_datasets.records import Photograph, Record, Sample
@@ -134,7 +134,7 @@ def test_boxes_of_another_format_hold(tmp_path):
 
 
 def test_several_shards_and_row_groups_hold(tmp_path, monkeypatch):
-    from giqa_datasets.builders import parquet
+    from giqa_datasets.dataset_folder import parquet
 
     monkeypatch.setattr(parquet, "SHARD_BYTES", 1000)
     records = [record(f"photo-{seed}", seed) for seed in range(80)]

@@ -28,7 +28,7 @@ from PIL import Image as Pillow
 import giqa_datasets
 from giqa_datasets import parse
 from giqa_datasets.builders.giqa_160k import PAPER
-from giqa_datasets.builders.parquet import ROW_GROUP
+from giqa_datasets.dataset_folder.parquet import ROW_GROUP
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.pipeline.model_choice import DETECTOR, PRESETS, VERIFIER
 from giqa_datasets.sources.dq_495k import FILES

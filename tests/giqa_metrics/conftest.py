@@ -133,7 +133,7 @@ def copy_of_bench(bench, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from giqa_datasets.builders.parquet import write_annotations
+    from giqa_datasets.dataset_folder.parquet import write_annotations
     from giqa_datasets.dataset_folder.write import shards_digest
 
     def write(change: Callable[[dict], dict] = lambda row: row, *, name: str = "giqa-bench-copy") -> Path:

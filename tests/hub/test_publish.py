@@ -286,7 +286,7 @@ def test_shards_of_a_push_are_replaced_and_not_loaded_beside_ours(hub, client, g
 
 def test_the_repo_is_made_and_all_arrives_in_one_commit(hub, giqa, tmp_path, monkeypatch):
     """DatasetCard.push_to_hub makes no repo, and upload_folder may make several commits."""
-    monkeypatch.setattr("giqa_datasets.builders.parquet.SHARD_BYTES", 20_000)
+    monkeypatch.setattr("giqa_datasets.dataset_folder.parquet.SHARD_BYTES", 20_000)
     folder = write(tmp_path / "many", train=[record(k) for k in range(400)])
     assert len(list((folder / "data").iterdir())) > 2
     giqa("publish", folder, "org/set")
@@ -328,7 +328,7 @@ def start(hub, home: Path, *arguments) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("giqa_datasets.builders.parquet.SHARD_BYTES", 20_000)
+    monkeypatch.setattr("giqa_datasets.dataset_folder.parquet.SHARD_BYTES", 20_000)
     folder, home = tmp_path / "set", tmp_path / "home"
     write(folder, train=[record(k) for k in range(300)])
     done = start(hub, home, "publish", folder, "org/set")

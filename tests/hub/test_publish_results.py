@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from giqa_datasets.builders.parquet import write_annotations
+from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.package_files import shipped
 
 from .repos import Commit, Repo

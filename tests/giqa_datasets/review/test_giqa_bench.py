@@ -7,9 +7,9 @@ import pytest
 
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import MINI, PAPER, Benchmark, Incomplete, read_benchmark, short_of
-from giqa_datasets.builders.parquet import SplitCounts
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.check import check_dataset
+from giqa_datasets.dataset_folder.parquet import SplitCounts
 from giqa_datasets.publish.dataset import hash_files
 from giqa_datasets.review.items import open_review, review_path
 from giqa_datasets.review.merge import merge_round
