@@ -26,9 +26,9 @@ from giqa_datasets.builders.pixels import (
     redistributable,
 )
 from giqa_datasets.builders.provenance import read_drops, read_pipeline
-from giqa_datasets.builders.shards import Note, Shard, open_shards
 from giqa_datasets.check_rows import Counts, Rows
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of, features
+from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.builders.pixels import Pixels, Source
-from giqa_datasets.builders.shards import Note, Shard
+from giqa_datasets.dataset_folder.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import said

@@ -12,9 +12,9 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, Field
 
 from giqa_datasets.builders.giqa_160k import count_samples
-from giqa_datasets.builders.shards import open_shards, refuse
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of
+from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.files import write_whole
 from giqa_datasets.invalid import read_lines
 from giqa_datasets.review.agreement import Agreement, agreement

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.boxes import Boxes, to_boxes
-from giqa_datasets.builders.shards import open_shards, read_rows, refuse
 from giqa_datasets.check_rows import Columns
+from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
 from giqa_datasets.files import write_whole
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.invalid import fault_of

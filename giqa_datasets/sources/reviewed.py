@@ -6,9 +6,9 @@ from pathlib import Path
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.builders.pixels import Source, redistributable
-from giqa_datasets.builders.shards import open_shards, refuse
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.parquet import annotations_of
+from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused
 from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
