@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import yaml
 from jinja2 import TemplateNotFound
 
-from giqa_datasets.builders.card import write_card
 from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
 from giqa_datasets.builders.pixels import (
     SOURCES,
@@ -27,6 +26,7 @@ from giqa_datasets.builders.pixels import (
 )
 from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.dataset_folder.card import write_card
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of, features
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from giqa_datasets.builders.card import example_rows, write_card
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
 from giqa_datasets.builders.giqa_bench import Benchmark, write_benchmark
+from giqa_datasets.dataset_folder.card import example_rows, write_card
 from giqa_datasets.dataset_folder.parquet import (
     Rights,
     SetRow,

@@ -11,10 +11,10 @@ from markdown_it import MarkdownIt
 
 from giqa_datasets import __version__
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.card import example_rows, write_card
 from giqa_datasets.builders.giqa_bench import PAPER as BENCH
 from giqa_datasets.builders.sets import SETS, Request
 from giqa_datasets.check import check_dataset
+from giqa_datasets.dataset_folder.card import example_rows, write_card
 from giqa_datasets.dataset_folder.parquet import Rights, SplitCounts, features
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.funnel import Row
