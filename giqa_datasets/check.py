@@ -24,10 +24,10 @@ from giqa_datasets.builders.pixels import (
     read_sources,
     redistributable,
 )
-from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.check_rows import Counts, Rows
 from giqa_datasets.dataset_folder.card import write_card
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of, features
+from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
 from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
-from giqa_datasets.builders.provenance import read_drops, read_pipeline
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.check_rows import Columns, faults_of_shape
 from giqa_datasets.dataset_folder.parquet import SetRow, SplitCounts, pixels_of
+from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_folder
 from giqa_datasets.drops import Drop
