@@ -14,7 +14,9 @@ import yaml
 from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
-from giqa_datasets.builders.pixels import (
+from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.dataset_folder.card import write_card
+from giqa_datasets.dataset_folder.licence_gate import (
     SOURCES,
     Absent,
     Pixels,
@@ -24,8 +26,6 @@ from giqa_datasets.builders.pixels import (
     read_sources,
     redistributable,
 )
-from giqa_datasets.check_rows import Counts, Rows
-from giqa_datasets.dataset_folder.card import write_card
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of, features
 from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards

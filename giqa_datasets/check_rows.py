@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.boxes import to_boxes
-from giqa_datasets.builders.pixels import Pixels, Source
+from giqa_datasets.dataset_folder.licence_gate import Pixels, Source
 from giqa_datasets.dataset_folder.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode

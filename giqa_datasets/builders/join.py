@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
-from giqa_datasets.builders.pixels import SOURCES, Source, read_sources, redistributable
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.check_rows import Columns, faults_of_shape
+from giqa_datasets.dataset_folder.licence_gate import SOURCES, Source, read_sources, redistributable
 from giqa_datasets.dataset_folder.parquet import SetRow, SplitCounts, pixels_of
 from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_rows, refuse

@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 
 from giqa_datasets.boxes import to_boxes
-from giqa_datasets.builders.pixels import Source, redistributable
 from giqa_datasets.check_rows import Columns
+from giqa_datasets.dataset_folder.licence_gate import Source, redistributable
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused

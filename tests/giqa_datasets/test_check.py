@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from giqa_datasets import Region, check_rows
-from giqa_datasets.builders.pixels import Pixels, Source
 from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
+from giqa_datasets.dataset_folder.licence_gate import Pixels, Source
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import build_folder, shards_digest
 from giqa_datasets.image_stores import ImageFile, write_manifest

@@ -19,10 +19,10 @@ from PIL import Image
 
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.join import join_copies
-from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.check import check_dataset
 from giqa_datasets.dataset_folder import parquet
+from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.write import shards_digest
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file

@@ -15,10 +15,10 @@ from PIL import Image
 
 from giqa_datasets.builders import build
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.pixels import Absent, Pixels, Source, redistributable, without_pixels
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.check import check_dataset, examine_dataset
 from giqa_datasets.dataset_folder import parquet
+from giqa_datasets.dataset_folder.licence_gate import Absent, Pixels, Source, redistributable, without_pixels
 from giqa_datasets.dataset_folder.write import build_folder, shards_digest
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.records import Distortion, Photograph, Record, Sample

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.pixels import without_pixels
 from giqa_datasets.builders.sets import Request
+from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file
 
