@@ -13,7 +13,8 @@ from giqa_datasets.entries import Entry, Refused, unique, without
 from giqa_datasets.image_stores import copies_of
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
-from giqa_datasets.sources import folder, mini, reviewed, tiny
+from giqa_datasets.review import last_round
+from giqa_datasets.sources import folder, mini, tiny
 
 
 class Request(NamedTuple):
@@ -137,12 +138,12 @@ def _giqa_bench(request: Request, drop: DropSink, progress: Progress) -> dict[st
     """What experts made of candidates; test split only."""
     if request.root is None:
         raise ValueError("expected a data set folder that was reviewed with giqa review, got none")
-    return {"test": reviewed.entries(request.root)}
+    return {"test": last_round.entries(request.root)}
 
 
 def _giqa_bench_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The mini set's hand-made descriptions, questions and boxes, or what experts made of candidates; test split."""
-    return {"test": mini.hand_made("test") if request.root is None else reviewed.entries(request.root)}
+    return {"test": mini.hand_made("test") if request.root is None else last_round.entries(request.root)}
 
 
 def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str, Iterator[Entry]]:
