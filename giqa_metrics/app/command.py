@@ -38,8 +38,8 @@ def app(
     from giqa_metrics.app.examples import examples
     from giqa_metrics.app.subject import subject_of
     from giqa_metrics.format_file import format_of
-    from giqa_metrics.predictors import LocalPredictor, Predictor, ServerPredictor
-    from giqa_metrics.predictors.server import require_fit
+    from giqa_metrics.models import LocalPredictor, Predictor, ServerPredictor
+    from giqa_metrics.models.server import require_fit
 
     model = model or _default_model(server)
     name = format_of(model, box_format)

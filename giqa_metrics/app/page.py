@@ -26,7 +26,7 @@ from giqa_metrics.app.view import (
     render_details,
     render_stage,
 )
-from giqa_metrics.predictors import Predictor, Sample
+from giqa_metrics.models import Predictor, Sample
 
 
 STATIC = Path(__file__).parent / "static"

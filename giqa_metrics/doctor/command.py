@@ -53,7 +53,7 @@ def doctor(
     from giqa_metrics.doctor.pictures import draw_pictures
     from giqa_metrics.doctor.sheet import draw_sheet
     from giqa_metrics.format_file import default_path, write_format_file
-    from giqa_metrics.predictors import open_predictor
+    from giqa_metrics.models import open_predictor
 
     path = out or default_path(model, server=server is not None)
     folder = next(parent for parent in (*path.parents, Path()) if parent.exists())

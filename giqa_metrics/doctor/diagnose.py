@@ -22,7 +22,7 @@ from giqa_datasets.formats import FORMATS
 from giqa_datasets.grid import SIDE
 from giqa_metrics.doctor.pictures import Picture
 from giqa_metrics.doctor.reading import FOREIGN, Reading, is_spelled, read
-from giqa_metrics.predictors import Answer
+from giqa_metrics.models import Answer
 
 
 ENOUGH = 0.5

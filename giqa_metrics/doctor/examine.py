@@ -11,8 +11,8 @@ from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose
 from giqa_metrics.doctor.pictures import Picture
 from giqa_metrics.format_file import model_name
-from giqa_metrics.predictors import Answer, Predictor, Sample
-from giqa_metrics.predictors.server import UNFIT
+from giqa_metrics.models import Answer, Predictor, Sample
+from giqa_metrics.models.server import UNFIT
 
 
 COLOUR = "{colour}"

@@ -20,7 +20,7 @@ from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
 from giqa_metrics.inspection.pictures import annotated
 from giqa_metrics.inspection.policy import Verdict, covered
 from giqa_metrics.inspection.verdicts import Asked, Inspected, Region, inspections
-from giqa_metrics.predictors import Predictor
+from giqa_metrics.models import Predictor
 from giqa_metrics.run import write_config
 
 

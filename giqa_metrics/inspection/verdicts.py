@@ -17,8 +17,8 @@ from giqa_metrics.inspection.defects import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
 from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy
-from giqa_metrics.predictors import Answer, Predictor, Sample, open_predictor
-from giqa_metrics.predictors.server import require_fit
+from giqa_metrics.models import Answer, Predictor, Sample, open_predictor
+from giqa_metrics.models.server import require_fit
 
 
 ROUNDING = 1e-9  # of a share

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from giqa_metrics.judge import Verdict
-from giqa_metrics.predictors import Answer, Sample
+from giqa_metrics.models import Answer, Sample
 
 
 class Ran(NamedTuple):

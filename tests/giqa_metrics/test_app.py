@@ -26,7 +26,7 @@ from PIL import Image
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.sources import mini, tiny
 from giqa_metrics.inspection.masks import mask
-from giqa_metrics.predictors import ServerPredictor
+from giqa_metrics.models import ServerPredictor
 
 
 pytest.importorskip("gradio", reason="gradio is not installed")

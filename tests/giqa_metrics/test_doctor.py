@@ -19,8 +19,8 @@ from giqa_metrics.doctor.diagnose import ENOUGH
 from giqa_metrics.doctor.examine import QUESTIONS, examine
 from giqa_metrics.doctor.pictures import COLOURS, SIZES, draw_pictures
 from giqa_metrics.doctor.reading import read
-from giqa_metrics.predictors import Answer
-from giqa_metrics.predictors.server import UNFIT
+from giqa_metrics.models import Answer
+from giqa_metrics.models.server import UNFIT
 
 
 MAX_PIXELS = 200_000  # of the scripted Qwen2.5-VL, so that its input is smaller than the image

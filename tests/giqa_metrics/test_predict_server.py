@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.formats import FORMATS
+from giqa_metrics.models.server import UNFIT
 from giqa_metrics.predict import predict
-from giqa_metrics.predictors.server import UNFIT
 from giqa_metrics.run import read_config
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from giqa_datasets.images import decode
-from giqa_metrics.predictors.predictor import Answer, Sample
+from giqa_metrics.models.predictor import Answer, Sample
 
 
 MARKS = frozenset({"<ref>", "</ref>", "<box>", "</box>"})  # InternVL's boxes: special tokens, but not to be left out

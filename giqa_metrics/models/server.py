@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 from giqa_datasets.images import bake
 from giqa_datasets.llm import Fault, Request, Role, Server, require_url
-from giqa_metrics.predictors.predictor import Answer, Sample
+from giqa_metrics.models.predictor import Answer, Sample
 
 
 ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY", "judge")

@@ -1,8 +1,8 @@
 """Models that answer a benchmark's questions: in this process, or behind a server."""
 
-from giqa_metrics.predictors.local import LocalPredictor
-from giqa_metrics.predictors.predictor import Answer, Predictor, Sample
-from giqa_metrics.predictors.server import ServerPredictor
+from giqa_metrics.models.local import LocalPredictor
+from giqa_metrics.models.predictor import Answer, Predictor, Sample
+from giqa_metrics.models.server import ServerPredictor
 
 
 __all__ = ["Answer", "LocalPredictor", "Predictor", "Sample", "ServerPredictor", "open_predictor"]
