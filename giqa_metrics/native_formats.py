@@ -7,7 +7,7 @@ GIQA text, and its `model_type` is shared by models that never saw a box.
 import logging
 from pathlib import Path
 
-from giqa_metrics.format_file import NAME
+from giqa_metrics.models.box_format_file import NAME
 
 
 NATIVE = {

@@ -37,8 +37,8 @@ def app(
     """Serve a page: upload a photograph, ask a model about it, and see the boxes of its answer."""
     from giqa_metrics.app.examples import examples
     from giqa_metrics.app.subject import subject_of
-    from giqa_metrics.format_file import format_of
     from giqa_metrics.models import LocalPredictor, Predictor, ServerPredictor
+    from giqa_metrics.models.box_format_file import format_of
     from giqa_metrics.models.server import require_fit
 
     model = model or _default_model(server)

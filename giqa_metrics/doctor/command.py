@@ -52,8 +52,8 @@ def doctor(
     from giqa_metrics.doctor.examine import QUESTIONS, examine, left_out, summary
     from giqa_metrics.doctor.pictures import draw_pictures
     from giqa_metrics.doctor.sheet import draw_sheet
-    from giqa_metrics.format_file import default_path, write_format_file
     from giqa_metrics.models import open_predictor
+    from giqa_metrics.models.box_format_file import default_path, write_format_file
 
     path = out or default_path(model, server=server is not None)
     folder = next(parent for parent in (*path.parents, Path()) if parent.exists())

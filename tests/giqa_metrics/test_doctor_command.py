@@ -18,7 +18,7 @@ from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.text import Region
 from giqa_metrics.doctor.examine import QUESTIONS
 from giqa_metrics.doctor.pictures import draw_pictures
-from giqa_metrics.format_file import format_of, read_format_file
+from giqa_metrics.models.box_format_file import format_of, read_format_file
 from giqa_metrics.models.server import UNFIT
 from giqa_metrics.native_formats import NATIVE
 from giqa_metrics.predict import predict

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.formats import FORMATS
-from giqa_metrics.format_file import (
+from giqa_metrics.models.box_format_file import (
     MAX_BYTES,
     default_path,
     format_of,
