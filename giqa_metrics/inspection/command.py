@@ -60,7 +60,7 @@ def inspect(
     from giqa_metrics.inspection.policy import Verdict, read_policy
     from giqa_metrics.inspection.verdicts import ask
     from giqa_metrics.models import open_predictor
-    from giqa_metrics.native_formats import hint_at_native
+    from giqa_metrics.models.native_formats import hint_at_native
     from giqa_metrics.tiny_model import NOTE, is_tiny
 
     if bool(photos) == bool(calibrate):

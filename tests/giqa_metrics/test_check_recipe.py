@@ -17,7 +17,7 @@ from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.text import Region, locate, strip
 from giqa_metrics import seen
-from giqa_metrics.native_formats import NATIVE
+from giqa_metrics.models.native_formats import NATIVE
 
 
 TESTS = Path(__file__).parent.parent

@@ -19,8 +19,8 @@ from giqa_datasets.text import Region
 from giqa_metrics.doctor.examine import QUESTIONS
 from giqa_metrics.doctor.pictures import draw_pictures
 from giqa_metrics.models.box_format_file import format_of, read_format_file
+from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.server import UNFIT
-from giqa_metrics.native_formats import NATIVE
 from giqa_metrics.predict import predict
 from giqa_metrics.run import read_config
 
