@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from giqa_datasets.llm import label
 from giqa_datasets.sources import mini, tiny
-from giqa_metrics.tiny_model import NOTE, is_tiny
+from giqa_metrics.models.tiny_model import NOTE, is_tiny
 
 
 class Subject(NamedTuple):

@@ -61,7 +61,7 @@ def inspect(
     from giqa_metrics.inspection.verdicts import ask
     from giqa_metrics.models import open_predictor
     from giqa_metrics.models.native_formats import hint_at_native
-    from giqa_metrics.tiny_model import NOTE, is_tiny
+    from giqa_metrics.models.tiny_model import NOTE, is_tiny
 
     if bool(photos) == bool(calibrate):
         raise ValueError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")

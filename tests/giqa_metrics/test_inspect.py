@@ -20,8 +20,8 @@ from PIL import Image
 from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
 from giqa_metrics.models import ServerPredictor
 from giqa_metrics.models.native_formats import NATIVE
+from giqa_metrics.models.tiny_model import NOTE
 from giqa_metrics.run import read_config
-from giqa_metrics.tiny_model import NOTE
 
 from .conftest import Saying
 
