@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_metrics.bootstrap import RESAMPLES, Difference, differences
-from giqa_metrics.run import ScoreRow, read_rows, read_summary
+from giqa_metrics.runs.files import ScoreRow, read_rows, read_summary
 from giqa_metrics.score import TASKS, measure
 
 

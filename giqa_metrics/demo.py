@@ -126,7 +126,7 @@ def _show_a_row() -> None:
 
 def _write_pipeline_run(folder: Path) -> None:
     """Write the pipeline's descriptions as predictions; one that it could not ground stays plain."""
-    from giqa_metrics.run import load_split, write_config
+    from giqa_metrics.runs.files import load_split, write_config
 
     grounded = {row["id"]: row["answer"] for row in load_split("giqa-mini", "des", "test")}
     write_config(folder, {"model": "offline pipeline", "data": "giqa-bench-mini", "config": "des", "split": "test"})

@@ -20,7 +20,7 @@ from giqa_metrics.models import Answer, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
 from giqa_metrics.models.server import require_fit
-from giqa_metrics.run import load_split, read_config, resume_predictions, sort_predictions, write_config
+from giqa_metrics.runs.files import load_split, read_config, resume_predictions, sort_predictions, write_config
 
 
 # What an image and a word take, roughly; the order of batches needs no more

@@ -17,7 +17,7 @@ from giqa_metrics.judge import Judge, Verdict
 from giqa_metrics.learning import read_learning
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.report import render_report
-from giqa_metrics.run import find_predictions, load_split, read_config, read_predictions
+from giqa_metrics.runs.files import find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.similarity import Compare
 from giqa_metrics.stats import Stats, Table
 from giqa_metrics.vqa import VqaStats, giqa_vqa

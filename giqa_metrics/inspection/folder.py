@@ -21,7 +21,7 @@ from giqa_metrics.inspection.pictures import annotated
 from giqa_metrics.inspection.policy import Verdict, covered
 from giqa_metrics.inspection.verdicts import Asked, Inspected, Region, inspections
 from giqa_metrics.models import Predictor
-from giqa_metrics.run import write_config
+from giqa_metrics.runs.files import write_config
 
 
 FILE = "verdicts.jsonl"

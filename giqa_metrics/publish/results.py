@@ -15,8 +15,8 @@ from giqa_datasets.publish.remote import look
 from giqa_metrics.check import check_run
 from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card
-from giqa_metrics.run import COLUMNS as DATA_COLUMNS
-from giqa_metrics.run import Summary, read_summary
+from giqa_metrics.runs.files import COLUMNS as DATA_COLUMNS
+from giqa_metrics.runs.files import Summary, read_summary
 from giqa_metrics.score import references_digest
 from giqa_metrics.table import COLUMNS, TITLES, Table, tables
 

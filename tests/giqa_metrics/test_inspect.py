@@ -21,7 +21,7 @@ from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
 from giqa_metrics.models import ServerPredictor
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.tiny_model import NOTE
-from giqa_metrics.run import read_config
+from giqa_metrics.runs.files import read_config
 
 from .conftest import Saying
 

@@ -104,7 +104,7 @@ def test_a_long_training_is_thinned_and_keeps_its_last_step():
 def test_the_report_draws_the_curve(workspace, model, run):
     from datasets import load_dataset
 
-    from giqa_metrics.run import write_config
+    from giqa_metrics.runs.files import write_config
     from giqa_metrics.score import Options, score_run
 
     data = str(workspace / "giqa-bench-mini")

@@ -13,7 +13,7 @@ import pytest
 
 from giqa_datasets.formats.qwen2_5_vl import resized
 from giqa_metrics.predict import predict
-from giqa_metrics.run import read_config
+from giqa_metrics.runs.files import read_config
 
 
 LIMIT = 7
@@ -403,7 +403,7 @@ def test_an_unknown_box_format_is_one_sentence_before_the_model_is_loaded(giqa, 
 
 
 def test_the_sizes_are_read_when_the_run_is_scored(qwen_run):
-    from giqa_metrics.run import read_predictions
+    from giqa_metrics.runs.files import read_predictions
     from giqa_metrics.score import Options, compute
 
     options = Options(similarity="exact", resamples=0)  # and the box format that the run names

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.files import write_whole
-from giqa_metrics.run import read_config, read_predictions, resume_predictions, write_config
+from giqa_metrics.runs.files import read_config, read_predictions, resume_predictions, write_config
 
 
 @pytest.fixture
