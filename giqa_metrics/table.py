@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from giqa_metrics.paper import NOTE, SOURCE, is_giqa_bench, table5
+from giqa_metrics.runs.paper import NOTE, SOURCE, is_giqa_bench, table5
 from giqa_metrics.vqa import OPEN_TYPES
 
 

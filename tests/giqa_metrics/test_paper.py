@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from giqa_metrics import giqa_vqa
-from giqa_metrics.paper import COMPOSITION, NOTE, SOURCE, is_giqa_bench, table5
+from giqa_metrics.runs.paper import COMPOSITION, NOTE, SOURCE, is_giqa_bench, table5
 
 
 BENCH = [kind for kind, count in COMPOSITION.items() for _ in range(count)]

@@ -112,7 +112,7 @@ def test_a_benchmark_names_a_task_for_each_score_and_loads_with_that_file_beside
 
 
 def test_the_tasks_are_columns_of_the_tables_and_those_of_the_paper():
-    from giqa_metrics.paper import table5
+    from giqa_metrics.runs.paper import table5
 
     for config, scores in SCORES.items():
         assert set(scores) == {key for _, _, key in COLUMNS[config]} & getattr(table5()[0], config).keys()
