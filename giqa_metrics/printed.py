@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def print_tables(summary: dict[str, Any]) -> None:
     """Print a summary's score tables to stdout."""
-    from giqa_metrics.table import tables
+    from giqa_metrics.runs.table import tables
 
     for table in tables(summary):
         printed = new_table(table.title, table.columns)

@@ -14,7 +14,7 @@ from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.text import GroundedText, parse
 from giqa_metrics.learning import CHART, Point, charts
-from giqa_metrics.table import paper_tables, tables
+from giqa_metrics.runs.table import paper_tables, tables
 
 
 MAX_SIDE = 720  # pixels of a picture in the report

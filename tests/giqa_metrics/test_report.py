@@ -8,7 +8,7 @@ import yaml
 from giqa_datasets import parse
 from giqa_metrics.report import render_report
 from giqa_metrics.runs.paper import COMPOSITION, NOTE, SOURCE, table5
-from giqa_metrics.table import NOT_COMPARABLE, paper_tables, tables
+from giqa_metrics.runs.table import NOT_COMPARABLE, paper_tables, tables
 
 
 HOSTILE = "<img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 7 * 7 }} &amp;"

@@ -11,7 +11,7 @@ import yaml
 
 from giqa_metrics.judges import DEFAULT_MODEL
 from giqa_metrics.judges.logged import BYTES_PER_TOKEN, REPLY_TOKENS
-from giqa_metrics.table import NOT_COMPARABLE
+from giqa_metrics.runs.table import NOT_COMPARABLE
 
 
 LIMIT = 24
