@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from giqa_datasets.batches import batches as cut
-from giqa_metrics.learning import copy_learning
 from giqa_metrics.models import Answer, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
 from giqa_metrics.models.server import require_fit
 from giqa_metrics.runs.files import load_split, read_config, resume_predictions, sort_predictions, write_config
+from giqa_metrics.runs.training_curve import copy_learning
 
 
 # What an image and a word take, roughly; the order of batches needs no more

@@ -13,8 +13,8 @@ from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.text import GroundedText, parse
-from giqa_metrics.learning import CHART, Point, charts
 from giqa_metrics.runs.table import paper_tables, tables
+from giqa_metrics.runs.training_curve import CHART, Point, charts
 
 
 MAX_SIDE = 720  # pixels of a picture in the report

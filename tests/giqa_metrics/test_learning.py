@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from giqa_metrics.learning import CHART, MAX_DOTS, Point, charts, copy_learning, read_learning
+from giqa_metrics.runs.training_curve import CHART, MAX_DOTS, Point, charts, copy_learning, read_learning
 
 
 def logged(*losses: float, **more) -> str:
