@@ -14,9 +14,9 @@ from giqa_metrics.description import DescriptionStats, giqa_description
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
 from giqa_metrics.judge import Judge, Verdict
 from giqa_metrics.models.box_format_file import format_of
-from giqa_metrics.report import render_report
 from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, frequent_answers
 from giqa_metrics.runs.files import find_predictions, load_split, read_config, read_predictions
+from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.training_curve import read_learning
 from giqa_metrics.similarity import Compare
 from giqa_metrics.stats import Stats, Table

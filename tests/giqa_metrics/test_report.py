@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from giqa_datasets import parse
-from giqa_metrics.report import render_report
 from giqa_metrics.runs.paper import COMPOSITION, NOTE, SOURCE, table5
+from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.table import NOT_COMPARABLE, paper_tables, tables
 
 
