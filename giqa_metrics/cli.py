@@ -120,7 +120,7 @@ def predict(
     """Let a model answer a data set: RUN/predictions.jsonl."""
     from tqdm import tqdm
 
-    from giqa_metrics.predict import predict as run
+    from giqa_metrics.runs.predict import predict as run
 
     count = run(
         model,

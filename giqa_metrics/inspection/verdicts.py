@@ -116,7 +116,7 @@ def inspect_photographs(
 
     Args:
         photographs: Paths of files, their bytes, or images.
-        model: See `giqa_metrics.predict.predict`; or a model that is open already.
+        model: See `giqa_metrics.runs.predict.predict`; or a model that is open already.
         server: See there.
         policy: None is the default one.
         question: What is asked about each.

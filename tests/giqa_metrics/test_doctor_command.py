@@ -21,8 +21,8 @@ from giqa_metrics.doctor.pictures import draw_pictures
 from giqa_metrics.models.box_format_file import format_of, read_format_file
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.server import UNFIT
-from giqa_metrics.predict import predict
 from giqa_metrics.runs.files import read_config
+from giqa_metrics.runs.predict import predict
 
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.formats.qwen2_5_vl import resized
-from giqa_metrics.predict import predict
 from giqa_metrics.runs.files import read_config
+from giqa_metrics.runs.predict import predict
 
 
 LIMIT = 7

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from giqa_metrics.predict import predict
+from giqa_metrics.runs.predict import predict
 
 
 OPTIONS = {"limit": 7, "batch_size": 4, "max_new_tokens": 6}

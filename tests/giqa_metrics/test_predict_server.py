@@ -16,8 +16,8 @@ import pytest
 
 from giqa_datasets.formats import FORMATS
 from giqa_metrics.models.server import UNFIT
-from giqa_metrics.predict import predict
 from giqa_metrics.runs.files import read_config
+from giqa_metrics.runs.predict import predict
 
 
 ROOT = Path(__file__).parents[2]

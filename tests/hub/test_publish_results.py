@@ -23,7 +23,7 @@ BEGIN = """
 from pathlib import Path
 import datasets
 from giqa_datasets.publish import hub as core
-from giqa_metrics.predict import predict
+from giqa_metrics.runs.predict import predict
 from giqa_metrics.publish import results
 from giqa_metrics.score import DEFAULTS, score_run
 def upload(folder, repo, kind):
