@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from giqa_datasets.check import shards_sums
 from giqa_metrics.judge import Judge
 from giqa_metrics.runs.files import JudgeSettings, read_config, read_rows, read_summary
-from giqa_metrics.score import Options, compute
+from giqa_metrics.runs.score import Options, compute
 
 
 TOLERANCE = 1e-6  # of a score; another processor or library may round an encoder's last digits differently

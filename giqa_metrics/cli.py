@@ -175,7 +175,7 @@ def score(
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
     """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""
-    from giqa_metrics.score import Options, score_run, verdicts_of_run
+    from giqa_metrics.runs.score import Options, score_run, verdicts_of_run
 
     folder = out or (predictions if predictions.is_dir() else predictions.parent)
     options = Options(box_format, similarity, preset.value, exact_boxes, resamples, seed)

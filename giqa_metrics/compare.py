@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from giqa_metrics.bootstrap import RESAMPLES, Difference, differences
 from giqa_metrics.runs.files import ScoreRow, read_rows, read_summary
-from giqa_metrics.score import TASKS, measure
+from giqa_metrics.runs.score import TASKS, measure
 
 
 class Compared(NamedTuple):

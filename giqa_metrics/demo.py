@@ -138,7 +138,7 @@ def _write_pipeline_run(folder: Path) -> None:
 
 def _score(folder: Path) -> dict[str, Any]:
     """Score a run."""
-    from giqa_metrics.score import score_run
+    from giqa_metrics.runs.score import score_run
 
     return score_run(folder, None)
 

@@ -17,8 +17,8 @@ from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card
 from giqa_metrics.runs.files import COLUMNS as DATA_COLUMNS
 from giqa_metrics.runs.files import Summary, read_summary
+from giqa_metrics.runs.score import references_digest
 from giqa_metrics.runs.table import COLUMNS, TITLES, Table, tables
-from giqa_metrics.score import references_digest
 
 
 There = Callable[[str], bytes | None]  # a repo's file by its path; None if it has none

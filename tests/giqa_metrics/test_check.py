@@ -15,7 +15,7 @@ import yaml
 from giqa_datasets.llm import Reply
 from giqa_metrics.check import check_run
 from giqa_metrics.judges.logged import LoggedJudge
-from giqa_metrics.score import Options, score_run
+from giqa_metrics.runs.score import Options, score_run
 
 
 LIMIT = 14

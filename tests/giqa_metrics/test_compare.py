@@ -12,7 +12,7 @@ import yaml
 from giqa_datasets import parse
 from giqa_datasets.formats import box_format
 from giqa_metrics.compare import compare_runs
-from giqa_metrics.score import Options, score_run
+from giqa_metrics.runs.score import Options, score_run
 
 
 EXACT = Options(similarity="exact", resamples=0)

@@ -105,7 +105,7 @@ def test_the_report_draws_the_curve(workspace, model, run):
     from datasets import load_dataset
 
     from giqa_metrics.runs.files import write_config
-    from giqa_metrics.score import Options, score_run
+    from giqa_metrics.runs.score import Options, score_run
 
     data = str(workspace / "giqa-bench-mini")
     rows = load_dataset(data, split="test").select(range(2))

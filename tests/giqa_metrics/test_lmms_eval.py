@@ -17,7 +17,7 @@ from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.text import parse
 from giqa_metrics.integrations.lmms_eval import FOLDER
 from giqa_metrics.integrations.lmms_eval import task as tasks
-from giqa_metrics.score import TASKS, Options, score_run
+from giqa_metrics.runs.score import TASKS, Options, score_run
 
 
 ROOT = Path(__file__).parents[2]

@@ -404,7 +404,7 @@ def test_an_unknown_box_format_is_one_sentence_before_the_model_is_loaded(giqa, 
 
 def test_the_sizes_are_read_when_the_run_is_scored(qwen_run):
     from giqa_metrics.runs.files import read_predictions
-    from giqa_metrics.score import Options, compute
+    from giqa_metrics.runs.score import Options, compute
 
     options = Options(similarity="exact", resamples=0)  # and the box format that the run names
     scored = compute(qwen_run, options=options)

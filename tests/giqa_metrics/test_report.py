@@ -24,7 +24,7 @@ def page_file(workspace, tmp_path_factory):
     """A run over the mini benchmark: three rows wrong, one unanswered, the rest right. Its report and predictions."""
     from datasets import load_dataset
 
-    from giqa_metrics.score import Options, score_run
+    from giqa_metrics.runs.score import Options, score_run
 
     folder = tmp_path_factory.mktemp("report")
     data = str(workspace / "giqa-bench-mini")
@@ -327,7 +327,7 @@ def test_a_long_name_of_a_model_does_not_widen_a_telephones_page(browser, page_f
 @pytest.fixture(scope="module")
 def bench_file(page_file, workspace, tmp_path_factory):
     """The report of a judged run whose samples are as many of each type as GIQA-Bench has. Its summary too."""
-    from giqa_metrics.score import Options, compute
+    from giqa_metrics.runs.score import Options, compute
 
     class Judge:
         name = "m@12345678,not-comparable"

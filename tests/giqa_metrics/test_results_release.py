@@ -13,8 +13,8 @@ from giqa_datasets.llm import DEFAULT_MODEL, Reply
 from giqa_metrics.judges.logged import LoggedJudge
 from giqa_metrics.publish.model_card import edit_card, known_of, marks
 from giqa_metrics.publish.results import diff, is_run, results_release
+from giqa_metrics.runs.score import Options, score_run
 from giqa_metrics.runs.table import COLUMNS
-from giqa_metrics.score import Options, score_run
 
 
 REPO = "org/llava"

@@ -12,7 +12,7 @@ from giqa_datasets import parse, strip
 from giqa_datasets.grid import SIDE
 from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
 from giqa_metrics.runs.baselines import blind_boxes, frequent_answers
-from giqa_metrics.score import Options, measure, score_run
+from giqa_metrics.runs.score import Options, measure, score_run
 from giqa_metrics.vqa import OPEN_TYPES
 
 

@@ -15,7 +15,7 @@ from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.formats.qwen2_5_vl import resized
 from giqa_metrics import giqa_grounding
 from giqa_metrics.bootstrap import intervals
-from giqa_metrics.score import Options, compute, measure, score_run
+from giqa_metrics.runs.score import Options, compute, measure, score_run
 
 
 EXACT = Options(similarity="exact", resamples=0)

@@ -25,7 +25,7 @@ import datasets
 from giqa_datasets.publish import hub as core
 from giqa_metrics.runs.predict import predict
 from giqa_metrics.publish import results
-from giqa_metrics.score import DEFAULTS, score_run
+from giqa_metrics.runs.score import DEFAULTS, score_run
 def upload(folder, repo, kind):
     files = [CommitOperationAdd(str(f.relative_to(folder)), f) for f in Path(folder).rglob("*") if f.is_file()]
     api.create_repo(repo, repo_type=kind, exist_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 from giqa_datasets.formats import box_format as format_named
 from giqa_metrics.description import giqa_description
 from giqa_metrics.grounding import SIMILARITY, giqa_grounding
-from giqa_metrics.score import MEASURES
+from giqa_metrics.runs.score import MEASURES
 from giqa_metrics.similarity import similarity_named
 from giqa_metrics.stats import Stats
 from giqa_metrics.vqa import giqa_vqa

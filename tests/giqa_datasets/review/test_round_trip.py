@@ -24,7 +24,7 @@ from giqa_datasets.review.rounds import SCRIPTED
 from giqa_datasets.review.votes import append_vote, read_begin, read_votes
 from giqa_datasets.sources import mini
 from giqa_metrics.cli import app
-from giqa_metrics.score import Options, score_run
+from giqa_metrics.runs.score import Options, score_run
 
 
 OFF = {"ann": 0.0, "ben": -0.05, "cleo": 0.05}  # of each box, in its sides
