@@ -241,7 +241,7 @@ def compare(
     format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
 ) -> None:
     """Compare two runs on the same samples: differences, their confidence intervals, and a paired test."""
-    from giqa_metrics.compare import compare_runs
+    from giqa_metrics.runs.compare import compare_runs
 
     found = compare_runs(a, b, resamples=resamples, seed=seed)
     if format is Format.json:

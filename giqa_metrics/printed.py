@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from giqa_datasets.check import Examined
     from giqa_metrics.check import Number
-    from giqa_metrics.compare import Compared
     from giqa_metrics.recipe import Checked
+    from giqa_metrics.runs.compare import Compared
 
 
 def print_tables(summary: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from giqa_datasets import parse
 from giqa_datasets.formats import box_format
-from giqa_metrics.compare import compare_runs
+from giqa_metrics.runs.compare import compare_runs
 from giqa_metrics.runs.score import Options, score_run
 
 
