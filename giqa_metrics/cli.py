@@ -252,7 +252,7 @@ def compare(
 
 def _check_run(folder: Path, format: Format) -> bool:
     """Print whether a run's numbers hold."""
-    from giqa_metrics.check import check_run
+    from giqa_metrics.runs.check import check_run
 
     numbers = check_run(folder)
     if format is Format.json:

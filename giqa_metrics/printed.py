@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from giqa_datasets.check import Examined
-    from giqa_metrics.check import Number
     from giqa_metrics.recipe import Checked
+    from giqa_metrics.runs.check import Number
     from giqa_metrics.runs.compare import Compared
 
 

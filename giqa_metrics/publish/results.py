@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from giqa_datasets.builders.eval_yaml import SCORES, task_id
 from giqa_datasets.publish.hub import Release
 from giqa_datasets.publish.remote import look
-from giqa_metrics.check import check_run
 from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card
+from giqa_metrics.runs.check import check_run
 from giqa_metrics.runs.files import COLUMNS as DATA_COLUMNS
 from giqa_metrics.runs.files import Summary, read_summary
 from giqa_metrics.runs.score import references_digest
