@@ -18,8 +18,8 @@ from giqa_datasets.console import printable
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_metrics.models.native_formats import native_format
+from giqa_metrics.recipe_check.image_geometry import View, draw
 from giqa_metrics.runs.files import load_split
-from giqa_metrics.seen import View, draw
 from giqa_metrics.trained import Model, Sample, reads, train_on
 
 

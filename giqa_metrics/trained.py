@@ -8,7 +8,7 @@ from PIL import Image
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import FORMATS, Sizes
-from giqa_metrics.seen import CUT, Landed, View, land, look, main_view, share
+from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, land, look, main_view, share
 
 
 NEAR = {"giqa": 0.051, "kosmos2": 0.032}  # how far a corner may move from `regions` to the text: one cell

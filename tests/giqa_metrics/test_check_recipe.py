@@ -16,8 +16,8 @@ from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.text import Region, locate, strip
-from giqa_metrics import seen
 from giqa_metrics.models.native_formats import NATIVE
+from giqa_metrics.recipe_check import image_geometry
 
 
 TESTS = Path(__file__).parent.parent
@@ -156,7 +156,7 @@ def test_every_sample_is_told_with_its_tokens_and_its_boxes(giqa, recipe, bench_
         assert all(placed["landed"]["share"] == 1 for placed in sample["boxes"])
         assert all(placed["landed"]["error"] <= 20 * 0.51 / 336 * 1.6 for placed in sample["boxes"])
         with Image.open(picture) as drawn:
-            assert drawn.height > seen.HEIGHT
+            assert drawn.height > image_geometry.HEIGHT
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_no_code_of_the_model_folder_is_run(giqa, here, recipe):
     assert not (here / "ran").exists()
 
 
-def views_of(image_processor, size: tuple[int, int], **settings) -> list[seen.View]:
+def views_of(image_processor, size: tuple[int, int], **settings) -> list[image_geometry.View]:
     """What a real image processor gives a model of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
 
@@ -272,10 +272,10 @@ def views_of(image_processor, size: tuple[int, int], **settings) -> list[seen.Vi
         return image_processor(images=[image], return_tensors="pt", **settings)
 
     image = Image.fromarray(noise)
-    return seen.look(image, process(image), process, image_processor)
+    return image_geometry.look(image, process(image), process, image_processor)
 
 
-def lands(views: list[seen.View], view: int) -> np.ndarray:
+def lands(views: list[image_geometry.View], view: int) -> np.ndarray:
     """Where `BOXES` lie in one view, edges that are out of it included."""
     return BOXES * np.tile(views[view].scale, 2) + np.tile(views[view].shift, 2)
 
@@ -292,7 +292,7 @@ def test_padding_to_a_square_is_measured(size):
     scale = 336 / max(size)
     offset = (max(size) - np.array(size)) // 2 * scale
     assert close(lands(views, 0), BOXES * np.tile(size, 2) * scale + np.tile(offset, 2))
-    assert [seen.land(box, views).share for box in BOXES] == [1, 1, 1]
+    assert [image_geometry.land(box, views).share for box in BOXES] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("size", [PHOTOGRAPH, (64, 48)])
@@ -301,7 +301,7 @@ def test_squashing_is_measured(size):
 
     views = views_of(CLIPImageProcessorPil(size={"height": 80, "width": 80}, do_center_crop=False, **CLIP), size)
     assert close(lands(views, 0), BOXES * 80)
-    found = seen.land(BOXES[0], views)
+    found = image_geometry.land(BOXES[0], views)
     assert close(found.box, BOXES[0] * 80)
     assert found.error == pytest.approx(0, abs=0.02)
 
@@ -316,13 +316,13 @@ def test_a_center_crop_is_measured():
     low, high = left / width, (left + 224) / width
     for box in BOXES:
         share = max(0, min(box[2], high) - max(box[0], low)) / (box[2] - box[0])
-        found = seen.land(box, views)
+        found = image_geometry.land(box, views)
         assert found.share == pytest.approx(share, abs=0.5 / width / (box[2] - box[0]) + 1e-3)
         lost = max(low - box[0], box[2] - high, 0) if box[2] > low else low - box[0]
         assert found.error == pytest.approx(20 * lost, abs=20 * 1.01 / width)
-    gone = seen.land(BOXES[1], views)
+    gone = image_geometry.land(BOXES[1], views)
     assert (gone.box, gone.share) == (None, 0)
-    assert seen.share(np.array([0.0, 0, 1, 1]), views) == pytest.approx(224 / width, abs=2 / width)
+    assert image_geometry.share(np.array([0.0, 0, 1, 1]), views) == pytest.approx(224 / width, abs=2 / width)
 
 
 def test_the_tiles_of_llava_next_are_measured():
@@ -341,12 +341,12 @@ def test_the_tiles_of_llava_next_are_measured():
     for number, (x, y) in enumerate([(0, 0), (336, 0), (0, 336), (336, 336)], start=1):
         expected = BOXES * [672, 504, 672, 504] + [-x, 84 - y] * 2
         assert close(lands(views, number), expected)
-    assert seen.share(np.array([0.0, 0, 1, 1]), tiles) == pytest.approx(1)
+    assert image_geometry.share(np.array([0.0, 0, 1, 1]), tiles) == pytest.approx(1)
     inside = np.array([0.6, 0.6, 0.9, 0.9])
-    found = seen.land(inside, views)
+    found = image_geometry.land(inside, views)
     assert (found.view, found.share) == (4, 1)
     assert close(found.box, inside * [672, 504, 672, 504] + [-336, 84 - 336] * 2)
-    assert seen.land(np.array([0.3, 0.3, 0.7, 0.7]), views).view == 0  # it lies in no tile alone
+    assert image_geometry.land(np.array([0.3, 0.3, 0.7, 0.7]), views).view == 0  # it lies in no tile alone
 
 
 def test_the_patches_of_qwen3_vl_are_measured():
@@ -358,7 +358,7 @@ def test_the_patches_of_qwen3_vl_are_measured():
     views = views_of(processor, PHOTOGRAPH)
     assert [view.pixels.shape for view in views] == [(416, 640, 3)]  # sides in steps of 32
     assert close(lands(views, 0), BOXES * [640, 416, 640, 416])
-    assert seen.land(BOXES[2], views).share == 1
+    assert image_geometry.land(BOXES[2], views).share == 1
 
 
 def test_the_tiles_of_smolvlm_are_measured():
@@ -373,8 +373,8 @@ def test_the_tiles_of_smolvlm_are_measured():
         row, column = divmod(number, 4)
         expected = BOXES * [1536, 1152, 1536, 1152] - [384 * column, 384 * row] * 2
         assert close(lands(views, number).clip(0, 384), expected.clip(0, 384))
-    assert seen.main_view(views) is whole
-    assert seen.land(np.array([0.3, 0.4, 0.45, 0.6]), views).view == 5
+    assert image_geometry.main_view(views) is whole
+    assert image_geometry.land(np.array([0.3, 0.4, 0.45, 0.6]), views).view == 5
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_the_tiles_of_smolvlm_are_measured():
 def test_what_cannot_be_followed_is_refused(process, sentence):
     image = Image.new("RGB", (40, 40), "blue")
     with pytest.raises(ValueError, match=sentence):
-        seen.look(image, process(image), process, None)
+        image_geometry.look(image, process(image), process, None)
 
 
 def planes(image: Image.Image) -> torch.Tensor:
@@ -407,7 +407,7 @@ def test_the_view_in_the_picture_is_what_the_model_is_given():
     def process(picture):
         return processor(images=[picture], return_tensors="pt")
 
-    (view,) = seen.look(image, process(image), process, processor)
+    (view,) = image_geometry.look(image, process(image), process, processor)
     assert np.abs(view.pixels[100:230].astype(int) - [250, 10, 120]).max() <= 2
     assert np.abs(view.pixels[:60].astype(int) - [122, 116, 104]).max() <= 2  # LLaVA pads with CLIP's mean
 
@@ -421,12 +421,18 @@ def test_cut_boxes_are_drawn_in_red_and_what_is_not_seen_is_dark(tmp_path):
     def process(picture):
         return processor(images=[picture], return_tensors="pt")
 
-    views = seen.look(image, process(image), process, processor)
+    views = image_geometry.look(image, process(image), process, processor)
     boxes = np.array([[0.05, 0.1, 0.35, 0.5], [0.4, 0.2, 0.6, 0.8]])  # the crop leaves 1/6 to 5/6 of the width
-    seen.draw(image, boxes, views, tmp_path / "sheet.jpg")
+    image_geometry.draw(image, boxes, views, tmp_path / "sheet.jpg")
     sheet = np.asarray(Image.open(tmp_path / "sheet.jpg")).astype(int)
-    left, right = sheet[30 : 30 + seen.HEIGHT, 10:610], sheet[30 : 30 + seen.HEIGHT, 620 : 620 + seen.HEIGHT]
-    for colour, edge, landed in ((seen.RED, (0.35, 0.3), (0.275, 0.3)), (seen.GREEN, (0.4, 0.5), (0.35, 0.5))):
+    left, right = (
+        sheet[30 : 30 + image_geometry.HEIGHT, 10:610],
+        sheet[30 : 30 + image_geometry.HEIGHT, 620 : 620 + image_geometry.HEIGHT],
+    )
+    for colour, edge, landed in (
+        (image_geometry.RED, (0.35, 0.3), (0.275, 0.3)),
+        (image_geometry.GREEN, (0.4, 0.5), (0.35, 0.5)),
+    ):
         for picture, (x, y) in ((left, edge), (right, landed)):
             row, column = round(y * picture.shape[0]), round(x * picture.shape[1])
             near = picture[row, column - 4 : column + 5]
