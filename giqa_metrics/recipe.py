@@ -19,8 +19,8 @@ from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_metrics.models.native_formats import native_format
 from giqa_metrics.recipe_check.image_geometry import View, draw
+from giqa_metrics.recipe_check.training_sample import Model, Sample, reads, train_on
 from giqa_metrics.runs.files import load_split
-from giqa_metrics.trained import Model, Sample, reads, train_on
 
 
 _HERE = ("--use_cpu", "true", "--bf16", "false", "--fp16", "false", "--tf32", "false")  # to check needs no GPU
