@@ -303,7 +303,7 @@ def _check_images(manifest: Path, folders: list[Path], format: Format) -> bool:
 
 def _check_recipe(path: Path, limit: int, folder: Path | None, format: Format) -> bool:
     """Print what a recipe's samples are trained on, and what does not hold."""
-    from giqa_metrics.recipe import check_recipe
+    from giqa_metrics.recipe_check.recipe import check_recipe
 
     checked = check_recipe(path, limit=limit, folder=folder)
     if format is Format.json:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from giqa_datasets.check import Examined
-    from giqa_metrics.recipe import Checked
+    from giqa_metrics.recipe_check.recipe import Checked
     from giqa_metrics.runs.check import Number
     from giqa_metrics.runs.compare import Compared
 
