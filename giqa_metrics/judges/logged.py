@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.batches import batches
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
-from giqa_metrics.judge import Verdict
+from giqa_metrics.judges.judge import Verdict
 from giqa_metrics.judges.log import append_line, mend_log, read_log
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
 from giqa_metrics.judges.reply import SCHEMA, score_of

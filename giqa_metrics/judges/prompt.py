@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from giqa_datasets.llm.prompt import Prompt, quote, read_prompt
-from giqa_metrics.judge import Verdict
+from giqa_metrics.judges.judge import Verdict
 
 
 def prompt_named(file: str) -> Prompt:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.check import shards_sums
-from giqa_metrics.judge import Judge
+from giqa_metrics.judges.judge import Judge
 from giqa_metrics.runs.files import JudgeSettings, read_config, read_rows, read_summary
 from giqa_metrics.runs.score import Options, compute
 

@@ -12,7 +12,7 @@ from giqa_metrics import description, grounding, vqa
 from giqa_metrics.bootstrap import LEVEL, RESAMPLES, intervals
 from giqa_metrics.description import DescriptionStats, giqa_description
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
-from giqa_metrics.judge import Judge, Verdict
+from giqa_metrics.judges.judge import Judge, Verdict
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, frequent_answers
 from giqa_metrics.runs.files import find_predictions, load_split, read_config, read_predictions

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from giqa_metrics.judge import Verdict
+from giqa_metrics.judges.judge import Verdict
 from giqa_metrics.models import Answer, Sample
 
 

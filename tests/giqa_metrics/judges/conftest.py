@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from giqa_metrics.judge import Verdict
 from giqa_metrics.judges import open_judge
+from giqa_metrics.judges.judge import Verdict
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from giqa_metrics.judge import Verdict
 from giqa_metrics.judges import open_judge
+from giqa_metrics.judges.judge import Verdict
 
 
 def test_a_second_run_asks_nothing_and_leaves_the_log_as_it_is(judge, server, verdicts, log, score_by_prompt):
@@ -65,7 +65,7 @@ def test_another_wording_reads_nothing_of_the_log(judge, server, verdicts, monke
 KILLED = """
 import sys
 from pathlib import Path
-from giqa_metrics.judge import Verdict
+from giqa_metrics.judges.judge import Verdict
 from giqa_metrics.judges import open_judge
 batch = [Verdict("", "Reference.", f"Answer {k}.") for k in range(40)]
 open_judge(model="m", base_url=sys.argv[1], log=Path(sys.argv[2]), concurrency=4).judge(batch)

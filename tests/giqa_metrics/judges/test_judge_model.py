@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from giqa_metrics import giqa_description
-from giqa_metrics.judge import Verdict
 from giqa_metrics.judges import open_judge
+from giqa_metrics.judges.judge import Verdict
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giqa_metrics.judge import Verdict
+from giqa_metrics.judges.judge import Verdict
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
 
 

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from giqa_metrics import giqa_description, giqa_vqa
-from giqa_metrics.judge import Verdict
 from giqa_metrics.judges import DEFAULT_MODEL, open_judge
+from giqa_metrics.judges.judge import Verdict
 
 
 COMPLETION = b'{"choices": [{"message": {"role": "assistant", "content": "%s"}}]}'
