@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
-from giqa_metrics.judges.logged import LoggedJudge, Plan
+from giqa_metrics.judges.logged_judge import LoggedJudge, Plan
 
 
 JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY", "judge")

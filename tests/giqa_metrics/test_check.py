@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from giqa_datasets.llm import Reply
-from giqa_metrics.judges.logged import LoggedJudge
+from giqa_metrics.judges.logged_judge import LoggedJudge
 from giqa_metrics.runs.check import check_run
 from giqa_metrics.runs.score import Options, score_run
 

@@ -10,7 +10,7 @@ import yaml
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, SCORES, benchmark_eval_yaml
 from giqa_datasets.llm import DEFAULT_MODEL, Reply
-from giqa_metrics.judges.logged import LoggedJudge
+from giqa_metrics.judges.logged_judge import LoggedJudge
 from giqa_metrics.publish.model_card import edit_card, known_of, marks
 from giqa_metrics.publish.results import diff, is_run, results_release
 from giqa_metrics.runs.score import Options, score_run

@@ -287,11 +287,13 @@ def test_a_judge_that_is_not_the_default_says_that_it_does_not_compare(judge):
 
 def test_the_name_changes_with_prompts_and_parameters(monkeypatch):
     names = {open_judge().name}
-    monkeypatch.setattr("giqa_metrics.judges.logged.PARAMETERS", {"temperature": 1, "max_tokens": 256, "seed": 0})
+    monkeypatch.setattr(
+        "giqa_metrics.judges.logged_judge.PARAMETERS", {"temperature": 1, "max_tokens": 256, "seed": 0}
+    )
     names.add(open_judge().name)
     monkeypatch.undo()
     from giqa_datasets.llm.prompt import Prompt
 
-    monkeypatch.setattr("giqa_metrics.judges.logged.ANSWER", Prompt("answer.v1@00000000", ""))
+    monkeypatch.setattr("giqa_metrics.judges.logged_judge.ANSWER", Prompt("answer.v1@00000000", ""))
     names.add(open_judge().name)
     assert len(names) == 3

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from giqa_metrics.judges import DEFAULT_MODEL
-from giqa_metrics.judges.logged import BYTES_PER_TOKEN, REPLY_TOKENS
+from giqa_metrics.judges.logged_judge import BYTES_PER_TOKEN, REPLY_TOKENS
 from giqa_metrics.runs.table import NOT_COMPARABLE
 
 
