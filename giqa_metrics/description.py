@@ -8,7 +8,7 @@ from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import strip
 from giqa_metrics.inputs import require_samples
 from giqa_metrics.judges.judge import TOP, Judge, Verdict, ask_judge, judge_name
-from giqa_metrics.ptb import ptb_tokens
+from giqa_metrics.ptb_tokenizer import ptb_tokens
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from giqa_datasets import strip
 from giqa_metrics import giqa_description
 from giqa_metrics.description import DescriptionStats, aggregate
-from giqa_metrics.ptb import ptb_tokens
+from giqa_metrics.ptb_tokenizer import ptb_tokens
 
 
 # Output of Stanford CoreNLP 3.4.1 as pycocoevalcap 1.2 calls it (-preserveLines -lowerCase), its punctuation removed
