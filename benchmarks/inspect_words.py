@@ -8,7 +8,7 @@ from pathlib import Path
 
 from giqa_datasets import GroundedText, parse
 from giqa_datasets.sources import mini
-from giqa_metrics.inspection.defects import KINDS, read_defects
+from giqa_metrics.inspection.defect_words import KINDS, read_defects
 
 
 SENTENCES = Path(__file__).parents[1] / "tests" / "data" / "inspect_sentences.json"

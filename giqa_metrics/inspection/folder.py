@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from giqa_datasets.files import write_whole
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import fault_of
-from giqa_metrics.inspection.defects import KINDS, VERSION
+from giqa_metrics.inspection.defect_words import KINDS, VERSION
 from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
 from giqa_metrics.inspection.pictures import annotated
 from giqa_metrics.inspection.policy import Verdict, covered

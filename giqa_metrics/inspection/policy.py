@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.invalid import fault_of
-from giqa_metrics.inspection.defects import KINDS
+from giqa_metrics.inspection.defect_words import KINDS
 
 
 MAX_BYTES = 2**20  # of a policy

@@ -12,7 +12,7 @@ from giqa_datasets.batches import batches as cut
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.sources.tiny import DES_QUESTION
-from giqa_metrics.inspection.defects import KINDS, read_defects
+from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
 from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy

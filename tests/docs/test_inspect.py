@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from giqa_metrics.inspection.defects import KINDS
+from giqa_metrics.inspection.defect_words import KINDS
 from giqa_metrics.inspection.policy import DEFAULT
 
 from .conftest import DOCS, blocks
