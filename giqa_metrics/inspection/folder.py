@@ -16,8 +16,8 @@ from giqa_datasets.files import write_whole
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import fault_of
 from giqa_metrics.inspection.defect_words import KINDS, VERSION
+from giqa_metrics.inspection.drawing import annotated
 from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
-from giqa_metrics.inspection.pictures import annotated
 from giqa_metrics.inspection.policy import Verdict, covered
 from giqa_metrics.inspection.verdicts import Asked, Inspected, Region, inspections
 from giqa_metrics.models import Predictor

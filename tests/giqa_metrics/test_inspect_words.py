@@ -14,8 +14,8 @@ from PIL import Image
 from giqa_datasets import parse
 from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
 from giqa_metrics.inspection.defect_words import KINDS, kinds_in, read_defects
+from giqa_metrics.inspection.drawing import COLOURS, annotated
 from giqa_metrics.inspection.masks import mask
-from giqa_metrics.inspection.pictures import COLOURS, annotated
 from giqa_metrics.inspection.policy import covered
 
 from .conftest import Saying
