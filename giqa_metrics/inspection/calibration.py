@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from giqa_metrics.inspection.folder import Line
+from giqa_metrics.inspection.files import Line
 from giqa_metrics.inspection.policy import Verdict
 
 

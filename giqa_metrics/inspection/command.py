@@ -14,7 +14,7 @@ from giqa_metrics.options import BatchSize, MaxNewTokens, Model, Server
 
 if TYPE_CHECKING:
     from giqa_metrics.inspection.calibration import Calibration
-    from giqa_metrics.inspection.folder import Line
+    from giqa_metrics.inspection.files import Line
 
 CODES = {"FAIL": 1, "REVIEW": 3, "PASS": 0}  # the worst verdict's is the command's
 
@@ -55,7 +55,7 @@ def inspect(
 
     from giqa_datasets.sources.tiny import DES_QUESTION
     from giqa_metrics.inspection.calibration import calibrate as count
-    from giqa_metrics.inspection.folder import FILE, inspect_into
+    from giqa_metrics.inspection.files import FILE, inspect_into
     from giqa_metrics.inspection.photographs import find
     from giqa_metrics.inspection.policy import Verdict, read_policy
     from giqa_metrics.inspection.verdicts import ask
