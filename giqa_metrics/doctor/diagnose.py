@@ -20,8 +20,8 @@ import numpy.typing as npt
 from giqa_datasets.boxes import Boxes, iou
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.grid import SIDE
-from giqa_metrics.doctor.pictures import Picture
 from giqa_metrics.doctor.reading import FOREIGN, Reading, is_spelled, read
+from giqa_metrics.doctor.squares import Picture
 from giqa_metrics.models import Answer
 
 

@@ -9,7 +9,7 @@ from giqa_datasets.formats import FORMATS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose
-from giqa_metrics.doctor.pictures import Picture
+from giqa_metrics.doctor.squares import Picture
 from giqa_metrics.models import Answer, Predictor, Sample
 from giqa_metrics.models.box_format_file import model_name
 from giqa_metrics.models.server import UNFIT

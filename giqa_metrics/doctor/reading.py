@@ -11,7 +11,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import FORMATS, Sizes, inline, json_boxes
 from giqa_datasets.formats.frames import Frame, whole
 from giqa_datasets.text import GroundedText
-from giqa_metrics.doctor.pictures import Picture
+from giqa_metrics.doctor.squares import Picture
 
 
 Reader = Callable[[str, Sizes], GroundedText]

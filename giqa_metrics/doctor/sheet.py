@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from giqa_datasets.console import printable
 from giqa_metrics.doctor.diagnose import Diagnosis
-from giqa_metrics.doctor.pictures import Picture
+from giqa_metrics.doctor.squares import Picture
 
 
 COLUMNS = 5

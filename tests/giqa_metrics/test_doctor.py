@@ -17,8 +17,8 @@ from giqa_datasets.formats.qwen2_5_vl import resized
 from giqa_datasets.text import Region
 from giqa_metrics.doctor.diagnose import ENOUGH
 from giqa_metrics.doctor.examine import QUESTIONS, examine
-from giqa_metrics.doctor.pictures import COLOURS, SIZES, draw_pictures
 from giqa_metrics.doctor.reading import read
+from giqa_metrics.doctor.squares import COLOURS, SIZES, draw_pictures
 from giqa_metrics.models import Answer
 from giqa_metrics.models.server import UNFIT
 

@@ -17,7 +17,7 @@ from giqa_datasets import parse
 from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.text import Region
 from giqa_metrics.doctor.examine import QUESTIONS
-from giqa_metrics.doctor.pictures import draw_pictures
+from giqa_metrics.doctor.squares import draw_pictures
 from giqa_metrics.models.box_format_file import format_of, read_format_file
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.server import UNFIT
