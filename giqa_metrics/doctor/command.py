@@ -49,8 +49,8 @@ def doctor(
 
     The exit code is 1 if no format fits.
     """
+    from giqa_metrics.doctor.contact_sheet import draw_sheet
     from giqa_metrics.doctor.examine import QUESTIONS, examine, left_out, summary
-    from giqa_metrics.doctor.sheet import draw_sheet
     from giqa_metrics.doctor.squares import draw_pictures
     from giqa_metrics.models import open_predictor
     from giqa_metrics.models.box_format_file import default_path, write_format_file
