@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from giqa_metrics.options import MaxNewTokens, Server
+from giqa_metrics.cli.options import MaxNewTokens, Server
 
 
 PATIENCE = 120  # seconds for each of two tries: somebody is waiting

@@ -9,7 +9,7 @@ import typer
 
 from giqa_datasets.cli import Format, progress_bars
 from giqa_datasets.console import new_table, print_table, printable
-from giqa_metrics.options import BatchSize, MaxNewTokens, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Server
 
 
 if TYPE_CHECKING:

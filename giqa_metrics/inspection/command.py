@@ -9,7 +9,7 @@ import typer
 
 from giqa_datasets.cli import Format
 from giqa_datasets.console import new_table, print_table, printable
-from giqa_metrics.options import BatchSize, MaxNewTokens, Model, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
 
 
 if TYPE_CHECKING:
