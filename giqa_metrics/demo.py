@@ -45,7 +45,7 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     os.chdir(out)
     for folder in ("cache", "runs", "giqa-mini.annotations"):
         shutil.rmtree(folder, ignore_errors=True)
-    from giqa_metrics.printed import print_checked, print_compared, print_tables
+    from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
     from giqa_metrics.runs.check import check_run
     from giqa_metrics.runs.compare import compare_runs
 
