@@ -77,7 +77,7 @@ def demo(
     ] = None,
 ) -> None:
     """Run the whole path offline on the mini set: build, load, train, predict, score, report."""
-    from giqa_metrics.demo import run_demo
+    from giqa_metrics.cli.demo import run_demo
 
     run_demo(out, max_steps=max_steps)
 
