@@ -17,9 +17,9 @@ from giqa_datasets.cli import Format, annotate, build, progress_bars
 from giqa_datasets.review.command import review
 from giqa_metrics.cli.app import app as demo_app
 from giqa_metrics.cli.doctor import doctor
+from giqa_metrics.cli.inspect import inspect
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
 from giqa_metrics.cli.tables import print_checked, print_compared, print_examined, print_recipe, print_tables
-from giqa_metrics.inspection.command import inspect
 from giqa_metrics.publish.command import publish
 
 
