@@ -19,8 +19,8 @@ from giqa_metrics.cli.app import app as demo_app
 from giqa_metrics.cli.doctor import doctor
 from giqa_metrics.cli.inspect import inspect
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
+from giqa_metrics.cli.publish import publish
 from giqa_metrics.cli.tables import print_checked, print_compared, print_examined, print_recipe, print_tables
-from giqa_metrics.publish.command import publish
 
 
 app = typer.Typer(
