@@ -14,12 +14,12 @@ import typer
 
 from giqa_datasets import __version__
 from giqa_datasets.cli import Format, annotate, build, progress_bars
-from giqa_datasets.review.command import review
 from giqa_metrics.cli.app import app as demo_app
 from giqa_metrics.cli.doctor import doctor
 from giqa_metrics.cli.inspect import inspect
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
 from giqa_metrics.cli.publish import publish
+from giqa_metrics.cli.review import review
 from giqa_metrics.cli.tables import print_checked, print_compared, print_examined, print_recipe, print_tables
 
 
