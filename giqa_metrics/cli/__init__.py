@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from giqa_datasets import __version__
-from giqa_datasets.cli import Format, annotate, build, progress_bars
+from giqa_metrics.cli.annotate import Format, annotate, build, progress_bars
 from giqa_metrics.cli.app import app as demo_app
 from giqa_metrics.cli.doctor import doctor
 from giqa_metrics.cli.inspect import inspect

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.cli import Format
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_metrics.cli.annotate import Format
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import giqa_metrics
-from giqa_datasets.cli import Format, progress_bars
 from giqa_datasets.console import new_table, print_table, printable
 from giqa_metrics import METRICS
+from giqa_metrics.cli.annotate import Format, progress_bars
 
 
 if TYPE_CHECKING:
