@@ -193,7 +193,7 @@ def test_what_cannot_be_decoded_has_no_match_and_is_known_by_its_sha256_alone(ra
 
 
 def test_an_image_of_too_many_pixels_is_not_decoded(monkeypatch):
-    monkeypatch.setattr(lookalikes, "MAX_PIXELS", 120 * 90 - 1)
+    monkeypatch.setattr(near_duplicates, "MAX_PIXELS", 120 * 90 - 1)
     assert hash_of(jpeg(picture(1))) is None
 
 
@@ -236,7 +236,7 @@ def test_the_images_of_a_folder_are_known_by_the_ids_of_their_first_rows(tmp_pat
 def test_each_image_of_a_folder_is_hashed_once(tmp_path, monkeypatch):
     build_folder(tmp_path / "set", "folder", {"train": [record(number, 7) for number in range(40)]}, drops=[])
     hashed = []
-    monkeypatch.setattr(lookalikes, "hash_of", lambda raw: hashed.append(raw))
+    monkeypatch.setattr(near_duplicates, "hash_of", lambda raw: hashed.append(raw))
     lookalikes_of(tmp_path / "set")
     assert hashed == [jpeg(picture(number)) for number in range(40)]
 

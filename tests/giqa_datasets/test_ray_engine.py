@@ -35,7 +35,7 @@ def two_workers():
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
-    monkeypatch.setattr(run, "WINDOW", 8)
+    monkeypatch.setattr(annotation_run, "WINDOW", 8)
 
 
 @pytest.fixture

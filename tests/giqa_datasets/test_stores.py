@@ -133,7 +133,7 @@ def test_the_later_of_two_members_counts_as_after_unpacking(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "MAX_BYTES", 4)
+    monkeypatch.setattr(image_stores, "MAX_BYTES", 4)
     put(tmp_path, {"root/a": b"12345", "root/b": b"1234"})
     tar = pack(tmp_path / "a.tar", ("a", b"12345"), ("b", b"1234"))
     for store in (Folder(tmp_path / "root"), Tar(tar)):
