@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from giqa_datasets.errors import InputError
+
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +37,7 @@ def each(batch: list[T], call: Callable[[list[T]], Sequence[R]]) -> list[R | Exc
     try:
         results = call(batch)
         if len(results) != len(batch):
-            raise ValueError(f"expected {len(batch)} results of a model, got {len(results)}")
+            raise InputError(f"expected {len(batch)} results of a model, got {len(results)}")
         return list(results)
     except Exception as error:  # whatever a model or a decoder may raise
         return [error] if len(batch) == 1 else [result for member in batch for result in each([member], call)]

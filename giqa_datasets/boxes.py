@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.errors import InputError
+
 
 Boxes = npt.NDArray[np.float64]
 Overlaps = npt.NDArray[np.float64]  # (N, M), a number for each pair of boxes
@@ -22,11 +24,11 @@ def to_boxes(xyxy: npt.ArrayLike) -> Boxes:
     if boxes.size == 0:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"expected boxes of shape (N, 4), got {boxes.shape}")
+        raise InputError(f"expected boxes of shape (N, 4), got {boxes.shape}")
     # `not (...)` rather than a direct comparison, so that NaN is refused too
     ok = (boxes >= 0) & (boxes <= 1)
     if not (ok.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
-        raise ValueError(f"expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got {boxes.tolist()}")
+        raise InputError(f"expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got {boxes.tolist()}")
     return boxes
 
 
@@ -100,7 +102,7 @@ def hull(xyxy: Boxes) -> Boxes:
         ValueError: If there is no box.
     """
     if len(xyxy) == 0:
-        raise ValueError("expected at least one box to enclose, got none")
+        raise InputError("expected at least one box to enclose, got none")
     return np.concatenate([xyxy[:, :2].min(axis=0), xyxy[:, 2:].max(axis=0)])
 
 

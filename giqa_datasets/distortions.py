@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from giqa_datasets.errors import InputError
+
 
 Pixels = npt.NDArray[np.float64]
 
@@ -30,9 +32,9 @@ def distort(
         ValueError: If the name or the severity is unknown, or the box holds no pixel.
     """
     if name not in DISTORTIONS:
-        raise ValueError(f"expected a distortion out of {sorted(DISTORTIONS)}, got {name!r}")
+        raise InputError(f"expected a distortion out of {sorted(DISTORTIONS)}, got {name!r}")
     if severity not in range(1, 6):
-        raise ValueError(f"expected a severity from 1 to 5, got {severity!r}")
+        raise InputError(f"expected a severity from 1 to 5, got {severity!r}")
     out = image.convert("RGB")
     width, height = out.size
     x1, y1, x2, y2 = xyxy
@@ -40,7 +42,7 @@ def distort(
     top, bottom = (min(max(round(y * height), 0), height) for y in (y1, y2))
     box_px = (left, top, right, bottom)
     if box_px[0] >= box_px[2] or box_px[1] >= box_px[3]:
-        raise ValueError(f"expected a box that holds at least one pixel, got {xyxy!r} on {width}x{height}")
+        raise InputError(f"expected a box that holds at least one pixel, got {xyxy!r} on {width}x{height}")
     rng = np.random.default_rng(seed)
     out.paste(DISTORTIONS[name](out.crop(box_px), severity, rng), box_px[:2])
     return out

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from giqa_datasets.batches import batches
 from giqa_datasets.drops import Drop, DropSink
+from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import ImageStore, safe_name
 from giqa_datasets.images import bake
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
@@ -36,7 +37,7 @@ class Rights(NamedTuple):
     redistributable: bool = False
 
 
-class Refused(ValueError):
+class Refused(InputError):
     """An entry that makes no record: `reason` is the short name that the drop gets."""
 
     def __init__(self, reason: str, what: object = "") -> None:

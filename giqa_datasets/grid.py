@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError
 
 
 SIDE = 20  # cells a side; n = m = 20 in the paper, section 3.1
@@ -64,7 +65,7 @@ def box_to_cells(x1: float, y1: float, x2: float, y2: float, *, side: int = SIDE
             min(max(ceil(_on_line(v * side, side)) - 1, low), side - 1) for v, low in ((x2, left), (y2, top))
         )
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"expected a box of finite numbers, got {[x1, y1, x2, y2]}") from error
+        raise InputError(f"expected a box of finite numbers, got {[x1, y1, x2, y2]}") from error
     return top * side + left, bottom * side + right
 
 

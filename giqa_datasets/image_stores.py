@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.invalid import read_lines
 from giqa_datasets.progress import Progress, no_progress
 
@@ -46,14 +47,14 @@ def safe_name(name: str) -> str:
         'spaq_koniq/00003.jpg'
         >>> safe_name("../00003.jpg")
         Traceback (most recent call last):
-        ValueError: expected a relative path inside the store, got '../00003.jpg'
+        giqa_datasets.errors.InputError: expected a relative path inside the store, got '../00003.jpg'
     """
     path = PurePosixPath(name)
     foreign = "\\" in name or PureWindowsPath(name).drive
     # Categories C and Z: control characters, halves of pairs, line separators; spaces of any kind are fine
     strange = any(not letter.isprintable() and unicodedata.category(letter) != "Zs" for letter in name)
     if foreign or path.is_absolute() or ".." in path.parts or not path.name or strange:
-        raise ValueError(f"expected a relative path inside the store, got {name!a}")
+        raise InputError(f"expected a relative path inside the store, got {name!a}")
     return str(path)
 
 
@@ -75,8 +76,8 @@ class Folder:
         except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
             raise _unreadable(name, error) from error
         if not inside:
-            raise ValueError(f"{name!r} is a link that leads out of {self.root.name}")
-        raise FileNotFoundError(f"expected {name!r} in {self.root.name}, found none")
+            raise InputError(f"{name!r} is a link that leads out of {self.root.name}")
+        raise MissingFileError(f"expected {name!r} in {self.root.name}, found none")
 
 
 class Tar:
@@ -103,14 +104,14 @@ class Tar:
             with tarfile.open(path, "r:") as tar:
                 self._index(tar)
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-            raise ValueError(f"expected an uncompressed tar in {path}: {error}") from error
+            raise InputError(f"expected an uncompressed tar in {path}: {error}") from error
 
     def _index(self, tar: tarfile.TarFile) -> None:
         """Note where each regular file lies."""
         end = -1
         for member in tar:
             if member.size < 0 or member.offset <= end:  # tarfile would go round in circles
-                raise ValueError(f"member {member.name!a} has the size {member.size}")
+                raise InputError(f"member {member.name!a} has the size {member.size}")
             end = member.offset
             try:
                 name = safe_name(member.name) if not member.isdir() else None
@@ -125,10 +126,10 @@ class Tar:
         """Return the file's bytes; see `ImageStore`."""
         place = self._places.get(safe_name(name))
         if place is None:
-            raise FileNotFoundError(f"expected {name!r} in {self.path.name}, found none")
+            raise MissingFileError(f"expected {name!r} in {self.path.name}, found none")
         offset, size = place
         if size > MAX_BYTES:
-            raise ValueError(f"expected at most {MAX_BYTES:,} bytes, got {size:,} in {name!r}")
+            raise InputError(f"expected at most {MAX_BYTES:,} bytes, got {size:,} in {name!r}")
         try:
             with self.path.open("rb") as file:
                 file.seek(offset)
@@ -136,7 +137,7 @@ class Tar:
         except OSError as error:
             raise _unreadable(name, error) from error
         if len(raw) != size:
-            raise ValueError(f"{self.path.name} ends inside {name!r}")
+            raise InputError(f"{self.path.name} ends inside {name!r}")
         return raw
 
 
@@ -154,7 +155,7 @@ class FirstOf:
                 return store.read(name)
             except FileNotFoundError:
                 continue
-        raise FileNotFoundError(f"expected {name!r} in one of {len(self.stores)} places, found none")
+        raise MissingFileError(f"expected {name!r} in one of {len(self.stores)} places, found none")
 
 
 class OwnCopies:
@@ -192,16 +193,16 @@ class OwnCopies:
         name = safe_name(name)
         expected = self.sha256.get(name)
         if expected is None:
-            raise FileNotFoundError(f"expected {name!r} in the manifest, found none")
+            raise MissingFileError(f"expected {name!r} in the manifest, found none")
         path = self._found.get(expected)
         if path is None:
             namesake = self._namesakes.get(PurePosixPath(name).name)
             if namesake is None:
-                raise FileNotFoundError(f"expected a copy of {name!r} with the sha256 {expected}, found none")
-            raise ValueError(f"expected the sha256 {expected} of {name!r}, got another in {namesake}")
+                raise MissingFileError(f"expected a copy of {name!r} with the sha256 {expected}, found none")
+            raise InputError(f"expected the sha256 {expected} of {name!r}, got another in {namesake}")
         raw = _bounded(path, name)
         if hashlib.sha256(raw).hexdigest() != expected:
-            raise ValueError(f"the copy of {name!r} has changed since it was hashed")
+            raise InputError(f"the copy of {name!r} has changed since it was hashed")
         return raw
 
 
@@ -230,7 +231,7 @@ def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress
         return [OwnCopies(read_manifest(manifest), folders, progress)]
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder of images in {folder}, found none")
+            raise MissingFileError(f"expected a folder of images in {folder}, found none")
     return [images_under(folder) for folder in folders]
 
 
@@ -274,9 +275,9 @@ def read_manifest(path: Path) -> dict[str, str]:
         try:
             name = safe_name(entry.file)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise InputError(f"{where}: {error}") from error
         if sha256.setdefault(name, entry.sha256) != entry.sha256:
-            raise ValueError(f"{where}: expected one sha256 of {name!r}, got a second")
+            raise InputError(f"{where}: expected one sha256 of {name!r}, got a second")
     return sha256
 
 
@@ -302,7 +303,7 @@ def _bounded(path: Path, name: str) -> bytes:
     except OSError as error:
         raise _unreadable(name, error) from error
     if len(raw) > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES:,} bytes in {name!r}, got more")
+        raise InputError(f"expected at most {MAX_BYTES:,} bytes in {name!r}, got more")
     return raw
 
 
@@ -316,7 +317,7 @@ def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     """All regular files under the folders, each after its folder, in an order that is the same everywhere."""
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"expected a folder of photographs in {folder}, found none")
+            raise MissingFileError(f"expected a folder of photographs in {folder}, found none")
         for root, inner, names in os.walk(folder):
             inner.sort()
             for path in (Path(root, name) for name in sorted(names)):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from giqa_datasets.errors import InputError
+
 
 JPEG_QUALITY = 95  # of the images that must be encoded again
 MAX_PIXELS = 64_000_000  # ours; a decompression bomb is refused before it is decoded
@@ -37,21 +39,21 @@ def decode(raw: bytes | None, *, name: str) -> Image.Image:
             than `MAX_PIXELS`.
     """
     if raw is None:
-        raise ValueError(f"image {name!r} came without its pixels")
+        raise InputError(f"image {name!r} came without its pixels")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is the stricter one
             image: Image.Image = Image.open(io.BytesIO(raw))
         if image.format not in FORMATS:
-            raise ValueError(f"expected a format out of {', '.join(FORMATS)}, got {image.format}")
+            raise InputError(f"expected a format out of {', '.join(FORMATS)}, got {image.format}")
         if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
+            raise InputError(f"expected at most {MAX_PIXELS:,} pixels, got {image.width}x{image.height}")
         image.load()
         image = ImageOps.exif_transpose(image)
     except UnidentifiedImageError as error:
-        raise ValueError(f"image {name!r} cannot be read: it is in no format that Pillow knows") from error
+        raise InputError(f"image {name!r} cannot be read: it is in no format that Pillow knows") from error
     except Exception as error:  # a decoder may raise anything on a hostile file
-        raise ValueError(f"image {name!r} cannot be read: {error}") from error
+        raise InputError(f"image {name!r} cannot be read: {error}") from error
     if image.mode.startswith("I;16"):  # convert() would clip 16 bits to 8 instead of scaling them
         image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.has_transparency_data:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from giqa_datasets.errors import InputError
+
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -23,7 +25,7 @@ def read_lines(path: Path, kind: type[Line]) -> Iterator[tuple[str, Line]]:
             try:
                 line = kind.model_validate_json(raw)
             except ValidationError as error:
-                raise ValueError(f"{where}: {fault_of(error)}") from error
+                raise InputError(f"{where}: {fault_of(error)}") from error
             yield where, line
 
 

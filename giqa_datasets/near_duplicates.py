@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.images import MAX_PIXELS, decode
 from giqa_datasets.progress import Progress, no_progress
 
@@ -115,7 +116,7 @@ def lookalikes_of(folder: Path, progress: Progress = no_progress) -> Lookalikes:
     """
     shards = sorted((folder / "data").glob("*.parquet"))
     if not shards:
-        raise FileNotFoundError(f"expected a data set folder in {folder}, got no shards in its data/")
+        raise MissingFileError(f"expected a data set folder in {folder}, got no shards in its data/")
     return Lookalikes(image for shard in progress(shards, len(shards), "look") for image in _images(shard))
 
 
@@ -147,7 +148,7 @@ def decode_small(image_bytes: bytes) -> tuple[Image.Image, tuple[int, int]]:
     jpeg = Image.open(io.BytesIO(image_bytes), formats=["JPEG"])
     width, height = jpeg.size
     if width * height > MAX_PIXELS:
-        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+        raise InputError(f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
     is_turned = jpeg.getexif().get(0x0112, 1) >= 5
     jpeg.draft("L", (_DECODED_SIDE, _DECODED_SIDE))
     return ImageOps.exif_transpose(jpeg), (height, width) if is_turned else (width, height)
@@ -160,7 +161,7 @@ def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
     with pq.ParquetFile(shard, pre_buffer=False) as file:
         schema = file.schema_arrow
         if any(name not in schema.names or schema.field(name).type != kind for name, kind in _COLUMNS.items()):
-            raise ValueError(f"expected the columns of a GIQA data set in {shard}, got {schema.names}")
+            raise InputError(f"expected the columns of a GIQA data set in {shard}, got {schema.names}")
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=list(_COLUMNS))
             for name, image, sha256 in zip(*(table[column] for column in _COLUMNS), strict=True):

@@ -6,6 +6,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from giqa_datasets.errors import MissingFileError
+
 
 if TYPE_CHECKING:
     import jinja2
@@ -21,7 +23,7 @@ def shipped(name: str) -> Path:
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f"the folder {name!r} of the giqa distribution is missing beside {package}")
+    raise MissingFileError(f"the folder {name!r} of the giqa distribution is missing beside {package}")
 
 
 def templates(folder: Path, *, is_html: bool = False) -> "jinja2.Environment":

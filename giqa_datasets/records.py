@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import Region, render
@@ -125,7 +126,7 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
                 prompt = write(sample.question, sample.question_regions, sizes)
                 completion = write(sample.answer, sample.answer_regions, sizes)
         except ValueError as error:
-            raise ValueError(f"sample {sample.id!r}: {error}") from error
+            raise InputError(f"sample {sample.id!r}: {error}") from error
         yield {
             "id": sample.id,
             "image": {"bytes": photograph.image, "path": None},

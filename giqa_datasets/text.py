@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from giqa_datasets.boxes import Boxes, rounded
+from giqa_datasets.errors import InputError
 from giqa_datasets.grid import SIDE, box_to_cells, cells_to_boxes, is_rectangle
 
 
@@ -190,7 +191,7 @@ def render(plain: str, regions: Iterable[Region], *, form: Form = "cells") -> st
 
     def phrase_with_boxes(region: Region) -> str:
         if "[" in region.phrase or "]" in region.phrase:
-            raise ValueError(f"phrase {region.phrase!r} holds a bracket")
+            raise InputError(f"phrase {region.phrase!r} holds a bracket")
         return f"[{region.phrase}]({', '.join(dict.fromkeys(_write_boxes(region.boxes, form)))})"
 
     # Where no mark stands in the plain text, all marks are ours, and they are read back as they are written
@@ -239,7 +240,7 @@ def read_back(text: str, plain: str, regions: Sequence[Region], read: Callable[[
     """
     back = read(text)
     if back.plain != plain or [found.span[1] for found in back.regions] != [region.span[1] for region in regions]:
-        raise ValueError(f"expected text without boxes, and phrases that are read as they are written, got {plain!r}")
+        raise InputError(f"expected text without boxes, and phrases that are read as they are written, got {plain!r}")
     return text
 
 
@@ -254,13 +255,13 @@ def in_order(plain: str, regions: Iterable[Region]) -> list[Region]:
     for region in ordered:
         start, end = region.span
         if start < last:
-            raise ValueError(f"phrase {region.phrase!r} overlaps the one before it in {plain!r}")
+            raise InputError(f"phrase {region.phrase!r} overlaps the one before it in {plain!r}")
         if plain[start:end] != region.phrase or not region.phrase.strip():
-            raise ValueError(
+            raise InputError(
                 f"expected phrase {region.phrase!r} at {region.span} of {plain!r}, got {plain[start:end]!r}"
             )
         if len(region.boxes) == 0:
-            raise ValueError(f"phrase {region.phrase!r} has no box")
+            raise InputError(f"phrase {region.phrase!r} has no box")
         last = end
     return ordered
 
@@ -280,7 +281,7 @@ def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ..
     for phrase, boxes in phrases:
         span = take(plain, phrase, taken)
         if span is None:
-            raise ValueError(f"phrase {phrase!r} does not stand (any more) in {plain!r}")
+            raise InputError(f"phrase {phrase!r} does not stand (any more) in {plain!r}")
         regions.append(Region(phrase, span, boxes))
     return tuple(regions)
 

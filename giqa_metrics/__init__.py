@@ -24,6 +24,8 @@ def load(name: str) -> "evaluate.EvaluationModule":
     """
     import evaluate
 
+    from giqa_datasets.errors import InputError
+
     if name not in METRICS:
-        raise ValueError(f"expected a metric out of {METRICS}, got {name!r}")
+        raise InputError(f"expected a metric out of {METRICS}, got {name!r}")
     return evaluate.load(str(Path(__file__).parent / "spaces" / name))

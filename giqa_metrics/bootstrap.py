@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.errors import InputError
 from giqa_metrics.stats import Table
 
 
@@ -127,7 +128,7 @@ def differences(
 def _group_sums(table: Table, groups: Sequence[Any]) -> Table:
     """Sums per group, shape (G, S), in the order in which the groups first appear."""
     if len(groups) != len(table):
-        raise ValueError(f"expected a group for each of {len(table)} samples, got {len(groups)}")
+        raise InputError(f"expected a group for each of {len(table)} samples, got {len(groups)}")
     order = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     place = np.array([order[group] for group in groups], dtype=np.int64)
     return np.stack([np.bincount(place, weights=column, minlength=len(order)) for column in table.T], axis=1)

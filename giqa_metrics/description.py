@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import strip
 from giqa_metrics.inputs import require_samples
@@ -79,7 +80,7 @@ def giqa_description(
     """
     require_samples(predictions=predictions, references=references)
     if tokenize not in ("coco", "13a"):
-        raise ValueError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
+        raise InputError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
     plain = format_named(box_format).strip
     pairs = [(plain(mine or ""), strip(theirs or "")) for mine, theirs in zip(predictions, references, strict=True)]
     rows = [_count(*pair, tokenize) for pair in pairs]

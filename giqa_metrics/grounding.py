@@ -8,6 +8,7 @@ import numpy as np
 
 from giqa_datasets.batches import batches
 from giqa_datasets.boxes import to_boxes
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE
@@ -120,7 +121,7 @@ def giqa_grounding(
     """
     require_samples(predictions=predictions, references=references)
     if exact_references is not None and len(exact_references) != len(references):
-        raise ValueError(f"expected {len(references)} exact references, got {len(exact_references)}")
+        raise InputError(f"expected {len(references)} exact references, got {len(exact_references)}")
     settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
     sizes = sizes_of(box_format, len(predictions), image_sizes, input_sizes)
     total, rows = GroundingStats(), []
@@ -157,7 +158,7 @@ def grounding_stats(
     """
     settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
     if format_named(box_format).needs:
-        raise ValueError(f"box format {box_format!r} needs sizes, which a stream has not: use giqa_grounding")
+        raise InputError(f"box format {box_format!r} needs sizes, which a stream has not: use giqa_grounding")
     total = GroundingStats()
     for chunk in batches(samples, CHUNK):
         predictions, references = zip(*chunk, strict=True)
@@ -199,10 +200,10 @@ def _settings(
 ) -> Settings:
     """Check the options and load what they name."""
     if preset not in SIMILARITY:
-        raise ValueError(f"expected a preset out of {sorted(SIMILARITY)}, got {preset!r}")
+        raise InputError(f"expected a preset out of {sorted(SIMILARITY)}, got {preset!r}")
     for name, threshold in (("iou", iou_threshold), ("similarity", similarity_threshold)):
         if not 0 <= threshold <= 1:
-            raise ValueError(f"expected {name}_threshold in [0, 1], got {threshold!r}")
+            raise InputError(f"expected {name}_threshold in [0, 1], got {threshold!r}")
     format_named(box_format)
     compare = similarity_named(SIMILARITY[preset] if similarity is None else similarity)
     return Settings(box_format, compare, iou_threshold, similarity_threshold, preset)

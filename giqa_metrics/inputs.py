@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence, Sized
 from operator import index as whole_number
 from typing import Any
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Size, Sizes, box_format
 
 
@@ -16,12 +17,12 @@ def require_samples(**inputs: Sized) -> None:
     Example:
         >>> require_samples(predictions=["a"], references=["a", "b"])
         Traceback (most recent call last):
-        ValueError: expected as many predictions as references, and at least one, got 1 and 2
+        giqa_datasets.errors.InputError: expected as many predictions as references, and at least one, got 1 and 2
     """
     lengths = [len(values) for values in inputs.values()]
     if len(set(lengths)) != 1 or 0 in lengths:
         first, *others = (name.replace("_", " ") for name in inputs)
-        raise ValueError(
+        raise InputError(
             f"expected as many {first} as {_listed(others)}, and at least one, got {_listed(map(str, lengths))}"
         )
 
@@ -42,15 +43,15 @@ def sizes_of(
     """
     needs = box_format(name).needs
     if needs == "image" and image_sizes is None:
-        raise ValueError(f"box format {name!r} counts in a padded square: expected image_sizes, got none")
+        raise InputError(f"box format {name!r} counts in a padded square: expected image_sizes, got none")
     if needs == "input" and image_sizes is None and input_sizes is None:
-        raise ValueError(
+        raise InputError(
             f"box format {name!r} counts in pixels of the resized image: expected input_sizes or image_sizes, got none"
         )
     sides = []
     for kind, sizes in (("image_sizes", image_sizes), ("input_sizes", input_sizes)):
         if sizes is not None and len(sizes) != count:
-            raise ValueError(f"expected {count} {kind}, got {len(sizes)}")
+            raise InputError(f"expected {count} {kind}, got {len(sizes)}")
         sides.append(
             [None] * count if sizes is None else [_size(kind, index, size) for index, size in enumerate(sizes)]
         )
@@ -66,7 +67,7 @@ def _size(kind: str, index: int, size: Any) -> Size | None:
     except (TypeError, ValueError):
         width = height = 0
     if min(width, height) < 1:
-        raise ValueError(f"expected {kind} of (width, height), got {size!r} at {index}")
+        raise InputError(f"expected {kind} of (width, height), got {size!r} at {index}")
     return width, height
 
 

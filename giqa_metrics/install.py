@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from giqa_datasets.errors import MissingFileError
 from giqa_metrics import METRICS
 
 
@@ -60,7 +61,7 @@ def _install_data(folder: Path) -> Path:
     for shard in sorted(shards, key=lambda path: (not path.name.startswith("train-"), path.name)):
         files.setdefault(shard.name.split("-")[0], []).append(str(shard))
     if not files:
-        raise FileNotFoundError(f"expected a data set folder with data/*.parquet at {folder}, found none")
+        raise MissingFileError(f"expected a data set folder with data/*.parquet at {folder}, found none")
     entry = _data_entry(folder.name)
     shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
     builder = Parquet(

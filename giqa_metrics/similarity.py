@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.errors import InputError, MissingExtraError, UnavailableError
 from giqa_datasets.names import Names
 
 
@@ -119,9 +120,9 @@ def _paired(compare: Compare) -> Callable[[Sequence[str], Sequence[str]], Vector
             return np.zeros(0)
         matrix = np.asarray(compare(ones, others), dtype=np.float64)
         if matrix.shape != (len(ones), len(others)):
-            raise ValueError(f"expected a similarity matrix of shape {(len(ones), len(others))}, got {matrix.shape}")
+            raise InputError(f"expected a similarity matrix of shape {(len(ones), len(others))}, got {matrix.shape}")
         if not (np.abs(matrix) <= 1 + 1e-9).all():  # not (...): NaN is refused too
-            raise ValueError(f"expected similarities in [-1, 1], got {matrix.min()} to {matrix.max()}")
+            raise InputError(f"expected similarities in [-1, 1], got {matrix.min()} to {matrix.max()}")
         row, column = ({name: index for index, name in enumerate(names)} for names in (ones, others))
         return matrix[[row[name] for name in a], [column[name] for name in b]]
 
@@ -147,7 +148,7 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
         import torch
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             f"similarity {model!r} needs torch and transformers: pip install \"giqa[annotate]\", or use 'lexical'"
         ) from error
     try:
@@ -159,7 +160,7 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
             if model == MINILM
             else "give a folder that holds it"
         )
-        raise OSError(
+        raise UnavailableError(
             f"the similarity encoder {model!r} is not on this machine and cannot be fetched: {hint}, "
             "or use the similarity 'lexical'"
         ) from error
@@ -215,7 +216,7 @@ def _pools_first_token(model: str, revision: str | None) -> bool:
         path = Path(model, name) if Path(model).is_dir() else Path(hf_hub_download(model, name, revision=revision))
         pooling = json.loads(path.read_text(encoding="utf-8"))
     except LocalEntryNotFoundError as error:  # to guess would move the score
-        raise OSError(
+        raise UnavailableError(
             f"how similarity encoder {model!r} pools its tokens is not on this machine and cannot be fetched: "
             "download the whole model once, or give a folder that holds it"
         ) from error
@@ -225,5 +226,5 @@ def _pools_first_token(model: str, revision: str | None) -> bool:
     modes = {flag.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for flag in flags}
     modes = modes or {pooling.get("pooling_mode", "mean")}  # newer files name it
     if modes not in ({"cls"}, {"mean"}):
-        raise ValueError(f"expected similarity encoder {model!r} to pool by cls or mean, got {sorted(modes)}")
+        raise InputError(f"expected similarity encoder {model!r} to pool by cls or mean, got {sorted(modes)}")
     return modes == {"cls"}

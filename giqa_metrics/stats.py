@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.errors import InputError
+
 
 Table = npt.NDArray[np.float64]  # (N, S), a row per sample, a column per sum
 
@@ -39,8 +41,8 @@ class Stats:
         """
         for row in rows:
             if not all(name in row and isinstance(row[name] or 0, int | float) for name in cls.names()):
-                raise ValueError(f"expected rows with the numbers {', '.join(cls.names())}, got {row!r:.80}")
+                raise InputError(f"expected rows with the numbers {', '.join(cls.names())}, got {row!r:.80}")
         table = np.array([[row[name] or 0 for name in cls.names()] for row in rows], dtype=np.float64)
         if not np.isfinite(table).all():
-            raise ValueError(f"expected finite numbers in rows of {', '.join(cls.names())}")
+            raise InputError(f"expected finite numbers in rows of {', '.join(cls.names())}")
         return table.reshape(len(rows), len(cls.names()))

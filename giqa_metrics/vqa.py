@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.text import strip
@@ -142,9 +143,9 @@ def _check(question_types: Sequence[str], references: Sequence[str | None]) -> N
     """Refuse references that cannot be scored against."""
     for index, (kind, reference) in enumerate(zip(question_types, references, strict=True)):
         if kind not in QUESTION_TYPES or kind == "des":
-            raise ValueError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
+            raise InputError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
         if kind == "yes_no" and read_yes_no(reference or "") is None:
-            raise ValueError(f"expected a Yes/No reference to say Yes or No, got {reference!r} at {index}")
+            raise InputError(f"expected a Yes/No reference to say Yes or No, got {reference!r} at {index}")
 
 
 def _closed(answer: str, truth: str) -> VqaStats:

@@ -34,7 +34,13 @@ def test_text_brings_its_own_vocabulary_and_no_other_file():
     script = WHAT_COMES.format(module="giqa_datasets.text")
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     ours = {module for module in json.loads(done.stdout) if module.startswith("giqa_")}
-    assert ours == {"giqa_datasets", "giqa_datasets.boxes", "giqa_datasets.grid", "giqa_datasets.text"}
+    assert ours == {
+        "giqa_datasets",
+        "giqa_datasets.boxes",
+        "giqa_datasets.errors",
+        "giqa_datasets.grid",
+        "giqa_datasets.text",
+    }
 
 
 def imported(path: Path) -> set[str]:

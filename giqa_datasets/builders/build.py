@@ -13,6 +13,7 @@ from giqa_datasets.dataset_folder.parquet import SplitCounts
 from giqa_datasets.dataset_folder.write import build_folder, refuse_existing
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
 from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, in_order
@@ -92,7 +93,7 @@ def build_set(
     refuse_existing(out, overwrite=overwrite)
     reviewed = request.root if request.name in BENCHMARKS else None
     if draft and not reviewed:
-        raise ValueError(f"expected --draft with a benchmark out of a reviewed folder alone, got {request.name}")
+        raise InputError(f"expected --draft with a benchmark out of a reviewed folder alone, got {request.name}")
     entries = entries_of(request, progress)
     benchmark = Benchmark.of_review(reviewed, entries.compared) if reviewed else None
     outcome, settings, listed = Outcome([], entries.left_out), None, entries.splits

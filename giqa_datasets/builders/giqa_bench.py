@@ -15,6 +15,7 @@ from giqa_datasets.builders.giqa_160k import count_samples
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.invalid import read_lines
 from giqa_datasets.review.agreement import Agreement, agreement
@@ -91,7 +92,7 @@ class Benchmark(NamedTuple):
                 yield number, found
 
 
-class Incomplete(ValueError):
+class Incomplete(InputError):
     """A benchmark that is short of something; `short` says of what, a sentence each."""
 
     def __init__(self, name: str, short: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     if not (folder / REVIEW).is_dir():
         return None
     if not (folder / COMPARED).is_file():
-        raise ValueError(f"expected {COMPARED} beside {REVIEW}, found none")
+        raise InputError(f"expected {COMPARED} beside {REVIEW}, found none")
     return Benchmark(read_rounds(folder / REVIEW), [line for _, line in read_lines(folder / COMPARED, Compared)])
 
 

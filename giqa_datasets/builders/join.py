@@ -21,6 +21,7 @@ from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_rows, r
 from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_folder
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, Refused, Rights, read_photograph
+from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.pipeline.funnel import Row
@@ -77,7 +78,7 @@ def require_place(name: str) -> None:
         ValueError: If it is neither.
     """
     if not (Path(name).is_dir() or _HUB_ID.fullmatch(name)):
-        raise ValueError(
+        raise InputError(
             f"expected a data set out of {sorted(SETS)}, a data set folder or its id on the Hub, got {name!r}"
         )
 
@@ -98,7 +99,7 @@ def fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=list(_FILES)))
     except (OSError, ValueError) as error:
-        raise OSError(f"the data set {name!r} cannot be had from the Hub: {error}") from error
+        raise UnavailableError(f"the data set {name!r} cannot be had from the Hub: {error}") from error
 
 
 def join_copies(
@@ -131,7 +132,7 @@ def join_copies(
             stack.enter_context(shard.file)
             splits[shard.split].append(shard)
         if not any(map(_lacks_pixels, [shard for shards in splits.values() for shard in shards])):
-            raise ValueError(f"every row of {folder} has its pixels, so there is nothing to join")
+            raise InputError(f"every row of {folder} has its pixels, so there is nothing to join")
         copies = OwnCopies(said.sha256, images, progress)
         pool = stack.enter_context(ThreadPoolExecutor(READERS))
         rows = {
@@ -244,7 +245,7 @@ def _provenance(folder: Path) -> _Provenance:
     name = set_name((folder / "README.md").read_text(encoding="utf-8", errors="replace"))
     known = sorted(each for each, made in SETS.items() if made.keeps_files)
     if name not in known:
-        raise ValueError(f"expected the card of one of {known}, whose images are upstream files, got {name!r}")
+        raise InputError(f"expected the card of one of {known}, whose images are upstream files, got {name!r}")
     read_sources(folder / SOURCES)  # says what is wrong with it
     sha256 = read_manifest(folder / "provenance" / "images.jsonl")
     files: defaultdict[str, list[str]] = defaultdict(list)

@@ -10,6 +10,7 @@ from giqa_datasets.builders.giqa_bench import Compared
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, unique, without
+from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import copies_of
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
@@ -68,11 +69,11 @@ def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
         ValueError: If there is no such set, it lacks what it is made from, or a file of a source is another's.
     """
     if request.name not in SETS:
-        raise ValueError(f"expected a data set out of {sorted(SETS)}, got {request.name!r}")
+        raise InputError(f"expected a data set out of {sorted(SETS)}, got {request.name!r}")
     made = SETS[request.name]
     unwanted = [option for field, option in _OPTIONS.items() if field not in made.takes and getattr(request, field)]
     if unwanted:
-        raise ValueError(f"{request.name} takes no {' and no '.join(unwanted)}")
+        raise InputError(f"{request.name} takes no {' and no '.join(unwanted)}")
     left_out: list[Drop] = []
     splits = made.entries(request, left_out.append, progress)
     listed = {split: list(islice(entries, request.limit)) for split, entries in splits.items()}
@@ -125,7 +126,7 @@ def _name_of(folder: Path) -> str:
 def _folder(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """Anyone's photographs and descriptions, as one train split."""
     if request.root is None:
-        raise ValueError("expected a folder of photographs with a metadata.jsonl, got none")
+        raise InputError("expected a folder of photographs with a metadata.jsonl, got none")
     return {"train": folder.entries(request.root, drop)}
 
 
@@ -137,7 +138,7 @@ def _giqa_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str
 def _giqa_bench(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """What experts made of candidates; test split only."""
     if request.root is None:
-        raise ValueError("expected a data set folder that was reviewed with giqa review, got none")
+        raise InputError("expected a data set folder that was reviewed with giqa review, got none")
     return {"test": last_round.entries(request.root)}
 
 
@@ -157,7 +158,7 @@ def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str
 def _giqa_160k(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The rebuild of the paper's training set."""
     if request.q_pathway is None or request.dq_495k is None:
-        raise ValueError(
+        raise InputError(
             "expected --q-pathway and --dq-495k, the folders of the upstream sets "
             f"(a data set folder of that name is ./{request.name})"
         )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.records import Record, rows
 
 
@@ -219,7 +220,7 @@ def _checked_columns(rows: Iterable[SetRow], ids: set[str], counts: SplitCounts)
     for row in rows:
         name = row.columns["id"]
         if name in ids:
-            raise ValueError(f"expected unique ids, got {name!r} twice")
+            raise InputError(f"expected unique ids, got {name!r} twice")
         ids.add(name)
         counts.add(row)
         yield row.columns

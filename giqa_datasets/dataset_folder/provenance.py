@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from giqa_datasets.drops import Drop
+from giqa_datasets.errors import InputError
 from giqa_datasets.invalid import fault_of, read_lines
 from giqa_datasets.pipeline.annotation_folder import FUNNEL, SETTINGS
 from giqa_datasets.pipeline.annotation_lines import DropLine
@@ -61,4 +62,4 @@ def _read(path: Path, kind: type[_Kind]) -> _Kind:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path}: {fault_of(error)}") from error
+        raise InputError(f"{path}: {fault_of(error)}") from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from giqa_datasets.dataset_folder.parquet import features
+from giqa_datasets.errors import InputError
 
 
 _NAME = re.compile(r"(\w+)-([0-9]{5})-of-([0-9]{5})\.parquet")
@@ -32,7 +33,7 @@ def refuse(where: str, what: str) -> NoReturn:
     Raises:
         ValueError: Always.
     """
-    raise ValueError(f"{where}: {what}")
+    raise InputError(f"{where}: {what}")
 
 
 def open_shards(data: Path, note: Note) -> Iterator[Shard]:
@@ -63,7 +64,7 @@ def read_group(shard: Shard, number: int, columns: list[str] | None = None) -> p
     try:
         return shard.file.read_row_group(number, columns=columns)
     except Exception as error:  # pyarrow may raise anything on a damaged file
-        raise ValueError(f"{shard.where}: row group {number} cannot be read: {error}") from error
+        raise InputError(f"{shard.where}: row group {number} cannot be read: {error}") from error
 
 
 def read_rows(shard: Shard, number: int) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def read_rows(shard: Shard, number: int) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = table.to_pylist()
     except ValueError as error:  # a text in another encoding
-        raise ValueError(f"{shard.where}: row group {number} cannot be read: {error}") from error
+        raise InputError(f"{shard.where}: row group {number} cannot be read: {error}") from error
     return rows
 
 

@@ -24,6 +24,7 @@ from giqa_datasets.dataset_folder.parquet import (
     write_rows,
 )
 from giqa_datasets.drops import Drop
+from giqa_datasets.errors import ExistingFileError, InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.image_stores import ImageFile, write_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
@@ -124,7 +125,7 @@ def write_folder(
         counts = {split: write_rows(data, split, rows, ids) for split, rows in splits.items()}
         counts = {split: count for split, count in counts.items() if count.rows}
         if not counts:
-            raise ValueError(f"no sample was left for {name}: {_why(drops)}")
+            raise InputError(f"no sample was left for {name}: {_why(drops)}")
         require(counts)
         (partial / "annotations").mkdir()
         write_annotations(data, partial / "annotations")
@@ -175,11 +176,11 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
     if not out.exists():
         return
     if not overwrite:
-        raise FileExistsError(f"{out} exists; --overwrite replaces a data set folder")
+        raise ExistingFileError(f"{out} exists; --overwrite replaces a data set folder")
     shards = list((out / "data").glob("*"))
     ours = {"README.md", "annotations", "data", "eval.yaml", "provenance"}
     if not shards or any(path.suffix != ".parquet" for path in shards) or {path.name for path in out.iterdir()} - ours:
-        raise FileExistsError(f"{out} is no data set folder, so it is not overwritten")
+        raise ExistingFileError(f"{out} is no data set folder, so it is not overwritten")
 
 
 @contextmanager

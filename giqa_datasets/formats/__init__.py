@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import (
     ferret,
     giqa,
@@ -87,5 +88,5 @@ def box_format(name: str) -> Format:
         'The tower is sharp.'
     """
     if name not in FORMATS:
-        raise ValueError(f"expected a box format out of {sorted(FORMATS)}, got {name!r}")
+        raise InputError(f"expected a box format out of {sorted(FORMATS)}, got {name!r}")
     return FORMATS[name]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from giqa_datasets.boxes import Boxes, rounded
+from giqa_datasets.errors import InputError
 from giqa_datasets.text import Kind, fault
 
 
@@ -90,7 +91,7 @@ def require(size: Size | None, name: str, what: str) -> Size:
         ValueError: It names the format and what it needs.
     """
     if size is None or min(size) < 1:
-        raise ValueError(f"box format {name!r} needs {what}, (width, height), got {'none' if size is None else size}")
+        raise InputError(f"box format {name!r} needs {what}, (width, height), got {'none' if size is None else size}")
     return size
 
 

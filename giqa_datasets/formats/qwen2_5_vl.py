@@ -8,6 +8,7 @@ Whoever sets other limits must give the input's size.
 from collections.abc import Iterable
 from math import ceil, floor, sqrt
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import json_boxes
 from giqa_datasets.formats.frames import UNKNOWN, Frame, Size, Sizes, require, whole
 from giqa_datasets.text import GroundedText, Region
@@ -57,7 +58,7 @@ def resized(image: Size, *, max_pixels: int = MAX_PIXELS) -> Size:
         `smart_resize` in transformers' Qwen2-VL.
     """
     if max(image) > MAX_RATIO * min(image):
-        raise ValueError(f"box format 'qwen2_5_vl' needs an image with sides up to 1:{MAX_RATIO}, got {image}")
+        raise InputError(f"box format 'qwen2_5_vl' needs an image with sides up to 1:{MAX_RATIO}, got {image}")
     pixels = image[0] * image[1]
     width, height = (round(side / STEP) * STEP for side in image)
     if width * height > max_pixels:

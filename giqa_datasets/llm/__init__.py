@@ -1,5 +1,6 @@
 """Language models as the annotation pipeline and the judges ask them: behind a server, or in this process."""
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.llm.backend import TEMPERATURE, Backend, Fault, Reply, Request, Role, Schema, ask_all, label
 from giqa_datasets.llm.local import Local
 from giqa_datasets.llm.server import Server, require_url
@@ -59,7 +60,7 @@ def open_llm(
         'Qwen/Qwen3-8B'
     """
     if concurrency < 1 or retries < 0 or not timeout > 0:
-        raise ValueError(
+        raise InputError(
             "expected concurrency from 1, retries from 0 and a positive timeout, "
             f"got {concurrency}, {retries} and {timeout}"
         )

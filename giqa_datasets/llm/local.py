@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
+from giqa_datasets.errors import MissingExtraError, UnavailableError
 from giqa_datasets.llm.backend import Fault, Reply, Request, Role, label
 
 
@@ -63,13 +64,17 @@ def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
-        raise ImportError(f'a local {role} needs torch and transformers: pip install "giqa[annotate]"') from error
+        raise MissingExtraError(
+            f'a local {role} needs torch and transformers: pip install "giqa[annotate]"'
+        ) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
         network = AutoModelForCausalLM.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
     except (OSError, ValueError) as error:
-        raise OSError(f"{role} {model!r} is no language model on this machine and cannot be fetched") from error
+        raise UnavailableError(
+            f"{role} {model!r} is no language model on this machine and cannot be fetched"
+        ) from error
     if not tokenizer.chat_template:
-        raise OSError(f"{role} {model!r} has no chat template, so it cannot be asked")
+        raise UnavailableError(f"{role} {model!r} has no chat template, so it cannot be asked")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # Llama 3 has none
     return tokenizer, network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

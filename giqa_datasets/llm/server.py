@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from giqa_datasets.errors import InputError, MissingExtraError, UnreachableError
 from giqa_datasets.llm.backend import TEMPERATURE, Fault, Reply, Request, Role, label
 
 
@@ -71,13 +72,13 @@ class Server:
         except openai.APIConnectionError as error:
             kind = type(error.__cause__).__name__
             if kind in UNREACHABLE:
-                raise ConnectionError(f"{self._place} cannot be reached: {error.__cause__}") from error
+                raise UnreachableError(f"{self._place} cannot be reached: {error.__cause__}") from error
             return Fault(kind)
         except openai.APIStatusError as error:
             said = f"HTTP {error.status_code}, {error.response.text[:200]!r}"
             if error.status_code not in REFUSED:
                 return Fault(said)
-            raise ConnectionError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
+            raise UnreachableError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
 
     def _post_any(self, request: Request) -> bytes:
         """Post with the schema; without it, from then on, if that is what the server cannot read."""
@@ -115,7 +116,7 @@ def require_url(base_url: str, role: Role) -> None:
         ValueError: If the address is not fit.
     """
     if not (ADDRESS.fullmatch(base_url) and base_url.isprintable()):
-        raise ValueError(
+        raise InputError(
             f"expected {role.one}'s address such as 'http://127.0.0.1:8000/v1', without a password or a query, "
             f"got another; a key goes into {role.key_variable}"
         )
@@ -126,10 +127,12 @@ def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
     try:
         import openai
     except ImportError as error:
-        raise ImportError(f'{role.one} behind a server needs openai: pip install "giqa[{role.extra}]"') from error
+        raise MissingExtraError(
+            f'{role.one} behind a server needs openai: pip install "giqa[{role.extra}]"'
+        ) from error
     key = os.environ.get(role.key_variable, "").strip() or NO_KEY
     if not (key.isascii() and key.isprintable()):
-        raise ValueError(f"expected printable ASCII in {role.key_variable}, got something else")
+        raise InputError(f"expected printable ASCII in {role.key_variable}, got something else")
 
     def keep_ours(request: Any) -> None:
         for name in set(request.headers) - HEADERS:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from giqa_datasets.drops import FAULT
 from giqa_datasets.entries import Entry
+from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotation_lines import Finished, Head, Line, read_line
 
@@ -39,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         with FileLock(folder / LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise OSError(f"another run is annotating into {folder}") from error
+        raise UnavailableError(f"another run is annotating into {folder}") from error
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -48,9 +49,9 @@ def _refuse_foreign(folder: Path) -> None:
     others = {path.name for path in folder.iterdir()} - {SETTINGS, LOCK}
     if others and not settings.exists():
         found = RECORDS if RECORDS in others else min(others)
-        raise ValueError(f"expected {settings} beside {found}, found none")
+        raise InputError(f"expected {settings} beside {found}, found none")
     if not others and settings.exists() and "giqa" not in read_settings(settings):
-        raise ValueError(f"expected the settings of annotations in {settings}, got something else")
+        raise InputError(f"expected the settings of annotations in {settings}, got something else")
 
 
 class Annotations:
@@ -169,9 +170,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"expected JSON in {path}: {error}") from error
+        raise InputError(f"expected JSON in {path}: {error}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"expected a JSON object in {path}, got {type(settings).__name__}")
+        raise InputError(f"expected a JSON object in {path}, got {type(settings).__name__}")
     return settings
 
 
@@ -188,7 +189,7 @@ def require_same(path: Path, settings: dict[str, Any]) -> None:
     there = read_settings(path)
     differing = sorted(name for name in settings if there.get(name) != settings[name])
     if differing:
-        raise ValueError(
+        raise InputError(
             f"{path.parent} was begun with other settings ({', '.join(differing)}); "
             "choose those again, or another folder"
         )

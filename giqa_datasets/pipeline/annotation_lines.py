@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from giqa_datasets.drops import FAULT, Drop
+from giqa_datasets.errors import InputError
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
 from giqa_datasets.text import Region
@@ -180,7 +181,7 @@ def read_line(raw: bytes, where: str, kind: type[AnyLine]) -> AnyLine:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        raise ValueError(f"{where}: {fault_of(error)}") from error
+        raise InputError(f"{where}: {fault_of(error)}") from error
 
 
 def read_samples(line: Line) -> tuple[Sample, ...]:

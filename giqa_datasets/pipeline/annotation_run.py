@@ -10,6 +10,7 @@ from typing import NamedTuple
 from giqa_datasets.batches import batches
 from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
+from giqa_datasets.errors import UnavailableError
 from giqa_datasets.files import write_whole
 from giqa_datasets.pipeline.annotation_folder import (
     DROPS,
@@ -217,7 +218,7 @@ def _annotate_missing(
         if len(why) >= HOPELESS and not notes.any_done:
             break
     if why and not notes.any_done:
-        raise OSError(f"no record came through; what the first one ran into: {why[0]}")
+        raise UnavailableError(f"no record came through; what the first one ran into: {why[0]}")
     return [unread[entry.where] for entry in missing.values() if entry.where in unread]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from giqa_datasets.entries import Entry
+from giqa_datasets.errors import InputError
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.pipeline.annotation_folder import Annotations
 from giqa_datasets.pipeline.annotation_lines import DropLine, Line, read_samples
@@ -37,10 +38,10 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     by_id = {entry.id: entry for entry in entries if entry.id in (identifier, name)}
     entry = by_id.get(identifier) or by_id.get(name)
     if entry is None:
-        raise ValueError(f"expected the id of a record or a sample, got {identifier!r}")
+        raise InputError(f"expected the id of a record or a sample, got {identifier!r}")
     line = next(Annotations(folder).lines([entry]), None)
     if line is None:
-        raise ValueError(f"{entry.id!r} is not annotated in {folder}")
+        raise InputError(f"{entry.id!r} is not annotated in {folder}")
     told = "".join(_visible(part) + "\n" for part in story(line))
     try:
         drawn = draw(decode(entry.load().photograph.image, name=entry.file), line)

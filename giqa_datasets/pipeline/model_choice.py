@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from giqa_datasets import __version__
+from giqa_datasets.errors import InputError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, open_llm
 from giqa_datasets.pipeline.protocols import Asker, Detector, Tagger, Verifier
 from giqa_datasets.pipeline.stages import Rules
@@ -49,11 +50,11 @@ class Choice:
             ValueError: If a threshold is no share, or a server is named and no model of it.
         """
         if self.llm_url is not None and self.llm == OFFLINE:
-            raise ValueError(f"expected an LLM by the name under which {self.llm_url} knows it, got {OFFLINE!r}")
+            raise InputError(f"expected an LLM by the name under which {self.llm_url} knows it, got {OFFLINE!r}")
         thresholds = asdict(self) | asdict(self.rules)
         for name in ("box_threshold", "text_threshold", "merge_area", "merge_coverage"):
             if not 0 <= thresholds[name] <= 1:
-                raise ValueError(f"expected {name} from 0 to 1, got {thresholds[name]}")
+                raise InputError(f"expected {name} from 0 to 1, got {thresholds[name]}")
 
     @classmethod
     def of_settings(cls, settings: dict[str, Any]) -> Self:
@@ -67,7 +68,7 @@ class Choice:
             rules = Rules(*(settings[field.name] for field in fields(Rules)))
             return cls(**{name: settings[name] for name in named}, rules=rules)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"expected the settings of a folder of annotations, got none for {error}") from error
+            raise InputError(f"expected the settings of a folder of annotations, got none for {error}") from error
 
     def settings(self) -> dict[str, Any]:
         """Everything that can move the result, for a settings file; where a model runs cannot."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import load
+from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.pipeline.annotation_lines import Finished
 from giqa_datasets.pipeline.annotation_run import Window, write_lines
 from giqa_datasets.pipeline.model_choice import OFFLINE, Choice, OpenModels
@@ -118,7 +119,7 @@ def _cluster() -> Iterator[Any]:
     try:
         import ray.data
     except ImportError as error:
-        raise ImportError('Ray is not installed: pip install "giqa[scale]"') from error
+        raise MissingExtraError('Ray is not installed: pip install "giqa[scale]"') from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
     if ray.is_initialized():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
 from giqa_datasets.drops import Drop, DropSink
+from giqa_datasets.errors import InputError
 from giqa_datasets.images import open_baked, whole_images
 from giqa_datasets.pipeline.detect import failure
 from giqa_datasets.pipeline.protocols import Verifier
@@ -77,7 +78,7 @@ def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | No
     crops = [image.crop((int(x1), int(y1), int(x2), int(y2))) for x1, y1, x2, y2 in corners_px]
     said = list(verifier.verify(crops, [tag.quality] * len(crops)))
     if len(said) != len(crops):
-        raise ValueError(f"expected {len(crops)} verdicts of a verifier, got {len(said)}")
+        raise InputError(f"expected {len(crops)} verdicts of a verifier, got {len(said)}")
     return [None if verdict is None else bool(verdict) for verdict in said]
 
 

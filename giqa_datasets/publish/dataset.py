@@ -12,6 +12,7 @@ from giqa_datasets.check import Examined, examine_dataset
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import shards_digest
+from giqa_datasets.errors import InputError
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.publish.hub import Release, Sum
@@ -119,11 +120,11 @@ def _files(folder: Path) -> list[Path]:
     listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.rglob("*"))
     for path in (*folders, *listed):
         if path.is_symlink():
-            raise ValueError(f"expected no links in a data set folder, got {str(path)!a}")
+            raise InputError(f"expected no links in a data set folder, got {str(path)!a}")
     for path in (folder / "provenance").rglob("*"):
         name = path.relative_to(folder / "provenance").as_posix()
         if name not in _PROVENANCE and not _OF_REVIEW.fullmatch(name):
-            raise ValueError(f"expected {', '.join(_PROVENANCE)} and a review in provenance/ alone, got {name!a}")
+            raise InputError(f"expected {', '.join(_PROVENANCE)} and a review in provenance/ alone, got {name!a}")
     return [path for path in listed if path.is_file()]
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from giqa_datasets import __version__
+from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.publish.remote import Kind, Remote, files_at, look, one_sentence, open_api
 
@@ -50,7 +51,7 @@ class Sum(NamedTuple):
     def require(self, path: Path) -> None:
         """Raise OSError if the file is not any more as it was hashed."""
         if _stamp(path) != self.stamp:
-            raise OSError(f"{path} changed after it was read, so nothing was published; publish again")
+            raise UnavailableError(f"{path} changed after it was read, so nothing was published; publish again")
 
 
 class Release(NamedTuple):
@@ -176,18 +177,18 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
     """
     remote = planned.remote
     if remote.private is False and private:
-        raise ValueError(f"{remote.repo} exists and is public; its settings on the Hub make it private")
+        raise InputError(f"{remote.repo} exists and is public; its settings on the Hub make it private")
     if tag is not None and (not _TAG.fullmatch(tag) or tag in ("main", remote.revision)):
-        raise ValueError(f"expected a tag such as v1.0, and no branch's name, got {tag!r}")
+        raise InputError(f"expected a tag such as v1.0, and no branch's name, got {tag!r}")
     tagged = remote.tags.get(tag or "")
     if tagged is not None and (planned.changes or tagged != remote.head):
-        raise ValueError(f"tag {tag!r} of {remote.repo} stands at {tagged}, and a tag is never moved")
+        raise InputError(f"tag {tag!r} of {remote.repo} stands at {tagged}, and a tag is never moved")
     if remote.is_new:
         planned = _begin(planned, private=private)
         if private and not planned.remote.private:
-            raise ValueError(f"{remote.repo} was made by another meanwhile, and is public")
+            raise InputError(f"{remote.repo} was made by another meanwhile, and is public")
         if remote.head is None and (others := foreign(planned)):
-            raise ValueError(f"{others}, since it was looked at; publish again to see what would change now")
+            raise InputError(f"{others}, since it was looked at; publish again to see what would change now")
     published = _propose(planned) if create_pr else _commit(planned)
     if tag is not None and tagged is None:
         with one_sentence(remote.repo):
@@ -204,7 +205,7 @@ def _refuse_token(files: "Mapping[str, CommitOperationAdd]") -> None:
         if token and file.upload_info.size < _SMALL:
             with file.as_file() as opened:
                 if token in opened.read():
-                    raise ValueError(f"{path} holds your token for the Hub, so nothing was published")
+                    raise InputError(f"{path} holds your token for the Hub, so nothing was published")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -276,9 +277,11 @@ def _require_all(planned: Plan, commit: str) -> None:
     try:
         left = _changes(files_at(remote.repo, remote.kind, commit), planned.release, planned.files)
     except OSError as error:
-        raise OSError(f"{remote.repo}: published at {commit}, but the Hub does not show it ({error})") from error
+        raise UnavailableError(
+            f"{remote.repo}: published at {commit}, but the Hub does not show it ({error})"
+        ) from error
     if left:
-        raise OSError(f"{remote.repo} does not hold {left[0].path} as it was published; publish again")
+        raise UnavailableError(f"{remote.repo} does not hold {left[0].path} as it was published; publish again")
 
 
 def _made_after_all(planned: Plan, error: OSError) -> str:

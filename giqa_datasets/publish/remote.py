@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from giqa_datasets import __version__
 from giqa_datasets.console import printable
+from giqa_datasets.errors import InputError, UnavailableError
 
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     if not _ID.fullmatch(repo):
-        raise ValueError(f"expected ORG/NAME as on the Hub, got {repo!r}")
+        raise InputError(f"expected ORG/NAME as on the Hub, got {repo!r}")
     api = open_api()
     with one_sentence(repo):
         try:
@@ -109,7 +110,7 @@ def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
         tips |= {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
         tags = {ref.name: ref.target_commit for ref in refs.tags}
         if revision not in tips and (revision in tags or _NO_BRANCH.match(revision)):
-            raise ValueError(f"expected a branch of {repo} or a pull request, got {revision!r}")
+            raise InputError(f"expected a branch of {repo} or a pull request, got {revision!r}")
         head = tips.get(revision, tips["main"])
     return Remote(
         kind, repo, revision, bool(info.private), head, revision not in tips, tags, files_at(repo, kind, head)
@@ -165,9 +166,9 @@ def one_sentence(repo: str) -> Iterator[None]:
         status = error.response.status_code
         said = printable(error.server_message or "nothing more")[:200]
         reason = _REASONS.get(status) or f"the Hub answered {status}: {said}"
-        raise OSError(f"{repo}: {reason}") from error
+        raise UnavailableError(f"{repo}: {reason}") from error
     except (OSError, ValueError):
         raise
     except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
         said = printable(str(error) or type(error).__name__)[:200]
-        raise OSError(f"{repo}: no answer from the Hub ({said}); publish again") from error
+        raise UnavailableError(f"{repo}: no answer from the Hub ({said}); publish again") from error

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from giqa_datasets.boxes import Boxes, to_boxes
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.invalid import fault_of
@@ -76,13 +77,13 @@ class Review:
             ValueError: If it is no image of the review, or the data set folder has changed meanwhile.
         """
         if sha256 not in self._stored:
-            raise ValueError(f"expected the sha256 of an image of the review, got {sha256!r:.100}")
+            raise InputError(f"expected the sha256 of an image of the review, got {sha256!r:.100}")
         stored = self._stored[sha256]
         with pq.ParquetFile(stored.shard, read_dictionary=["image.bytes"]) as file:  # or each row gets a copy
             column = file.read_row_group(stored.group, columns=["image.bytes"])["image"]
         raw: bytes = column[stored.row].as_py()["bytes"]
         if hashlib.sha256(raw).digest() != stored.digest:
-            raise ValueError(f"expected {self.folder} as it was when the review was opened, got another image")
+            raise InputError(f"expected {self.folder} as it was when the review was opened, got another image")
         return raw
 
 
@@ -104,13 +105,13 @@ def open_review(folder: Path) -> Review:
     image_ids = name_images(read_begin(path, 1).values())
     absent = next((name for sha256, name in image_ids.items() if sha256 not in stored), None)
     if absent is not None:
-        raise ValueError(f"expected the image {absent!r}, of which {path} has samples, in {folder}, found none")
+        raise InputError(f"expected the image {absent!r}, of which {path} has samples, in {folder}, found none")
     number = last_round(path)
     begin = read_begin(path, number)
     of_image: dict[str, list[str]] = {sha256: [] for sha256 in image_ids}
     for state in begin.values():
         if state.image not in of_image:
-            raise ValueError(f"{path} round {number}: expected an image of round 1, got that of {state.id!r}")
+            raise InputError(f"{path} round {number}: expected an image of round 1, got that of {state.id!r}")
         of_image[state.image].append(state.id)
     images = [
         ImageItem(name, sha256, stored[sha256].width, stored[sha256].height, tuple(of_image[sha256]))
@@ -153,15 +154,15 @@ def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
                         row = Columns.model_validate(values)
                         states.append(state_of(row))
                     except ValidationError as error:
-                        raise ValueError(f"{where}: {fault_of(error)}") from error
+                        raise InputError(f"{where}: {fault_of(error)}") from error
                     except ValueError as error:
-                        raise ValueError(f"{where}: {error}") from error
+                        raise InputError(f"{where}: {error}") from error
                     if raw is None:
-                        raise ValueError(f"{where}: expected an image with its pixels, got none")
+                        raise InputError(f"{where}: expected an image with its pixels, got none")
                     digest = hashlib.sha256(raw).digest()
                     there = _Stored(shard.path, group, number, row.width, row.height, digest)
                     if stored.setdefault(row.image_sha256, there).digest != digest:
-                        raise ValueError(f"{where}: expected one picture of each image_sha256, got another one")
+                        raise InputError(f"{where}: expected one picture of each image_sha256, got another one")
     return states, stored
 
 
@@ -178,13 +179,13 @@ def state_of(row: Columns) -> State:
         grounded = parse(written, forms=("cells",))
         if grounded.malformed:
             begin, end = grounded.malformed[0].span
-            raise ValueError(f"expected boxes on the grid in the {role}, got {written[begin:end]!r}")
+            raise InputError(f"expected boxes on the grid in the {role}, got {written[begin:end]!r}")
         plain[role] = grounded.plain
         for region in grounded.regions:
             said = (role, region.phrase, _cells(region.boxes))
             own = next((each for each in left if (each.role, each.phrase, _cells(to_boxes(each.boxes))) == said), None)
             if own is None:
-                raise ValueError(f"expected a region of the {role}'s {region.phrase!r} with its boxes, got none")
+                raise InputError(f"expected a region of the {role}'s {region.phrase!r} with its boxes, got none")
             left.remove(own)
             regions.append({"phrase": region.phrase, "role": role, "span": region.span, "boxes": own.boxes})
     texts = {"question": plain["question"], "answer": plain["answer"], "regions": regions}

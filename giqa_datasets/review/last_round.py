@@ -10,6 +10,7 @@ from giqa_datasets.dataset_folder.licence_gate import Source, redistributable
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused
+from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.review.items import Review, open_review, review_path
@@ -70,7 +71,7 @@ def _rows(folder: Path) -> dict[str, Columns]:
             splits.add(shard.split)
             rows |= {row["id"]: Columns.model_validate(row) for row in annotations_of(shard.path).to_pylist()}
     if len(splits) > 1:
-        raise ValueError(
+        raise InputError(
             f"expected candidates in one split, since a benchmark is not trained on, got {sorted(splits)}"
         )
     return rows

@@ -23,6 +23,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.review.consensus import MergedPhrase, merge_boxes
 from giqa_datasets.review.items import Review, write_round
@@ -67,10 +68,10 @@ def merge_round(review: Review) -> list[Merged]:
     with locked(review.path):
         current = last_round(review.path)
         if current != review.round:
-            raise ValueError(f"expected round {current} of {review.path}, which is open, got round {review.round}")
+            raise InputError(f"expected round {current} of {review.path}, which is open, got round {review.round}")
         votes = read_votes(review.path, review.round)
         if not any(votes.values()):
-            raise ValueError(f"expected votes in round {review.round} of {review.path}, found none")
+            raise InputError(f"expected votes in round {review.round} of {review.path}, found none")
         states, merged = merge(review.begin, votes)
         write_round(review.path, review.round + 1, {"begin.jsonl": states, "merge.jsonl": merged})
     return merged
@@ -102,7 +103,7 @@ def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -
         try:
             merged, decision = _merge_sample(state, found)
         except ValidationError as error:
-            raise ValueError(f"sample {state.id!r}: {fault_of(error)}") from error
+            raise InputError(f"sample {state.id!r}: {fault_of(error)}") from error
         states += [merged] if merged else []
         decisions.append(decision)
         if last_of[state.image] == state.id:

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.review.merge import merge
 from giqa_datasets.review.states import State, Vote
@@ -34,7 +35,7 @@ def read_rounds(review_path: Path) -> list[Round]:
     """
     n_rounds = last_round(review_path)
     if not n_rounds:
-        raise ValueError(f"expected the rounds of a review in {review_path}, found none")
+        raise InputError(f"expected the rounds of a review in {review_path}, found none")
     numbers = range(1, n_rounds + 1)
     rounds = [Round(read_begin(review_path, number), read_votes(review_path, number)) for number in numbers]
     for number, (before, after) in enumerate(pairwise(rounds), start=2):
@@ -42,7 +43,7 @@ def read_rounds(review_path: Path) -> list[Round]:
         if list(due) != list(after.begin) or due != after.begin:
             differing = [name for name in (*due, *after.begin) if due.get(name) != after.begin.get(name)]
             where = f"sample {differing[0]!r} differs" if differing else "the samples stand in another order"
-            raise ValueError(
+            raise InputError(
                 f"{review_path}: expected round {number} to begin with the merger of the one before, but {where}"
             )
     return rounds

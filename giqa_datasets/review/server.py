@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.review.items import ImageItem, Review
@@ -124,7 +125,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
         from starlette.responses import FileResponse, JSONResponse, Response
         from starlette.routing import Route
     except ImportError as error:
-        raise ImportError('the review page needs starlette: pip install "giqa[review]"') from error
+        raise MissingExtraError('the review page needs starlette: pip install "giqa[review]"') from error
 
     this = Round(review)
 

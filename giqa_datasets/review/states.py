@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from giqa_datasets import text
+from giqa_datasets.errors import InputError
 from giqa_datasets.records import QuestionType, Task
 
 
@@ -85,7 +86,7 @@ class State(_Line):
         try:
             for role, plain in zip(ROLES, (self.question, self.answer), strict=True):
                 if not plain.strip():
-                    raise ValueError(f"expected some text in the {role}")
+                    raise InputError(f"expected some text in the {role}")
                 text.render(plain, ())  # must read as itself, whatever regions a merge puts into it
             grounded(self)
         except ValueError as error:
@@ -129,7 +130,7 @@ def check_name(annotator: str) -> str:
         ValueError: If it can not.
     """
     if not re.fullmatch("[A-Za-z0-9_-]{1,40}", annotator):
-        raise ValueError(f"expected a name of 1 to 40 letters, digits, - and _, got {annotator!r:.100}")
+        raise InputError(f"expected a name of 1 to 40 letters, digits, - and _, got {annotator!r:.100}")
     return annotator
 
 
@@ -149,21 +150,21 @@ def check_vote(vote: Vote, begin: Mapping[str, State], image_ids: Mapping[str, s
         expected = f"{image_ids.get(vote.image)}-new-{vote.annotator}-"
         number = vote.id.removeprefix(expected)
         if vote.image not in image_ids:
-            raise ValueError(f"sample {vote.id!r}: expected an image of the review, got {vote.image!r}")
+            raise InputError(f"sample {vote.id!r}: expected an image of the review, got {vote.image!r}")
         if not vote.id.startswith(expected) or not re.fullmatch(r"[1-9][0-9]{0,5}", number):
-            raise ValueError(f"expected a sample of the round, or a new one such as '{expected}1', got {vote.id!r}")
+            raise InputError(f"expected a sample of the round, or a new one such as '{expected}1', got {vote.id!r}")
         if vote.verdict not in ("new", "reject"):
-            raise ValueError(f"sample {vote.id!r}: expected 'new', or 'reject' to withdraw it, got {vote.verdict!r}")
+            raise InputError(f"sample {vote.id!r}: expected 'new', or 'reject' to withdraw it, got {vote.verdict!r}")
         return
     if (vote.image, vote.task) != (beginning.image, beginning.task):
-        raise ValueError(f"sample {vote.id!r}: expected its own image and task, got {vote.image!r} and {vote.task!r}")
+        raise InputError(f"sample {vote.id!r}: expected its own image and task, got {vote.image!r} and {vote.task!r}")
     is_same = content(vote) == content(beginning)
     if vote.verdict == "new":
-        raise ValueError(f"sample {vote.id!r}: expected a verdict on a sample that was there before, got 'new'")
+        raise InputError(f"sample {vote.id!r}: expected a verdict on a sample that was there before, got 'new'")
     if vote.verdict == "accept" and not is_same:
-        raise ValueError(f"sample {vote.id!r}: expected 'rewrite' where texts or boxes were changed, got 'accept'")
+        raise InputError(f"sample {vote.id!r}: expected 'rewrite' where texts or boxes were changed, got 'accept'")
     if vote.verdict == "rewrite" and is_same:
-        raise ValueError(f"sample {vote.id!r}: expected 'accept' where nothing was changed, got 'rewrite'")
+        raise InputError(f"sample {vote.id!r}: expected 'accept' where nothing was changed, got 'rewrite'")
 
 
 class Content(NamedTuple):

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.review.states import Region, State, Vote, check_name, check_vote, grounded
 
@@ -49,11 +50,11 @@ def read_begin(review_path: Path, round: int) -> dict[str, State]:
     """
     path = _round_path(review_path, round) / "begin.jsonl"
     if not path.is_file():
-        raise ValueError(f"expected a round {round} in {review_path}, found none")
+        raise InputError(f"expected a round {round} in {review_path}, found none")
     begin: dict[str, State] = {}
     for where, state in _read(path, State):
         if begin.setdefault(state.id, state) is not state:
-            raise ValueError(f"{where}: expected unique ids, got {state.id!r} twice")
+            raise InputError(f"{where}: expected unique ids, got {state.id!r} twice")
     return begin
 
 
@@ -74,11 +75,11 @@ def read_votes(review_path: Path, round: int) -> dict[str, dict[str, Vote]]:
         for where, vote in _read(path, Vote):
             if (vote.annotator, vote.round) != (path.stem, round):
                 got = f"one by {vote.annotator!r} of round {vote.round}"
-                raise ValueError(f"{where}: expected a vote by {path.stem!r} of round {round}, got {got}")
+                raise InputError(f"{where}: expected a vote by {path.stem!r} of round {round}, got {got}")
             try:
                 check_vote(vote, begin, image_ids)
             except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
+                raise InputError(f"{where}: {error}") from error
             of_annotator[vote.id] = vote
     return votes
 
@@ -98,7 +99,7 @@ def append_vote(review: "Review", vote: Vote) -> None:
         current = last_round(review.path)
         if not vote.round == review.round == current:
             got = f"one in round {vote.round} of a review that was opened in round {review.round}"
-            raise ValueError(f"expected a vote in round {current}, which is open, got {got}")
+            raise InputError(f"expected a vote in round {current}, which is open, got {got}")
         folder = _round_path(review.path, vote.round) / "votes"
         folder.mkdir(exist_ok=True)
         with (folder / f"{vote.annotator}.jsonl").open("a+b") as file:
@@ -150,13 +151,13 @@ def _read(path: Path, kind: type[AnyLine]) -> Iterator[tuple[str, AnyLine]]:
         for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
             where = f"{path} line {number}"
             if len(raw) > MAX_LINE:
-                raise ValueError(f"{where}: expected at most {MAX_LINE:,} bytes")
+                raise InputError(f"{where}: expected at most {MAX_LINE:,} bytes")
             if kind is Vote and not raw.endswith(b"\n") and not _is_json(raw):
                 return
             try:
                 line = kind.model_validate_json(raw)
             except ValidationError as error:
-                raise ValueError(f"{where}: {fault_of(error)}") from error
+                raise InputError(f"{where}: {fault_of(error)}") from error
             yield where, line
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, Rights, by_photograph, check_text, read_photograph
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.fuse import question_pool
@@ -57,7 +58,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     """
     metadata = root / "metadata.jsonl"
     if not metadata.is_file():
-        raise FileNotFoundError(f"expected {metadata} with one line per photograph, found none")
+        raise MissingFileError(f"expected {metadata} with one line per photograph, found none")
     made: dict[str, Entry] = {}
     n_lines = 0
     for number, line in _lines(metadata):
@@ -66,16 +67,16 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
         try:
             entry = _entry(root, where, _Line.model_validate_json(line))
             if entry.id in made:
-                raise ValueError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
+                raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
         except ValidationError as error:
-            raise ValueError(f"{metadata} line {number}: {fault_of(error)}") from error
+            raise InputError(f"{metadata} line {number}: {fault_of(error)}") from error
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f"{metadata} line {number}: {error}") from error
     if not n_lines:
-        raise ValueError(f"expected at least one photograph in {metadata}, found none")
+        raise InputError(f"expected at least one photograph in {metadata}, found none")
     return by_photograph(made.values())
 
 
@@ -92,11 +93,11 @@ def _entry(root: Path, where: str, line: _Line) -> Entry:
     """Check one line and take up its regions."""
     path = (root / line.file_name).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ValueError(f"file_name {line.file_name!r} lies outside the folder")
+        raise InputError(f"file_name {line.file_name!r} lies outside the folder")
     if Path(line.file_name).is_absolute():  # it would become the id
-        raise ValueError(f"expected a file_name relative to the folder, got {line.file_name!r}")
+        raise InputError(f"expected a file_name relative to the folder, got {line.file_name!r}")
     if not path.is_file():
-        raise FileNotFoundError(f"photograph {path} is missing")
+        raise MissingFileError(f"photograph {path} is missing")
     identifier = line.id or Path(line.file_name).with_suffix("").as_posix()
     samples: tuple[Sample, ...] = ()
     if line.regions is None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
 from giqa_datasets.entries import Entry, Rights
+from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.text import Region, locate
@@ -95,7 +96,9 @@ def wheel_file(path: str) -> Path:
     folder, inside = path.split("/", 1)
     spec = find_spec(folder)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f'photograph {path!r} needs the package {_WHEELS[folder].source}: pip install "giqa[demo]"')
+        raise MissingExtraError(
+            f'photograph {path!r} needs the package {_WHEELS[folder].source}: pip install "giqa[demo]"'
+        )
     return Path(spec.submodule_search_locations[0]) / inside
 
 

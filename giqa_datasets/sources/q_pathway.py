@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from giqa_datasets.drops import DropSink
 from giqa_datasets.entries import Entry, Refused, Rights, checked_name
+from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import ImageStore, images_under
 from giqa_datasets.sources.rows import Turn, answer, make_entry
 from giqa_datasets.sources.rows import entries as entries_of
@@ -80,7 +81,7 @@ def entries(
     store = images_under(root) if images is None else images
     made = entries_of(path, make, drop)
     if not any(_is_description(kind, kinds) for kind in seen):
-        raise ValueError(f"expected rows in {path} whose type or qtype contains one of {kinds}, got {dict(seen)}")
+        raise InputError(f"expected rows in {path} whose type or qtype contains one of {kinds}, got {dict(seen)}")
     return made
 
 

@@ -24,6 +24,7 @@ from giqa_datasets.entries import (
     checked_name,
     read_photograph,
 )
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.image_stores import ImageStore
 from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import Distortion
@@ -44,14 +45,14 @@ def load_rows(path: Path) -> list[object]:
         ValueError: If it holds no JSON list, or an empty one.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"expected the upstream file {path}, found none")
+        raise MissingFileError(f"expected the upstream file {path}, found none")
     try:
         rows = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"expected JSON in {path}: {error}") from error
+        raise InputError(f"expected JSON in {path}: {error}") from error
     if not isinstance(rows, list) or not rows:
         came = f"{len(rows)} rows" if isinstance(rows, list) else type(rows).__name__
-        raise ValueError(f"expected a list of rows in {path}, got {came}")
+        raise InputError(f"expected a list of rows in {path}, got {came}")
     return rows
 
 
@@ -85,7 +86,7 @@ def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) 
             continue
         made[entry.id] = replace(entry, where=where)
     if len(strange) == len(rows):
-        raise ValueError(f"expected upstream rows in {path}, got none: {strange[0]}")
+        raise InputError(f"expected upstream rows in {path}, got none: {strange[0]}")
     return by_photograph(made.values())
 
 

@@ -7,6 +7,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from giqa_datasets.errors import UnavailableError
 from giqa_metrics.app.page import STATIC
 
 
@@ -91,4 +92,6 @@ def _free(host: str, port: int) -> int:
         with socket.create_server((host, port), family=family) as listener:
             return int(listener.getsockname()[1])
     except OSError as error:
-        raise OSError(f"cannot serve at {host}, port {port}: {error.strerror}; see --host and --port") from error
+        raise UnavailableError(
+            f"cannot serve at {host}, port {port}: {error.strerror}; see --host and --port"
+        ) from error

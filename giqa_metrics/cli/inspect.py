@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.errors import InputError
 from giqa_metrics.cli.annotate import Format
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
 
@@ -64,7 +65,7 @@ def inspect(
     from giqa_metrics.models.tiny_model import NOTE, is_tiny
 
     if bool(photos) == bool(calibrate):
-        raise ValueError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
+        raise InputError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
     out = out or Path("calibrated" if calibrate else "inspected")
     asked = ask(model, server, read_policy(policy), question=question or DES_QUESTION, given=box_format)
     sources, left_out = find([calibrate] if calibrate else photos or [], out=out)

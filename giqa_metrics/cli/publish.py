@@ -11,6 +11,7 @@ import typer
 
 import giqa_metrics
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_metrics import METRICS
 from giqa_metrics.cli.annotate import Format, progress_bars
 
@@ -62,10 +63,10 @@ def publish(
     if not path.exists() and str(path) in METRICS:
         path = Path(giqa_metrics.__file__).parent / "spaces" / path
     if (dataset and not is_run(path)) or (sdk and not is_space(path)):
-        raise ValueError("--dataset is for a run, and --sdk for a metric's folder")
+        raise InputError("--dataset is for a run, and --sdk for a metric's folder")
     create_pr = create_pr or is_run(path)
     if create_pr and (tag or revision != "main"):
-        raise ValueError("a pull request is made on main and has no tag: it takes no --revision and no --tag")
+        raise InputError("a pull request is made on main and has no tag: it takes no --revision and no --tag")
     wait_at_most()
     with tempfile.TemporaryDirectory() as work, ExitStack() as bars:
         progress = bars.enter_context(progress_bars())
@@ -78,14 +79,14 @@ def publish(
         elif is_space(path):
             planned = _plan_space(path, repo, revision, sdk, tag)
         else:
-            raise ValueError(f"expected a data set folder, a metric's folder or a scored run, got {path}")
+            raise InputError(f"expected a data set folder, a metric's folder or a scored run, got {path}")
         bars.close()
         others = None if create_pr else foreign(planned)
         if format is Format.human:
             print_plan(planned, diff)
             typer.echo("".join(f"{remark}\n" for remark in remarks), nl=False)
         if others and not (onto and len(onto) > 6 and str(planned.remote.head).startswith(onto)):
-            raise ValueError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
+            raise InputError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
         published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)
     if format is Format.json:
         typer.echo(json.dumps(_as_json(planned, remarks, published), indent=2))
@@ -122,7 +123,7 @@ def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: st
 
     for name in (tag, revision):
         if reason := name and refused_tag(name):
-            raise ValueError(reason)
+            raise InputError(reason)
     remote = look(repo, "space", revision)
     shown = sdk or (Sdk.gradio if "app.py" in remote.files else Sdk.static)  # unasked, it stays what it is
     return plan(remote, space_release(folder, repo, sdk=shown.value))
@@ -136,7 +137,7 @@ def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]
 
     remote = look(repo, "model")
     if remote.head is None:
-        raise FileNotFoundError(f"expected the repo of a model, {repo}, on the Hub, found none")
+        raise MissingFileError(f"expected the repo of a model, {repo}, on the Hub, found none")
     release = results_release(folder, repo, remote.read, dataset=benchmark_of(folder, dataset))
     return plan(remote, release), diff(remote.read, release)
 

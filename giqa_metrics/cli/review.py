@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.errors import InputError
 from giqa_metrics.cli.annotate import Format
 
 
@@ -35,7 +36,7 @@ def review(
     from giqa_datasets.review.items import open_review
 
     if agreement and merge:
-        raise ValueError("expected --agreement or --merge, got both")
+        raise InputError("expected --agreement or --merge, got both")
     opened = open_review(folder)
     if agreement:
         from giqa_datasets.review.agreement import agreement as agree

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.images import decode
 from giqa_datasets.invalid import fault_of
@@ -101,7 +102,7 @@ def _resume(path: Path, sources: Sequence[Source]) -> set[str]:
     by_name = {source.name: source for source in sources}
     for line, _ in there:
         if line.photo not in by_name:
-            raise ValueError(f"{path} holds {line.photo!r}, which is not among the photographs; choose another --out")
+            raise InputError(f"{path} holds {line.photo!r}, which is not among the photographs; choose another --out")
     kept = [(line.photo, raw) for line, raw in there if digest_of(by_name[line.photo]) == line.image_sha256]
     whole = "".join(raw + "\n" for _, raw in kept)
     if whole.encode() != path.read_bytes():
@@ -116,9 +117,9 @@ def _read(path: Path) -> list[tuple[Line, str]]:
         try:
             line = Line.model_validate_json(raw)
         except ValidationError as error:
-            raise ValueError(f"{path} line {number} was not written by giqa inspect: {fault_of(error)}") from error
+            raise InputError(f"{path} line {number} was not written by giqa inspect: {fault_of(error)}") from error
         if line.photo in read:
-            raise ValueError(f"{path} line {number}: {line.photo!r} occurs twice")
+            raise InputError(f"{path} line {number}: {line.photo!r} occurs twice")
         read[line.photo] = (line, raw.decode())
     return list(read.values())
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.images import decode
 
 
@@ -75,7 +76,7 @@ def find(arguments: Sequence[Path], *, out: Path | None = None) -> Listing:
     left_out: list[str] = []
     for argument in arguments:
         if not argument.exists():
-            raise FileNotFoundError(f"expected a photograph or a folder of them at {str(argument)!r}, found none")
+            raise MissingFileError(f"expected a photograph or a folder of them at {str(argument)!r}, found none")
         root = argument if argument.is_dir() else None
         for path in [argument] if root is None else _walk(argument, out):
             name = _valid(path.relative_to(argument) if root and len(arguments) == 1 else path)
@@ -84,9 +85,9 @@ def find(arguments: Sequence[Path], *, out: Path | None = None) -> Listing:
                 continue
             there, _ = found.setdefault(name, (path, Source(name, partial(_read, path, root))))
             if there != path:
-                raise ValueError(f"expected photographs with different names, got {name!r} twice")
+                raise InputError(f"expected photographs with different names, got {name!r} twice")
     if not found:
-        raise ValueError(f"expected photographs in {', '.join(map(repr, map(str, arguments)))}, found none")
+        raise InputError(f"expected photographs in {', '.join(map(repr, map(str, arguments)))}, found none")
     return Listing([source for _, source in found.values()], left_out)
 
 
@@ -124,7 +125,7 @@ def as_source(photograph: Path | str | bytes | Image.Image, number: int) -> Sour
         return Source(f"photograph {number}", partial(_as_png, photograph))
     path = Path(photograph)
     if not path.exists():
-        raise FileNotFoundError(f"expected a photograph at {str(path)!r}, found none")
+        raise MissingFileError(f"expected a photograph at {str(path)!r}, found none")
     return Source(_valid(path), partial(_read, path, None))
 
 
@@ -155,12 +156,12 @@ def _read(path: Path, root: Path | None) -> bytes:
     """Read a file; one of a folder must lie in it, wherever a link says that it is."""
     real = Path(os.path.realpath(path))  # resolve() raises where links go in circles
     if root is not None and not real.is_relative_to(root.resolve()):
-        raise ValueError("it is a link out of its folder")
+        raise InputError("it is a link out of its folder")
     status = real.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-        raise ValueError("it is no file")
+        raise InputError("it is no file")
     if status.st_size > MAX_BYTES:
-        raise ValueError(f"expected a file of at most {MAX_BYTES:,} bytes, got {status.st_size:,}")
+        raise InputError(f"expected a file of at most {MAX_BYTES:,} bytes, got {status.st_size:,}")
     return real.read_bytes()
 
 

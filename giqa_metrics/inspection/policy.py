@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.invalid import fault_of
 from giqa_metrics.inspection.defect_words import KINDS
 
@@ -38,7 +39,7 @@ class Verdict(StrEnum):
 def _verdict(value: object) -> Verdict:
     """Read a verdict, in any case."""
     if not isinstance(value, str) or value.upper() not in list(Verdict):
-        raise ValueError(f"expected pass, review or fail, got {value!r:.80}")
+        raise InputError(f"expected pass, review or fail, got {value!r:.80}")
     return Verdict(value.upper())
 
 
@@ -48,7 +49,7 @@ def _kinds(value: object) -> object:
         return KINDS
     if not isinstance(value, list | tuple) or not value or (wrong := [kind for kind in value if kind not in KINDS]):
         got = wrong[0] if isinstance(value, list | tuple) and value else value
-        raise ValueError(f"expected any, or a list out of {', '.join(KINDS)}, got {got!r:.80}")
+        raise InputError(f"expected any, or a list out of {', '.join(KINDS)}, got {got!r:.80}")
     return tuple(value)
 
 
@@ -86,9 +87,9 @@ class Rule(_Part):
     @model_validator(mode="after")
     def _says_something(self) -> "Rule":
         if self.verdict is Verdict.PASS:
-            raise ValueError("expected the verdict fail or review, for what no rule names passes; got pass")
+            raise InputError("expected the verdict fail or review, for what no rule names passes; got pass")
         if self.defects is None and self.objects is None:
-            raise ValueError("expected a rule with defects or objects, got neither")
+            raise InputError("expected a rule with defects or objects, got neither")
         return self
 
     def matches(self, phrase: str, defects: Sequence[str]) -> bool:
@@ -151,18 +152,18 @@ def read_policy(path: Path | None) -> Policy:
 
     path = path or DEFAULT
     if not path.is_file():
-        raise FileNotFoundError(f"expected a policy at {path}, found none")
+        raise MissingFileError(f"expected a policy at {path}, found none")
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"expected a policy of at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,} in {path}")
+        raise InputError(f"expected a policy of at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,} in {path}")
     try:
         text = path.read_text(encoding="utf-8")
         if repeated := _repeated_key(text):
-            raise ValueError(f"{path}: the key {repeated!r:.80} stands twice in one place")
+            raise InputError(f"{path}: the key {repeated!r:.80} stands twice in one place")
         return Policy.model_validate(yaml.safe_load(text))
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        raise InputError(f"{path} is no YAML: {error}") from error
     except ValidationError as error:
-        raise ValueError(f"{path}: {fault_of(error).replace('value error, ', '')}") from error
+        raise InputError(f"{path}: {fault_of(error).replace('value error, ', '')}") from error
 
 
 def covered(xyxy: Boxes) -> float:

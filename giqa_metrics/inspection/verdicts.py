@@ -10,6 +10,7 @@ from PIL import Image
 
 from giqa_datasets.batches import batches as cut
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
@@ -81,7 +82,7 @@ class Inspection:
             ValueError: If the photograph cannot be read.
         """
         if self.size_wh is None:
-            raise ValueError(f"expected a photograph, got {self.photo!r}, which cannot be read")
+            raise InputError(f"expected a photograph, got {self.photo!r}, which cannot be read")
         return mask(_together(region for region in self.regions if defect in region.defects), self.size_wh)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
 from giqa_metrics.judges.logged_judge import LoggedJudge, Plan
 
@@ -50,12 +51,12 @@ def open_judge(
         ('not-comparable', None)
     """
     if min(repeats, concurrency) < 1 or retries < 0 or not timeout > 0:
-        raise ValueError(
+        raise InputError(
             "expected repeats and concurrency from 1, retries from 0 and a positive timeout, "
             f"got {repeats}, {concurrency}, {retries} and {timeout}"
         )
     if replay and not (log and log.is_file()):
-        raise FileNotFoundError(f"expected a judge's log to replay, found none at {log}")
+        raise MissingFileError(f"expected a judge's log to replay, found none at {log}")
     backend: Callable[[], Backend] | None = partial(Local, model, role=JUDGE)
     if base_url is not None:
         require_url(base_url, JUDGE)

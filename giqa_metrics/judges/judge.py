@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from giqa_datasets.errors import InputError
+
 
 TOP = 4  # the judge's best score, paper section 4.1
 
@@ -33,7 +35,7 @@ def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> list[int | None]:
     """
     replies = judge.judge(batch)
     if len(replies) != len(batch):
-        raise ValueError(f"expected {len(batch)} scores from judge {judge_name(judge)!r}, got {len(replies)}")
+        raise InputError(f"expected {len(batch)} scores from judge {judge_name(judge)!r}, got {len(replies)}")
     # True is an int in Python, and no score
     return [reply if type(reply) is int and 0 <= reply <= TOP else None for reply in replies]
 

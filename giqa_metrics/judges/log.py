@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.llm import Reply
 
 
@@ -37,7 +38,7 @@ def read_log(path: Path) -> dict[str, Reply]:
             try:
                 read = Line.model_validate_json(line)
             except ValidationError as error:
-                raise ValueError(
+                raise InputError(
                     f"{path} line {number}: expected an object with the strings key and reply and the boolean is_cut, "
                     f"got {line.strip()[:80].decode(errors='replace')!r}"
                 ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.formats import FORMATS
 
@@ -56,14 +57,14 @@ def format_of(model: str | None, given: str | None) -> str:
     else:
         path = Path(given)
         if not path.is_file():
-            raise ValueError(
+            raise InputError(
                 f"expected a box format out of {sorted(FORMATS)}, or a file that giqa doctor wrote, got {given!r}"
             )
         found = read_format_file(path)
         if model is not None and not _is_same(found.model, model_name(model)):
-            raise ValueError(f"{path} is of the model {found.model!r}, not of {model_name(model)!r}")
+            raise InputError(f"{path} is of the model {found.model!r}, not of {model_name(model)!r}")
     if found.box_format is None:
-        raise ValueError(
+        raise InputError(
             f"{path} says that no box format fits what {found.model!r} writes: name one with --box-format"
         )
     return found.box_format
@@ -79,15 +80,15 @@ def read_format_file(path: Path) -> FormatFile:
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES:,} bytes: giqa doctor did not write it")
+        raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes: giqa doctor did not write it")
     try:
         found = FormatFile.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{path} was not written by giqa doctor: {where}: {first['msg']}") from error
+        raise InputError(f"{path} was not written by giqa doctor: {where}: {first['msg']}") from error
     if found.box_format is not None and found.box_format not in FORMATS:
-        raise ValueError(f"{path}: expected a box format out of {sorted(FORMATS)}, got {found.box_format!r:.80}")
+        raise InputError(f"{path}: expected a box format out of {sorted(FORMATS)}, got {found.box_format!r:.80}")
     return found
 
 

@@ -7,6 +7,7 @@ from itertools import chain, pairwise
 from threading import Lock
 from typing import Any, TypeVar
 
+from giqa_datasets.errors import MissingExtraError, UnavailableError
 from giqa_datasets.images import decode
 from giqa_metrics.models.predictor import Answer, Sample
 
@@ -62,7 +63,9 @@ class LocalPredictor:
             answers = self._generate(samples, inputs)
         except torch.OutOfMemoryError as error:
             if len(samples) == 1:
-                raise OSError(f"sample {samples[0].id!r} alone is too large for the memory: {error}") from error
+                raise UnavailableError(
+                    f"sample {samples[0].id!r} alone is too large for the memory: {error}"
+                ) from error
         else:
             yield from answers
             return
@@ -114,7 +117,7 @@ def _load(model: str) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils.hub import cached_file
     except ImportError as error:
-        raise ImportError('prediction needs torch and transformers: pip install "giqa[train]"') from error
+        raise MissingExtraError('prediction needs torch and transformers: pip install "giqa[train]"') from error
     name = f"model {model!r}"
     try:
         base = _base_of(model)
@@ -125,9 +128,9 @@ def _load(model: str) -> tuple[Any, Any]:
         processor = AutoProcessor.from_pretrained(base or model, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
     except OSError as error:
-        raise OSError(f"{name} is no model folder here and cannot be fetched") from error
+        raise UnavailableError(f"{name} is no model folder here and cannot be fetched") from error
     if not getattr(processor, "chat_template", None):
-        raise OSError(f"model {model!r} has no chat template, so it cannot be asked")
+        raise UnavailableError(f"model {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right
     processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
     return processor, network.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -142,5 +145,5 @@ def _base_of(model: str) -> str | None:
     try:
         from peft import PeftConfig
     except ImportError as error:
-        raise ImportError('an adapter needs peft: pip install "giqa[train]"') from error
+        raise MissingExtraError('an adapter needs peft: pip install "giqa[train]"') from error
     return str(PeftConfig.from_pretrained(model).base_model_name_or_path)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import chain, islice
 
+from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.images import bake
 from giqa_datasets.llm import Fault, Request, Role, Server, require_url
 from giqa_metrics.models.predictor import Answer, Sample
@@ -27,7 +28,7 @@ def require_fit(box_format: str, server: str | None) -> None:
         ValueError: If it is one of `UNFIT`.
     """
     if server is not None and box_format in UNFIT:
-        raise ValueError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without a server")
+        raise InputError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without a server")
 
 
 class ServerPredictor:
@@ -74,7 +75,7 @@ class ServerPredictor:
         request = Request(sample.prompt, seed=0, max_tokens=self._max_new_tokens, image=_data_url(sample))
         (reply,) = self._server.ask([request])
         if isinstance(reply, Fault):
-            raise OSError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
+            raise UnavailableError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
         return Answer(sample.id, reply.text.strip())
 
 

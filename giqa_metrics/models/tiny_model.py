@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.sources.tiny import DES_QUESTION, VQA_QUESTION
 
 
@@ -24,4 +25,4 @@ def is_tiny(model: str) -> bool:
     try:
         return bool(json.loads(path.read_bytes())["model"]["type"] == "WordLevel")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is no tokenizer") from error
+        raise InputError(f"{path} is no tokenizer") from error

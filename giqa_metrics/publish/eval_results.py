@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from giqa_datasets.errors import InputError
 from giqa_metrics.publish.model_card import load_plain, reason
 
 
@@ -43,11 +44,11 @@ def _listed(raw: bytes, where: str) -> list[Entry]:
     try:
         entries = load_plain(raw.decode())
     except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
-        raise ValueError(f"{where} cannot be read: {reason(error)}") from error
+        raise InputError(f"{where} cannot be read: {reason(error)}") from error
     if entries is None:
         return []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"expected a list of mappings in {where}, got something else")
+        raise InputError(f"expected a list of mappings in {where}, got something else")
     return entries
 
 

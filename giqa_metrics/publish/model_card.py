@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from giqa_datasets import __version__
+from giqa_datasets.errors import InputError
 from giqa_datasets.package_files import shipped, templates
 
 
@@ -85,7 +86,7 @@ def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{where} is no UTF-8 ({error.reason} at byte {error.start})") from error
+        raise InputError(f"{where} is no UTF-8 ({error.reason} at byte {error.start})") from error
     newline = next((end for end in ("\r\n", "\n", "\r") if end in text), "\n")
     mark = text[: text.startswith("\ufeff")]  # of the byte order
     text = text.removeprefix(mark)
@@ -120,7 +121,7 @@ def _with_model_index(head: str, name: str, groups: Sequence[Group], newline: st
     with suppress(ValueError):
         if repr(_front_matter(edited, where)) == repr(about | {"model-index": merged}):
             return edited
-    raise ValueError(f"the front matter of {where} is written in a way in which model-index cannot be put there")
+    raise InputError(f"the front matter of {where} is written in a way in which model-index cannot be put there")
 
 
 def load_plain(text: str) -> Any:
@@ -132,10 +133,10 @@ def load_plain(text: str) -> Any:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError("it has aliases")
+            raise InputError("it has aliases")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise ValueError(f"it is nested more than {_DEEPEST} times")
+            raise InputError(f"it is nested more than {_DEEPEST} times")
     return yaml.safe_load(text)
 
 
@@ -144,11 +145,11 @@ def _front_matter(head: str, where: str) -> dict[str, Any]:
     try:
         about = load_plain(head)
     except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
-        raise ValueError(f"the front matter of {where} cannot be read: {reason(error)}") from error
+        raise InputError(f"the front matter of {where} cannot be read: {reason(error)}") from error
     if about is None:
         return {}
     if not isinstance(about, dict):
-        raise ValueError(f"expected a mapping in the front matter of {where}, got a {type(about).__name__}")
+        raise InputError(f"expected a mapping in the front matter of {where}, got a {type(about).__name__}")
     return about
 
 
@@ -189,7 +190,7 @@ def _merged(index: Any, name: str, groups: Sequence[Group], where: str) -> list[
         for group in groups:
             _put(group, models)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the model-index of {where} cannot be read: {type(error).__name__} {error}") from error
+        raise InputError(f"the model-index of {where} cannot be read: {type(error).__name__} {error}") from error
     return models
 
 
@@ -227,7 +228,7 @@ def _with_section(body: str, first: str, last: str, content: str, newline: str, 
         return f"{body}{gap}{section}{newline}"
     start, end = body.find(first), body.find(last)
     if body.count(first) != 1 or body.count(last) != 1 or end < start:
-        raise ValueError(f"expected {first} and then {last} once each in {where}, got {_times(body, first, last)}")
+        raise InputError(f"expected {first} and then {last} once each in {where}, got {_times(body, first, last)}")
     return body[:start] + section + body[end + len(last) :]
 
 

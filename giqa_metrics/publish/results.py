@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.builders.eval_yaml import SCORES, task_id
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.publish.hub import Release
 from giqa_datasets.publish.remote import look
 from giqa_metrics.publish.eval_results import edit_entries
@@ -69,7 +70,7 @@ def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, s
     summary, raw = _holding(run)
     found = _results(raw, repo)
     if not found:
-        raise ValueError(f"expected a score in {run}, got none that the tasks of a benchmark know")
+        raise InputError(f"expected a score in {run}, got none that the tasks of a benchmark know")
     sections = {f"{dataset[0]} {task}": _section(task, summary, raw, repo, dataset) for task in COLUMNS if task in raw}
     groups = _groups(found, repo, dataset, summary.split)
     card = there("README.md")
@@ -101,21 +102,21 @@ def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
     summary, _ = read_summary(run)
     name = dataset or summary.data
     if not is_hub_id(name):
-        raise ValueError(
+        raise InputError(
             f"expected a data set on the Hub, ORG/NAME and no folder, got {name!r}: --dataset says which {run} is on"
         )
     head = look(name, "dataset").head
     if head is None:
-        raise FileNotFoundError(f"there is no data set {name!r} on the Hub, or the token may not see it")
+        raise MissingFileError(f"there is no data set {name!r} on the Hub, or the token may not see it")
     try:
         rows = load_dataset(name, "annotations", split=summary.split, revision=head)
     except (DatasetsError, OSError, ValueError) as error:
-        raise ValueError(f"{name} cannot be read as a GIQA data set: {error.__cause__ or error}") from error
+        raise InputError(f"{name} cannot be read as a GIQA data set: {error.__cause__ or error}") from error
     if missing := DATA_COLUMNS - {"image"} - set(rows.column_names):
-        raise ValueError(f"{name} cannot be read as a GIQA data set: it lacks the columns {sorted(missing)}")
+        raise InputError(f"{name} cannot be read as a GIQA data set: it lacks the columns {sorted(missing)}")
     wanted = (row for row in rows if summary.config in (None, "default", row["task"]))
     if references_digest(wanted) != summary.references:
-        raise ValueError(f"{run} was scored against something else than {name} holds in {summary.split} at {head}")
+        raise InputError(f"{run} was scored against something else than {name} holds in {summary.split} at {head}")
     return name, head
 
 
@@ -134,13 +135,13 @@ def diff(there: There, release: Release) -> str:
 def _holding(run: Path) -> tuple[Summary, dict[str, Any]]:
     """A run's summary, if its numbers may be published."""
     if not is_run(run):
-        raise ValueError(f"expected a scored run in {run}, found no summary.json: giqa score writes it")
+        raise InputError(f"expected a scored run in {run}, found no summary.json: giqa score writes it")
     summary, raw = read_summary(run)
     if raw.get("limit") is not None:
-        raise ValueError(f"{run} answers the first {raw['limit']} samples alone: results are those of a whole split")
+        raise InputError(f"{run} answers the first {raw['limit']} samples alone: results are those of a whole split")
     settings = summary.settings
     if settings.preset != "paper" or settings.similarity not in (None, "minilm") or settings.exact_boxes:
-        raise ValueError(
+        raise InputError(
             f"{run} was not scored as the benchmark defines it (preset {settings.preset!r}, "
             f"similarity {settings.similarity!r}, exact boxes {settings.exact_boxes}): score it with the defaults"
         )
@@ -148,7 +149,7 @@ def _holding(run: Path) -> tuple[Summary, dict[str, Any]]:
     wrong = [number for number in numbers if not number.holds]
     if wrong:
         name, stated, found, _ = wrong[0]
-        raise ValueError(
+        raise InputError(
             f"{len(wrong)} of {len(numbers)} entries of {run} do not hold, {name} for one (stated {stated!r}, found "
             f"{found!r}): see giqa check"
         )

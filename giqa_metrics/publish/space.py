@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from markdown_it import MarkdownIt
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.package_files import templates
 from giqa_datasets.publish.hub import Release
 
@@ -46,11 +47,11 @@ def space_release(folder: Path, repo: str, *, sdk: Sdk = "static") -> Release:
     folder = folder.resolve()
     name, page = folder.name, _PAGES[sdk]
     if not is_space(folder):
-        raise FileNotFoundError(f"expected a metric's folder with {name}.py and README.md, got {folder}")
+        raise MissingFileError(f"expected a metric's folder with {name}.py and README.md, got {folder}")
     if not re.fullmatch(rf"[^/]+/{re.escape(name)}", repo):
-        raise ValueError(f"expected a Space ORG/{name}, because evaluate.load asks it for {name}.py, got {repo!r}")
+        raise InputError(f"expected a Space ORG/{name}, because evaluate.load asks it for {name}.py, got {repo!r}")
     if sdk == "gradio" and not (folder / page).is_file():
-        raise FileNotFoundError(f"expected the page of a Gradio Space, {page}, in {folder}")
+        raise MissingFileError(f"expected the page of a Gradio Space, {page}, in {folder}")
     ours = [f"{name}.py", "README.md", "requirements.txt", *(["app.py"] if sdk == "gradio" else [])]
     files = {path: _content(folder / path) for path in ours if (folder / path).is_file()}
     card = _on_the_hub(_read(files["README.md"], folder / "README.md"), repo, sdk)
@@ -88,7 +89,7 @@ class _Card(NamedTuple):
 def _content(path: Path) -> bytes:
     """A file's bytes; a link may lead anywhere."""
     if path.is_symlink():
-        raise ValueError(f"expected a file at {path}, got a link to {path.readlink()}")
+        raise InputError(f"expected a file at {path}, got a link to {path.readlink()}")
     return path.read_bytes()
 
 
@@ -100,9 +101,9 @@ def _read(content: bytes, path: Path) -> _Card:
         about = card.about
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"expected {path} to be UTF-8 with YAML between lines of ---, got {reason}") from error
+        raise InputError(f"expected {path} to be UTF-8 with YAML between lines of ---, got {reason}") from error
     if not isinstance(about, dict):
-        raise ValueError(f"expected {path} to begin with YAML between lines of ---, got none")
+        raise InputError(f"expected {path} to begin with YAML between lines of ---, got none")
     return card
 
 

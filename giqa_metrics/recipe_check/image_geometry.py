@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from giqa_datasets.boxes import Boxes, area
+from giqa_datasets.errors import InputError
 from giqa_datasets.grid import SIDE
 
 
@@ -78,10 +79,10 @@ def look(image: Image.Image, batch: Any, process: Callable[[Image.Image], Any], 
     batches = [*map(process, probes), batch]
     black, white, ramps, seen = (_unfold(each, image_processor) for each in batches)
     if not black.shape == white.shape == ramps.shape == seen.shape:
-        raise ValueError("expected pictures of one size to be processed alike, got views of several sizes")
+        raise InputError("expected pictures of one size to be processed alike, got views of several sizes")
     gain = (white - black).max(axis=(0, 1, 2))
     if gain.min() <= 0:
-        raise ValueError("the processor's output does not follow the picture: white is not brighter than black")
+        raise InputError("the processor's output does not follow the picture: white is not brighter than black")
     weights = ((white - black) / gain).min(axis=-1)
     floor = black[weights > WHOLE].reshape(-1, 3)[:1]
     pixels = np.rint(255 * ((seen - floor) / gain).clip(0, 1)).astype(np.uint8)
@@ -166,7 +167,7 @@ def _unfold(batch: Any, image_processor: Any) -> Array:
         return patches.transpose(0, 2, 5, 1, 3, 6, 4).reshape(1, rows * side, columns * side, 3)
     if values.ndim in (4, 5) and values.shape[-3] == 3:
         return np.moveaxis(values.reshape(-1, *values.shape[-3:]), 1, -1)
-    raise ValueError(
+    raise InputError(
         f"expected pixel_values of whole pictures, of tiles or of Qwen's patches, got the shape {values.shape}: "
         "where boxes land cannot be said of this processor"
     )
@@ -178,7 +179,7 @@ def _view(pixels: npt.NDArray[np.uint8], ramps: Array, weights: Array) -> View:
     # Resampling bends the ramps at their ends, and mixes padding in
     columns, rows = (along[len(along) // 8 : len(along) - len(along) // 8] for along in reach)
     if min(len(columns), len(rows)) < 2 or weights[np.ix_(rows, columns)].min() <= WHOLE:
-        raise ValueError("expected the picture in a rectangle of what the model sees, and more of it than a line")
+        raise InputError("expected the picture in a rectangle of what the model sees, and more of it than a line")
     inner = ramps[np.ix_(rows, columns)]
     fits = _line(columns, inner[..., 0]), _line(rows, inner[..., 1].T)
     scale, shift = (np.array(numbers) for numbers in zip(*fits, strict=True))
@@ -191,7 +192,7 @@ def _line(pixels: npt.NDArray[np.int64], positions: Array) -> tuple[float, float
     """Fit positions, shape (M, N), to N pixels: how many of these make the whole side, and where it begins."""
     slope, start = np.polyfit(pixels + 0.5, positions.mean(axis=0), 1)
     if slope <= 0 or np.abs(positions - start - slope * (pixels + 0.5)).max() > STRAY:
-        raise ValueError("the processor bends, turns or mixes the picture: where boxes land cannot be said of it")
+        raise InputError("the processor bends, turns or mixes the picture: where boxes land cannot be said of it")
     return 1 / slope, -start / slope
 
 

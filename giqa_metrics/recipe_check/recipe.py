@@ -15,6 +15,7 @@ from PIL import Image
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import printable
+from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError, UnavailableError
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_metrics.models.native_formats import native_format
@@ -74,7 +75,7 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
     model = _load(named, training)
     rows = load_split(script.dataset_name, script.dataset_config, script.dataset_train_split)
     if "completion" not in rows.column_names:
-        raise ValueError(f"expected the columns prompt and completion in {script.dataset_name!r}, got no completion")
+        raise InputError(f"expected the columns prompt and completion in {script.dataset_name!r}, got no completion")
     samples: list[Sample] = []
     drawings: list[tuple[Image.Image, list[View]]] = []
     findings: list[str] = []
@@ -123,11 +124,11 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
         from trl.cli.accelerate_config import resolve_accelerate_config_argument
         from trl.scripts.sft import make_parser
     except ImportError as error:
-        raise ImportError('recipes need trl: pip install "giqa[train]"') from error
+        raise MissingExtraError('recipes need trl: pip install "giqa[train]"') from error
     import yaml
 
     def refuse(message: str) -> None:
-        raise ValueError(f"trl sft refuses {path}: {message}")
+        raise InputError(f"trl sft refuses {path}: {message}")
 
     parser, launcher = make_parser(), launch_command_parser()
     parser.error = launcher.error = refuse
@@ -137,10 +138,10 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
                 ["--config", str(path), *_HERE], return_remaining_strings=True, separate_remaining_strings=True
             )
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        raise InputError(f"{path} is no YAML: {error}") from error
     launcher.parse_args([*resolve_accelerate_config_argument(unknown), "script.py"])
     if not script.dataset_name or not model.model_name_or_path:
-        raise ValueError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
+        raise InputError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
     return script, training, model
 
 
@@ -157,10 +158,10 @@ def _load(named: Any, training: Any) -> Model:
         raise
     except Exception as error:  # a broken folder may raise anything
         if not Path(name).is_dir():
-            raise OSError(f"model {name!r} is no model folder here and cannot be fetched") from error
-        raise ValueError(f"the processor of model {name!r} cannot be loaded without running code: {error}") from error
+            raise UnavailableError(f"model {name!r} is no model folder here and cannot be fetched") from error
+        raise InputError(f"the processor of model {name!r} cannot be loaded without running code: {error}") from error
     if not isinstance(processor, ProcessorMixin):
-        raise ValueError(f"expected a processor of pictures and text in {name!r}, got {type(processor).__name__}")
+        raise InputError(f"expected a processor of pictures and text in {name!r}, got {type(processor).__name__}")
     try:
         generation = GenerationConfig.from_pretrained(name, revision=named.model_revision)
     except OSError:
@@ -168,7 +169,7 @@ def _load(named: Any, training: Any) -> Model:
     template = training.chat_template_path
     if template is not None:
         if not template.endswith((".jinja", ".j2")) or not Path(template).is_file():
-            raise FileNotFoundError(f"expected chat_template_path to be a .jinja file, got {template!r}")
+            raise MissingFileError(f"expected chat_template_path to be a .jinja file, got {template!r}")
         processor.chat_template = Path(template).read_text(encoding="utf-8")
     tokenizer = processor.tokenizer
     tokenizer.eos_token = training.eos_token or tokenizer.eos_token

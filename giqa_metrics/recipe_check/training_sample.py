@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, land, look, main_view, share
 
@@ -94,7 +95,7 @@ def train_on(
         try:
             return collator([{"image": picture, "prompt": row["prompt"], "completion": row["completion"]}])
         except Exception as error:  # a chat template may raise anything
-            raise ValueError(f"sample {row['id']!r} makes no batch: {error}") from error
+            raise InputError(f"sample {row['id']!r} makes no batch: {error}") from error
 
     whole = batch(image, None, True)
     actual = batch(image, training.max_length, training.completion_only_loss is not False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.errors import InputError
 from giqa_metrics.bootstrap import RESAMPLES, Difference, differences
 from giqa_metrics.runs.files import ScoreRow, read_rows, read_summary
 from giqa_metrics.runs.score import TASKS, measure
@@ -35,7 +36,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0)
     (one, raw), (other, other_raw) = read_summary(a), read_summary(b)
     rows, others = _by_id(a), _by_id(b)
     if one.references != other.references or rows.keys() != others.keys():
-        raise ValueError(f"{a} and {b} were scored against different samples")
+        raise InputError(f"{a} and {b} were scored against different samples")
     out = []
     for task, metric in ((task, metric) for task, metrics in TASKS.items() for metric in metrics):
         ids = [name for name, row in rows.items() if row.task == task]
@@ -43,7 +44,7 @@ def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0)
             continue
         signatures = [_signature(summary, task, metric) for summary in (raw, other_raw)]
         if _but_for_format(signatures[0]) != _but_for_format(signatures[1]):
-            raise ValueError(f"{a} and {b} were scored differently: {signatures[0]} against {signatures[1]}")
+            raise InputError(f"{a} and {b} were scored differently: {signatures[0]} against {signatures[1]}")
         (table, scores), (against, _) = (
             measure(metric, [_metric(side[name], metric) for name in ids], preset=one.settings.preset)
             for side in (rows, others)
@@ -62,7 +63,7 @@ def _by_id(folder: Path) -> dict[str, ScoreRow]:
 def _metric(row: ScoreRow, metric: str) -> dict[str, object]:
     """What a metric kept of a sample."""
     if metric not in row.metrics:
-        raise ValueError(f"expected {metric} in the row of {row.id!r}: score the run again")
+        raise InputError(f"expected {metric} in the row of {row.id!r}: score the run again")
     return row.metrics[metric]
 
 
@@ -71,7 +72,7 @@ def _signature(summary: dict[str, Any], task: str, metric: str) -> str:
     try:
         signature: str = "" + summary[task][metric]["signature"]
     except (KeyError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"expected a signature of {metric} for {task} in summary.json: score the run again"
         ) from error
     return signature

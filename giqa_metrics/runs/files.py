@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import write_whole
 
 
@@ -46,23 +47,23 @@ def read_predictions(path: Path) -> Predictions:
         ValueError: If it is empty, a line is no prediction, or an id occurs twice; the line is named.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"expected a predictions file at {path}, found none")
+        raise MissingFileError(f"expected a predictions file at {path}, found none")
     predictions = Predictions({}, {})
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 read = Prediction.model_validate_json(line)
             except ValidationError as error:
-                raise ValueError(
+                raise InputError(
                     f"{path} line {number}: expected an object with the strings id and prediction, and maybe "
                     f"input_size as [width, height], got {line.strip()[:80].decode(errors='replace')!r}"
                 ) from error
             if read.id in predictions.texts:
-                raise ValueError(f"{path} line {number}: id {read.id!r} occurs twice")
+                raise InputError(f"{path} line {number}: id {read.id!r} occurs twice")
             predictions.texts[read.id] = read.prediction
             predictions.input_sizes[read.id] = read.input_size
     if not predictions.texts:
-        raise ValueError(f"expected at least one prediction in {path}, found none")
+        raise InputError(f"expected at least one prediction in {path}, found none")
     return predictions
 
 
@@ -97,7 +98,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
     there = read_config(folder)
     if there and there != config:
-        raise ValueError(f"{folder} holds another run ({there}); choose another --out")
+        raise InputError(f"{folder} holds another run ({there}); choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
@@ -116,9 +117,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        raise InputError(f"{path} is no YAML: {error}") from error
     if not isinstance(config, dict):
-        raise ValueError(f"expected a mapping in {path}, got {config!r}")
+        raise InputError(f"expected a mapping in {path}, got {config!r}")
     return config
 
 
@@ -198,7 +199,7 @@ def read_rows(folder: Path) -> list[ScoreRow]:
         where = f"{path} line {number}"
         row = _validated(ScoreRow, _json_object(line, where), where)
         if row.id in rows:
-            raise ValueError(f"{where}: id {row.id!r} occurs twice")
+            raise InputError(f"{where}: id {row.id!r} occurs twice")
         rows[row.id] = row
     return list(rows.values())
 
@@ -206,7 +207,7 @@ def read_rows(folder: Path) -> list[ScoreRow]:
 def _require(path: Path) -> Path:
     """Refuse a file that is not there."""
     if not path.is_file():
-        raise FileNotFoundError(f"expected {path.name} in {path.parent}, found none: giqa score writes it")
+        raise MissingFileError(f"expected {path.name} in {path.parent}, found none: giqa score writes it")
     return path
 
 
@@ -215,9 +216,9 @@ def _json_object(raw: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is no JSON: {error}") from error
+        raise InputError(f"{where} is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a JSON object, got {raw[:80]!r}")
+        raise InputError(f"{where}: expected a JSON object, got {raw[:80]!r}")
     return value
 
 
@@ -231,7 +232,7 @@ def _validated(model: type[Model], value: dict[str, Any], where: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where} was not written by this giqa score: {name}: {first['msg']}") from error
+        raise InputError(f"{where} was not written by this giqa score: {name}: {first['msg']}") from error
 
 
 def load_split(data: str, config: str | None, split: str) -> Any:
@@ -249,12 +250,12 @@ def load_split(data: str, config: str | None, split: str) -> Any:
     try:
         rows = load_dataset(data, config, split=split)
     except (ConnectionError, DatasetNotFoundError) as error:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"data set {data!r} is no folder here, is not installed, and cannot be fetched"
         ) from error
     except DatasetsError as error:
-        raise ValueError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
+        raise InputError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
     missing = COLUMNS - set(rows.column_names)
     if missing:
-        raise ValueError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no GIQA data set with pixels")
+        raise InputError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no GIQA data set with pixels")
     return rows.cast_column("image", Image(decode=False))

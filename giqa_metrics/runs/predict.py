@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from giqa_datasets.batches import batches as cut
+from giqa_datasets.errors import InputError
 from giqa_metrics.models import Answer, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
@@ -87,7 +88,7 @@ def predict(
     ids = list(rows["id"])
     done = resume_predictions(path)
     if unknown := done.difference(ids):
-        raise ValueError(f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?")
+        raise InputError(f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?")
     batches = _longest_first(rows, predictor.batch_size)
     left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
     answers = predictor.answer([_sample(rows[number]) for number in batch] for batch in left)
@@ -127,9 +128,9 @@ def _sample(row: dict[str, Any]) -> Sample:
     """
     roles = [turn["role"] for turn in row["prompt"]]
     if roles != ["user"]:
-        raise ValueError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
+        raise InputError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
     if row["image"]["bytes"] is None:
-        raise ValueError(f"image {row['id']!r} came without its pixels")
+        raise InputError(f"image {row['id']!r} came without its pixels")
     return Sample(row["id"], row["image"]["bytes"], row["prompt"][0]["content"])
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_metrics import description, grounding, vqa
 from giqa_metrics.bootstrap import LEVEL, RESAMPLES, intervals
@@ -156,7 +157,7 @@ def compute(
     run = read_config(path.parent)
     data = data or run.get("data")
     if data is None:
-        raise ValueError(f"expected a data set for {path}: its run names none, so say which with --data")
+        raise InputError(f"expected a data set for {path}: its run names none, so say which with --data")
     config = config or run.get("config")
     split = split or run.get("split", "test")
     box_format = str(run.get("box_format") or "giqa")
@@ -197,10 +198,10 @@ def _match_ids(path: Path, answers: Mapping[str, str | None], ids: Sequence[str]
     wanted = set(ids)
     unknown = [identifier for identifier in answers if identifier not in wanted]
     if unknown:
-        raise ValueError(f"{path}: {len(unknown)} of {len(answers)} ids are not in {name}, {unknown[0]!r} for one")
+        raise InputError(f"{path}: {len(unknown)} of {len(answers)} ids are not in {name}, {unknown[0]!r} for one")
     missing = [identifier for identifier in ids if identifier not in answers]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{path}: {len(missing)} of {len(ids)} samples of {name} have no prediction, {missing[0]!r} for one"
         )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.invalid import fault_of, read_lines
 
@@ -108,7 +109,7 @@ def _chart(title: str, values: Sequence[tuple[int, float]], top: float) -> Chart
 def _points(path: Path) -> list[Point]:
     """Read the losses of a `trainer_state.json`, by step."""
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
+        raise InputError(f"expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
     history = Log.model_validate_json(path.read_bytes()).log_history
     points = [Point.model_validate(logged) for logged in history if "loss" in logged]
     return sorted(points, key=lambda point: point.step)

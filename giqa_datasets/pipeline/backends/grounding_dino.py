@@ -14,6 +14,7 @@ from PIL import Image
 
 from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import MissingExtraError, UnavailableError
 
 
 class GroundingDino:
@@ -117,14 +118,16 @@ def _load(model: str, device: str | None) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
     except ImportError as error:
-        raise ImportError('Grounding DINO needs torch and transformers: pip install "giqa[annotate]"') from error
+        raise MissingExtraError('Grounding DINO needs torch and transformers: pip install "giqa[annotate]"') from error
     try:
         processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         network = AutoModelForZeroShotObjectDetection.from_pretrained(
             model, dtype=torch.float32, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise OSError(f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched") from error
+        raise UnavailableError(
+            f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched"
+        ) from error
     if "grounding-dino" not in network.config.model_type:
-        raise OSError(f"detector {model!r} is no Grounding DINO but {network.config.model_type!r}")
+        raise UnavailableError(f"detector {model!r} is no Grounding DINO but {network.config.model_type!r}")
     return processor, network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

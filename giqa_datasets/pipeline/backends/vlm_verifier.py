@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from giqa_datasets.batches import batches
+from giqa_datasets.errors import MissingExtraError, UnavailableError
 
 
 PROMPT = (Path(__file__).parent / "prompts" / "verify.v1.txt").read_text(encoding="utf-8")
@@ -102,14 +103,16 @@ def _load(model: str, device: str | None) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
     except ImportError as error:
-        raise ImportError('a verifier needs torch and transformers: pip install "giqa[annotate]"') from error
+        raise MissingExtraError('a verifier needs torch and transformers: pip install "giqa[annotate]"') from error
     try:
         processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
     except (OSError, ValueError) as error:
-        raise OSError(f"verifier {model!r} is no image-text-to-text model here and cannot be fetched") from error
+        raise UnavailableError(
+            f"verifier {model!r} is no image-text-to-text model here and cannot be fetched"
+        ) from error
     if not getattr(processor, "chat_template", None):
-        raise OSError(f"verifier {model!r} has no chat template, so it cannot be asked")
+        raise UnavailableError(f"verifier {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right
     processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
     return processor, network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

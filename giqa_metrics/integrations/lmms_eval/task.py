@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_metrics.description import giqa_description
 from giqa_metrics.grounding import SIMILARITY, giqa_grounding
@@ -65,7 +66,7 @@ def doc_to_visual(row: Row) -> list[Any]:
         ValueError: If the row has no pixels.
     """
     if row["image"] is None:
-        raise ValueError(f"image {row['id']!r} came without its pixels")
+        raise InputError(f"image {row['id']!r} came without its pixels")
     return [row["image"].convert("RGB")]
 
 
@@ -86,7 +87,7 @@ def doc_to_text(row: Row, declared: Row) -> str:
         _box_formats[row["lmms_task"]] = _readable(declared["box_format"])
     roles = [turn["role"] for turn in row["prompt"]]
     if roles != ["user"]:
-        raise ValueError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
+        raise InputError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
     return str(row["prompt"][0]["content"])
 
 
@@ -118,7 +119,7 @@ def _readable(box_format: str) -> str:
     """Refuse a box format that cannot be read in what lmms-eval passes on."""
     format_named(box_format)
     if box_format in UNFIT:
-        raise ValueError(
+        raise InputError(
             f"box format {box_format!r} cannot be scored within lmms-eval: it {UNFIT[box_format]}; "
             "run giqa predict, or, for a model that writes another, a task of your own that declares it"
         )
