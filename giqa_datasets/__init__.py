@@ -1,8 +1,26 @@
 """Grounded image quality assessment: the text format, the annotation pipeline and the data set builders."""
 
-from giqa_datasets.errors import GiqaError
-from giqa_datasets.text import GroundedText, Malformed, Region, parse, render, strip
+from typing import TYPE_CHECKING
 
+from giqa_datasets.lazy import lazy_names
+
+
+if TYPE_CHECKING:
+    from giqa_datasets.errors import GiqaError
+    from giqa_datasets.text import GroundedText, Malformed, Region, parse, render, strip
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "GiqaError": "errors",
+            "GroundedText": "text",
+            "Malformed": "text",
+            "Region": "text",
+            "parse": "text",
+            "render": "text",
+            "strip": "text",
+        },
+    )
 
 __version__ = "0.1.0"
 

@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from giqa_metrics.description import giqa_description
-from giqa_metrics.grounding import giqa_grounding
-from giqa_metrics.vqa import giqa_vqa
+from giqa_datasets.lazy import lazy_names
 
 
 if TYPE_CHECKING:
     import evaluate
+
+    from giqa_metrics.description import giqa_description
+    from giqa_metrics.grounding import giqa_grounding
+    from giqa_metrics.vqa import giqa_vqa
+else:
+    __getattr__ = lazy_names(
+        __name__, {"giqa_description": "description", "giqa_grounding": "grounding", "giqa_vqa": "vqa"}
+    )
 
 __all__ = ["METRICS", "giqa_description", "giqa_grounding", "giqa_vqa", "load"]
 

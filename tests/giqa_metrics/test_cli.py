@@ -17,6 +17,7 @@ HEAVY = {
     "huggingface_hub",
     "jinja2",
     "matplotlib",
+    "numpy",
     "openai",
     "pandas",
     "pyarrow",
