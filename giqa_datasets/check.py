@@ -15,6 +15,7 @@ from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
 from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.card import write_card
 from giqa_datasets.dataset_folder.licence_gate import (
     SOURCES,
@@ -32,7 +33,6 @@ from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import QUESTION_TYPES
 
 

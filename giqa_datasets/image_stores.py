@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.invalid import read_lines
-from giqa_datasets.progress import Progress, no_progress
 
 
 MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format

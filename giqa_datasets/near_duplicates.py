@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.images import MAX_PIXELS, decode
-from giqa_datasets.progress import Progress, no_progress
 
 
 HASH_SIDE = 16  # of the hash in bits

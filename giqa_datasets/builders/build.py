@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from giqa_datasets.builders.eval_yaml import BENCHMARKS
 from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
 from giqa_datasets.builders.sets import Entries, Request, entries_of
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.parquet import SplitCounts
 from giqa_datasets.dataset_folder.write import build_folder, refuse_existing
 from giqa_datasets.drops import FAULT, Drop
@@ -20,7 +21,6 @@ from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
 
 

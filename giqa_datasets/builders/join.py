@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.check_rows import Columns, faults_of_shape
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.licence_gate import SOURCES, Source, read_sources, redistributable
 from giqa_datasets.dataset_folder.parquet import SetRow, SplitCounts, pixels_of
 from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
@@ -25,7 +26,6 @@ from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
 
 

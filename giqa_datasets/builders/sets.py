@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.builders.giqa_bench import Compared
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, unique, without
 from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import copies_of
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Photograph
 from giqa_datasets.review import last_round
 from giqa_datasets.sources import folder, mini, tiny

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from giqa_datasets.batches import batches
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.errors import UnavailableError
@@ -26,7 +27,6 @@ from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.pipeline.protocols import Models
 from giqa_datasets.pipeline.stages import annotate
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.records import Record, Sample
 
 

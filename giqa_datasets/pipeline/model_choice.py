@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from giqa_datasets import __version__
+from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
 from giqa_datasets.errors import InputError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, open_llm
 from giqa_datasets.pipeline.protocols import Asker, Detector, Tagger, Verifier
@@ -38,8 +39,8 @@ class Choice:
     llm_url: str | None = None
     detector: str = OFFLINE
     verifier: str = OFFLINE
-    box_threshold: float = 0.35
-    text_threshold: float = 0.25
+    box_threshold: float = BOX_THRESHOLD
+    text_threshold: float = TEXT_THRESHOLD
     rules: Rules = field(default_factory=Rules)
     device: str | None = None
 

@@ -8,16 +8,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes, area, coverage, hull, touch
+from giqa_datasets.defaults import MERGE_AREA, MERGE_COVERAGE
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.errors import InputError
 from giqa_datasets.images import open_baked, whole_images
 from giqa_datasets.pipeline.detect import failure
 from giqa_datasets.pipeline.protocols import Verifier
 from giqa_datasets.records import Record, Tag
-
-
-MERGE_AREA = 0.256  # T_a, share of the image, paper section 3.2
-MERGE_COVERAGE = 0.95  # T_o, paper section 3.2
 
 
 def refine(

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from giqa_datasets.defaults import MERGE_AREA, MERGE_COVERAGE
 from giqa_datasets.drops import DropSink
 from giqa_datasets.pipeline.detect import detect
 from giqa_datasets.pipeline.fuse import fuse
 from giqa_datasets.pipeline.protocols import Asker, Detector, Models, Tagger, Verifier
 from giqa_datasets.pipeline.questions import ask
-from giqa_datasets.pipeline.refine import MERGE_AREA, MERGE_COVERAGE, refine
+from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record
 

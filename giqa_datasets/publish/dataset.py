@@ -9,12 +9,12 @@ from pathlib import Path
 from giqa_datasets import __version__
 from giqa_datasets.builders.giqa_bench import COMPARED
 from giqa_datasets.check import Examined, examine_dataset
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import shards_digest
 from giqa_datasets.errors import InputError
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.publish.hub import Release, Sum
 
 

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from giqa_datasets import __version__
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.publish.remote import Kind, Remote, files_at, look, one_sentence, open_api
 
 

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from giqa_datasets.llm import label
-from giqa_datasets.sources import mini, tiny
-from giqa_metrics.models.tiny_model import NOTE, is_tiny
+from giqa_datasets.sources.tiny import VQA_QUESTION
+from giqa_metrics.models.tiny_model import NOTE, describe_question, is_tiny
 
 
 class Subject(NamedTuple):
@@ -20,13 +20,12 @@ class Subject(NamedTuple):
 
     model: str
     box_format: str
-    describe: str = mini.QUESTION
+    describe: str
     question: str = ""
     note: str = ""
 
 
 def subject_of(model: str, box_format: str) -> Subject:
     """Describe a model: the tiny one, which knows its own two questions alone, or any other."""
-    if is_tiny(model):
-        return Subject(label(model), box_format, tiny.DES_QUESTION, tiny.VQA_QUESTION, NOTE)
-    return Subject(label(model), box_format)
+    question, note = (VQA_QUESTION, NOTE) if is_tiny(model) else ("", "")
+    return Subject(label(model), box_format, describe_question(model), question, note)

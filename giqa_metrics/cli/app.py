@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from giqa_datasets.defaults import MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
 from giqa_metrics.cli.options import MaxNewTokens, Server
 
@@ -33,7 +34,7 @@ def app(
     ] = None,
     host: Annotated[str, typer.Option(help="where the page is served; whoever reaches it may ask")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 7860,
-    max_new_tokens: MaxNewTokens = 512,
+    max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
 ) -> None:
     """Serve a page: upload a photograph, ask a model about it, and see the boxes of its answer."""
     from giqa_metrics.app.examples import examples

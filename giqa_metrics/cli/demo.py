@@ -10,15 +10,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+import typer
 
 from giqa_datasets.errors import ExistingFileError, MissingExtraError, UnavailableError
 from giqa_datasets.package_files import shipped
-from giqa_datasets.text import strip
+from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
 
 
 SETS = ("giqa-mini", "giqa-bench-mini", "giqa-tiny")
 STEPS = 8
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="folder to work in")] = Path("giqa-demo"),
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="train the tiny model for fewer steps than its recipe says")
+    ] = None,
+) -> None:
+    """Run the whole path offline on the mini set: build, load, train, predict, score, report."""
+    run_demo(out, max_steps=max_steps)
 
 
 def run_demo(out: Path, *, max_steps: int | None = None) -> None:
@@ -46,7 +58,6 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
     os.chdir(out)
     for folder in ("cache", "runs", "giqa-mini.annotations"):
         shutil.rmtree(folder, ignore_errors=True)
-    from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
     from giqa_metrics.runs.check import check_run
     from giqa_metrics.runs.compare import compare_runs
 
@@ -127,6 +138,7 @@ def _show_a_row() -> None:
 
 def _write_pipeline_run(folder: Path) -> None:
     """Write the pipeline's descriptions as predictions; one that it could not ground stays plain."""
+    from giqa_datasets.text import strip
     from giqa_metrics.runs.files import load_split, write_config
 
     grounded = {row["id"]: row["answer"] for row in load_split("giqa-mini", "des", "test")}

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.console import printable
+from giqa_datasets.defaults import BATCH_SIZE
 from giqa_datasets.errors import UnavailableError
-from giqa_metrics.cli.annotate import Format, progress_bars
-from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Server
+from giqa_metrics.cli.options import BatchSize, Format, MaxNewTokens, Printed, Server
+from giqa_metrics.cli.progress import progress_bars
+from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ def doctor(
     ] = None,
     pictures: Annotated[int, typer.Option(min=FEWEST, help="how many pictures")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="of the pictures")] = 0,
-    batch_size: BatchSize = 16,
+    batch_size: BatchSize = BATCH_SIZE,
     max_new_tokens: MaxNewTokens = 128,
     draw: Annotated[
         Path | None, typer.Option(help="folder for a picture of all squares and of the model's boxes")
     ] = None,
-    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+    format: Printed = Format.human,
 ) -> None:
     """Find out in which format a model writes boxes, and write that down for predict and score.
 

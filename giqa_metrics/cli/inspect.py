@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.console import printable
+from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.annotate import Format
-from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
+from giqa_metrics.cli.options import BatchSize, Format, MaxNewTokens, Model, Printed, Server
+from giqa_metrics.cli.progress import progress_bars
+from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -47,14 +49,11 @@ def inspect(
         ),
     ] = None,
     question: Annotated[str | None, typer.Option(help="what is asked about each; default: to describe it")] = None,
-    batch_size: BatchSize = 16,
-    max_new_tokens: MaxNewTokens = 512,
-    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+    batch_size: BatchSize = BATCH_SIZE,
+    max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
+    format: Printed = Format.human,
 ) -> None:
     """Inspect photographs by a policy: PASS (exit code 0), REVIEW (3) or FAIL (1), masks and pictures."""
-    from tqdm import tqdm
-
-    from giqa_datasets.sources.tiny import DES_QUESTION
     from giqa_metrics.inspection.calibration import calibrate as count
     from giqa_metrics.inspection.files import FILE, inspect_into
     from giqa_metrics.inspection.photographs import find
@@ -67,7 +66,7 @@ def inspect(
     if bool(photos) == bool(calibrate):
         raise InputError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
     out = out or Path("calibrated" if calibrate else "inspected")
-    asked = ask(model, server, read_policy(policy), question=question or DES_QUESTION, given=box_format)
+    asked = ask(model, server, read_policy(policy), question=question, given=box_format)
     sources, left_out = find([calibrate] if calibrate else photos or [], out=out)
     if left_out:
         some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
@@ -76,14 +75,15 @@ def inspect(
     if server is None and is_tiny(model):
         logger.warning(NOTE)
     hint_at_native(model, predictor.model_type, asked.box_format, given=box_format)
-    lines = inspect_into(
-        out,
-        sources,
-        predictor,
-        asked,
-        run={"model": model, "server": server is not None, "max_new_tokens": max_new_tokens},
-        progress=lambda found, total: tqdm(found, total=total, desc="inspect", unit=" photographs"),
-    )
+    with progress_bars() as progress:
+        lines = inspect_into(
+            out,
+            sources,
+            predictor,
+            asked,
+            run={"model": model, "server": server is not None, "max_new_tokens": max_new_tokens},
+            progress=progress,
+        )
     if calibrate:
         _print_calibration(count(lines), calibrate.resolve().name, format)
         return

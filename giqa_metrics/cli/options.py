@@ -1,8 +1,24 @@
-"""Options that several verbs of the `giqa` command take: which model, and where it runs."""
+"""Options that several verbs of the `giqa` command take: what is read, which model, where it runs, what is printed."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class ModelPreset(StrEnum):
+    """Which models annotate."""
+
+    offline = "offline"
+    paper = "paper"
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    human = "human"
+    json = "json"
 
 
 Model = Annotated[
@@ -19,3 +35,28 @@ BatchSize = Annotated[
     int, typer.Option(min=1, help="images at once, halved where memory ends; or requests to the server at once")
 ]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="longest answer in tokens")]
+Printed = Annotated[Format, typer.Option("--format", help="what to print")]
+
+Root = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FOLDER]",
+        help="photographs with a metadata.jsonl, for SET folder; a reviewed data set folder, for a benchmark",
+    ),
+]
+QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]
+Dq495k = Annotated[Path | None, typer.Option("--dq-495k", help="DataDepictQA's folder, for giqa-160k")]
+Images = Annotated[list[Path] | None, typer.Option(help="a folder with copies of upstream images; may be repeated")]
+Manifest = Annotated[
+    Path | None, typer.Option(help="images.jsonl of a built set: finds the copies by sha256, under any name")
+]
+Exclude = Annotated[
+    list[Path] | None,
+    typer.Option(help="a data set folder whose images, and their look-alikes, stay out; may be repeated"),
+]
+Models = Annotated[
+    ModelPreset | None,
+    typer.Option(help="offline, or the paper's; default: the paper's for giqa-160k, offline for the others"),
+]
+Seed = Annotated[int | None, typer.Option(help="seed of all random choices; default: 0")]
+Limit = Annotated[int | None, typer.Option(min=1, help="take the first so many records of each split")]

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import giqa_metrics
-from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_metrics import METRICS
-from giqa_metrics.cli.annotate import Format, progress_bars
+from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.progress import progress_bars
+from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from giqa_datasets.progress import Progress
+    from giqa_datasets.console import Progress
     from giqa_datasets.publish.hub import Plan, Published
 
 
@@ -50,7 +52,7 @@ def publish(
         str | None, typer.Option(metavar="REPO", help="the benchmark on the Hub, for a run on a local folder")
     ] = None,
     sdk: Annotated[Sdk | None, typer.Option(help="of a Space: static, or gradio, for a paid plan")] = None,
-    format: Annotated[Format, typer.Option(help="what to print")] = Format.human,
+    format: Printed = Format.human,
 ) -> None:
     """Publish on the Hub in one commit: a data set, a metric, or a run's results."""
     from giqa_datasets.publish.dataset import is_dataset

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import new_table, print_table, printable
+from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.annotate import Format
+from giqa_metrics.cli.options import Format
+from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:

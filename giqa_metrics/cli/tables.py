@@ -1,20 +1,44 @@
-"""What the `giqa` command prints for people: scores, checks and comparisons, as tables on stdout."""
+"""What the `giqa` command prints on stdout: tables for people, JSON for programs."""
 
-from pathlib import Path
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from giqa_datasets.console import new_table, print_table, printable
-
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from giqa_datasets.check import Examined
-    from giqa_metrics.recipe_check.recipe import Checked
     from giqa_metrics.runs.check import Number
     from giqa_metrics.runs.compare import Compared
+
+
+def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Any:
+    """A table to be filled: a column of names, then numbers; `left` are columns of text."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    return table
+
+
+def print_table(table: Any) -> None:
+    """Print a table, however narrow the window is: a wrapped one cannot be read."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    wanted = Console(width=1000, height=25, markup=False).measure(table).maximum
+    console.size = (max(console.width, 120, wanted), console.height)  # both, or a dumb terminal is 80 wide
+    console.print(table.title, style="bold")  # the table itself would wrap it to its own width
+    table.title = None
+    console.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for a program."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_tables(summary: dict[str, Any]) -> None:
@@ -36,64 +60,6 @@ def print_checked(numbers: "Sequence[Number]") -> None:
         if not number.holds:
             typer.echo(f"{number.name}: stated {number.stated!r}, found {number.found!r}")
     typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
-
-
-def print_examined(examined: "Examined") -> None:
-    """Print what does not hold in a data set to stdout, and what it holds by split."""
-    from giqa_datasets.records import QUESTION_TYPES
-
-    for finding in examined.findings:
-        typer.echo(f"{finding.where}: {finding.what}")
-    table = new_table(examined.name, ["images", "rows", *QUESTION_TYPES])
-    for split, counts in examined.splits.items():
-        numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
-        table.add_row(split, *map(str, numbers))
-    print_table(table)
-    for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
-        typer.echo(f"{source}: pixels {pixels}, text {text}")
-    for (source, _), absent in examined.absent.items():
-        typer.echo(f"{absent.rows:,} rows of {source} without pixels")
-    typer.echo(f"findings: {len(examined.findings)}")
-
-
-def print_recipe(checked: "Checked") -> None:
-    """Print what a recipe does to samples to stdout: their tokens, where their boxes land, and what is wrong."""
-    tokens = new_table(
-        f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
-        ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],
-    )
-    boxes = new_table("where boxes land", ["box", "view", "lands at", "seen", "cells off"])
-    for sample in checked.samples:
-        count = sample.tokens
-        tokens.add_row(
-            printable(sample.id),
-            "{} x {}".format(*sample.size),
-            f"{sample.seen:.0%}",
-            str(sample.views),
-            "{} x {}".format(*sample.view),
-            *map(str, (count.image, count.text, count.answer)),
-            "-" if checked.max_length is None else f"{count.kept} of {checked.max_length}",
-            str(count.learned),
-        )
-        for placed in sample.boxes:
-            lands = placed.landed
-            boxes.add_row(
-                f"{printable(sample.id)} {printable(placed.phrase)}",
-                " ".join(f"{side:.3f}" for side in placed.box),
-                str(lands.view + 1),
-                "-" if lands.box is None else " ".join(f"{side:.0f}" for side in lands.box),
-                f"{lands.share:.0%}",
-                f"{lands.error:.2f}",
-            )
-    print_table(tokens)
-    print_table(boxes)
-    ending = printable(checked.samples[0].answer[-40:])
-    typer.echo(f"answers end like '{ending}'; boxes are written as {' or '.join(checked.formats) or 'nothing known'}")
-    for sentence in [*(f"warning: {warning}" for warning in checked.warnings), *checked.findings]:
-        typer.echo(sentence)
-    if checked.pictures:
-        typer.echo(f"pictures: {Path(checked.pictures[0]).resolve().parent}")
-    typer.echo(f"findings: {len(checked.findings)}")
 
 
 def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:

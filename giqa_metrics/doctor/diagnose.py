@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.boxes import Boxes, iou
+from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.grid import SIDE
 from giqa_metrics.doctor.reading import FOREIGN, Reading, is_spelled, read
@@ -28,7 +29,6 @@ from giqa_metrics.models import Answer
 ENOUGH = 0.5
 CHANCE = 0.01
 SURE = 0.95
-RESAMPLES = 1000
 
 Scores = npt.NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from giqa_datasets import __version__
 from giqa_datasets.batches import batches
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.formats import FORMATS
-from giqa_datasets.progress import Progress, no_progress
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose
 from giqa_metrics.doctor.squares import Picture

@@ -6,12 +6,13 @@ bytes that it would have had. A photograph whose file has changed since is inspe
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.images import decode
@@ -55,7 +56,7 @@ def inspect_into(
     asked: Asked,
     *,
     run: dict[str, Any],
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda found, total: found,
+    progress: Progress = no_progress,
 ) -> list[Line]:
     """Inspect every photograph that a folder holds no verdict for yet.
 
@@ -65,7 +66,7 @@ def inspect_into(
         predictor: The model.
         asked: What it is asked, and how its answers are judged.
         run: What else `config.yaml` says of the run.
-        progress: Wraps the inspections as they come; it is told their number.
+        progress: Wraps the inspections as they come.
 
     Returns:
         The lines, in the order of the photographs.
@@ -84,7 +85,7 @@ def inspect_into(
     done = _resume(path, sources)
     found = inspections(sources, predictor, asked, done=done)
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        for inspected in progress(found, len(sources) - len(done)):
+        for inspected in progress(found, len(sources) - len(done), "inspect"):
             file.write(json.dumps(_line(out, inspected), ensure_ascii=False) + "\n")
             file.flush()
     by_name = {line.photo: (line, raw) for line, raw in _read(path)}

@@ -1,18 +1,19 @@
 """What a model says of a photograph, against a policy: regions, reasons and one verdict."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from giqa_datasets.batches import batches as cut
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.console import Progress, no_progress
+from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes, box_format
-from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
@@ -20,6 +21,7 @@ from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, rea
 from giqa_metrics.models import Answer, Predictor, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.server import require_fit
+from giqa_metrics.models.tiny_model import describe_question
 
 
 ROUNDING = 1e-9  # of a share
@@ -107,11 +109,11 @@ def inspect_photographs(
     *,
     server: str | None = None,
     policy: Policy | None = None,
-    question: str = DES_QUESTION,
+    question: str | None = None,
     box_format: str | None = None,
-    batch_size: int = 16,
-    max_new_tokens: int = 512,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda found, total: found,
+    batch_size: int = BATCH_SIZE,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    progress: Progress = no_progress,
 ) -> list[Inspection]:
     """Ask a model about photographs, greedy, and judge its answers by a policy.
 
@@ -120,12 +122,12 @@ def inspect_photographs(
         model: See `giqa_metrics.runs.predict.predict`; or a model that is open already.
         server: See there.
         policy: None is the default one.
-        question: What is asked about each.
+        question: What is asked about each; None asks to describe it.
         box_format: How the model writes boxes: a format's name or a file that `giqa doctor` wrote; None takes the
             file in the model's folder, or `giqa`.
         batch_size: Photographs at once; of an open model, its own.
         max_new_tokens: Longest answer in tokens; of an open model, its own.
-        progress: Wraps the inspections as they come; it is told their number.
+        progress: Wraps the inspections as they come.
 
     Returns:
         An inspection for each, in their order.
@@ -141,12 +143,14 @@ def inspect_photographs(
     asked = ask(model, server, policy or read_policy(None), question=question, given=box_format)
     if isinstance(model, str):
         model = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
-    found = progress(inspections(list(named.values()), model, asked), len(named))
+    found = progress(inspections(list(named.values()), model, asked), len(named), "inspect")
     by_name = {inspected.inspection.photo: inspected.inspection for inspected in found}
     return [by_name[source.name] for source in sources]
 
 
-def ask(model: str | Predictor, server: str | None, policy: Policy, *, question: str, given: str | None) -> Asked:
+def ask(
+    model: str | Predictor, server: str | None, policy: Policy, *, question: str | None, given: str | None
+) -> Asked:
     """Settle how a model is asked and read.
 
     Raises:
@@ -154,7 +158,7 @@ def ask(model: str | Predictor, server: str | None, policy: Policy, *, question:
     """
     name = format_of(model if isinstance(model, str) else None, given)
     require_fit(name, server)
-    return Asked(question, name, policy)
+    return Asked(question or describe_question(model if isinstance(model, str) else None), name, policy)
 
 
 def inspections(

@@ -1,10 +1,10 @@
 """LLM judges: a model behind any OpenAI-compatible server or in transformers, every reply of it in a log."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
 from giqa_metrics.judges.logged_judge import LoggedJudge, Plan
@@ -25,7 +25,7 @@ def open_judge(
     timeout: float = 60,
     retries: int = 3,
     replay: bool = False,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda calls, total: calls,
+    progress: Progress = no_progress,
 ) -> LoggedJudge:
     """Open a judge for the text metrics. Nothing is loaded or connected before the first reply is needed.
 
@@ -39,7 +39,7 @@ def open_judge(
         timeout: Seconds to wait for a server, each time.
         retries: How often a call that failed is made again.
         replay: Ask nobody: a verdict that is not in the log is a failure.
-        progress: Wraps the calls, of a local model its batches; it is told their number.
+        progress: Wraps the calls, of a local model its batches.
 
     Raises:
         FileNotFoundError: If there is no log to replay.

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from giqa_datasets.batches import batches
+from giqa_datasets.console import Progress
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
 from giqa_metrics.judges.judge import Verdict
 from giqa_metrics.judges.log import append_line, mend_log, read_log
@@ -68,7 +69,7 @@ class LoggedJudge:
         *,
         log: Path | None,
         repeats: int,
-        progress: Callable[[Iterable[Any], int], Iterable[Any]],
+        progress: Progress,
     ) -> None:
         """See `open_judge`; `backend` opens one, None is none."""
         prompts = [DESCRIPTION.name, ANSWER.name]
@@ -167,7 +168,7 @@ class LoggedJudge:
         try:
             asked = pool.map(partial(self._ask, backend), batches(calls, backend.batch_size))
             n_batches = ceil(len(calls) / backend.batch_size)
-            return Counter(fault.reason for faults in self._progress(asked, n_batches) for fault in faults)
+            return Counter(fault.reason for faults in self._progress(asked, n_batches, "judge") for fault in faults)
         finally:  # after an error nothing more is asked; what is under way comes back and is logged
             pool.shutdown(cancel_futures=True)
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from giqa_datasets.errors import InputError
+from giqa_datasets.pipeline.fuse import question_pool
 from giqa_datasets.sources.tiny import DES_QUESTION, VQA_QUESTION
 
 
@@ -11,6 +12,11 @@ NOTE = (
     "This is the tiny model of giqa demo, here to show how things work. It knows nothing but the blocks that a broken "
     f"decoder leaves, and two questions: {DES_QUESTION!r} and {VQA_QUESTION!r}"
 )
+
+
+def describe_question(model: str | None) -> str:
+    """The question that asks a model for a description: the pool's first, or the tiny model's only one."""
+    return DES_QUESTION if model is not None and is_tiny(model) else question_pool()[0]
 
 
 def is_tiny(model: str) -> bool:

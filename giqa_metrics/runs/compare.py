@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
-from giqa_metrics.bootstrap import RESAMPLES, Difference, differences
+from giqa_metrics.bootstrap import Difference, differences
 from giqa_metrics.runs.files import ScoreRow, read_rows, read_summary
 from giqa_metrics.runs.score import TASKS, measure
 

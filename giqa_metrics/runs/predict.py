@@ -10,11 +10,12 @@ that batches by arrival need not be, nor a model on another machine.
 """
 
 import json
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from giqa_datasets.batches import batches as cut
+from giqa_datasets.console import Progress, no_progress
+from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_metrics.models import Answer, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
@@ -39,9 +40,9 @@ def predict(
     config: str | None = None,
     split: str = "test",
     limit: int | None = None,
-    batch_size: int = 16,
-    max_new_tokens: int = 512,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda answers, total: answers,
+    batch_size: int = BATCH_SIZE,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    progress: Progress = no_progress,
 ) -> int:
     """Answer every sample of a split that `out` has no answer for yet.
 
@@ -61,7 +62,7 @@ def predict(
         batch_size: Samples generated at once, or requests to the server at once. A batch that does not fit into
             memory is halved.
         max_new_tokens: Longest answer in tokens.
-        progress: Wraps the answers as they come; it is told their number.
+        progress: Wraps the answers as they come.
 
     Returns:
         The number of answers in the file.
@@ -94,7 +95,7 @@ def predict(
     answers = predictor.answer([_sample(rows[number]) for number in batch] for batch in left)
     missing = (answer for answer in answers if answer.id not in done)
     with path.open("a", encoding="utf-8") as file:
-        for answer in progress(missing, len(ids) - len(done)):
+        for answer in progress(missing, len(ids) - len(done), "predict"):
             file.write(_line(answer))
             file.flush()
     sort_predictions(path, ids)

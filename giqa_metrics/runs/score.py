@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_metrics import description, grounding, vqa
-from giqa_metrics.bootstrap import LEVEL, RESAMPLES, intervals
+from giqa_metrics.bootstrap import LEVEL, intervals
 from giqa_metrics.description import DescriptionStats, giqa_description
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
 from giqa_metrics.judges.judge import Judge, Verdict

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import typer
 
-from giqa_metrics.cli import app
+from giqa_metrics import cli
 
 from .conftest import DOCS, assert_shown, blocks
 
@@ -30,7 +30,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_is_one_that_giqa_has(page):
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(cli.commands)
     for line in commands(page, "giqa"):
         _, verb, *arguments = shlex.split(line.replace("|", " # "), comments=True)
         assert verb in group.commands, line

@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from PIL import ImageOps
 import giqa_datasets
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.sources.mini import wheel_file
-from giqa_metrics.cli import main
+from giqa_metrics.cli import commands, main
 
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(giqa_datasets.__file__).parents[1])}
@@ -700,3 +701,25 @@ def test_a_set_is_built_without_the_server_when_a_photograph_is_broken(few, tmp_
     assert len(good.asked) == n_asked
     code, _, stderr = giqa("build", "folder", root, "--annotations", tmp_path / "a", "--out", tmp_path / "set")
     assert code == 0, stderr
+
+
+def test_an_option_without_a_value_leaves_a_preset_its_own_threshold(tmp_path, monkeypatch):
+    from giqa_datasets.builders import build
+    from giqa_datasets.pipeline import model_choice
+    from giqa_datasets.pipeline.stages import Rules
+
+    class Chosen(Exception):
+        pass
+
+    def chosen(entries, folder, choice, **options):
+        raise Chosen(choice)
+
+    own = model_choice.Choice(box_threshold=0.5, text_threshold=0.4, rules=Rules(merge_area=0.1, merge_coverage=0.8))
+    monkeypatch.setitem(model_choice.PRESETS, "offline", own)
+    monkeypatch.setattr(build, "annotate_set", chosen)
+    monkeypatch.setattr(
+        sys, "argv", ["giqa", "annotate", "giqa-mini", "--out", str(tmp_path / "x"), "--text-threshold", "0"]
+    )
+    with pytest.raises(Chosen) as raised:
+        commands(standalone_mode=False)
+    assert raised.value.args[0] == replace(own, text_threshold=0.0)

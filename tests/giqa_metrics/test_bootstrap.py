@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from giqa_datasets.defaults import RESAMPLES
 from giqa_metrics import giqa_grounding
-from giqa_metrics.bootstrap import LEVEL, RESAMPLES, differences, intervals
+from giqa_metrics.bootstrap import LEVEL, differences, intervals
 from giqa_metrics.grounding import GroundingStats, aggregate
 from giqa_metrics.stats import Stats
 

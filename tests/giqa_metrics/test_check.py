@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from giqa_datasets.console import no_progress
 from giqa_datasets.llm import Reply
 from giqa_metrics.judges.logged_judge import LoggedJudge
 from giqa_metrics.runs.check import check_run
@@ -43,7 +44,7 @@ def scored(bench, bench_rows, tmp_path_factory) -> Path:
     """A judged run over the first samples of the mini benchmark, some answers of it wrong."""
     folder = tmp_path_factory.mktemp("scored") / "run"
     write_run(folder, bench, bench_rows)
-    judge = LoggedJudge("m", Backend, log=folder / "judge.jsonl", repeats=2, progress=lambda calls, _: calls)
+    judge = LoggedJudge("m", Backend, log=folder / "judge.jsonl", repeats=2, progress=no_progress)
     score_run(folder, options=Options(similarity="lexical", resamples=20), judge=judge)
     return folder
 

@@ -111,7 +111,7 @@ def test_a_folder_gets_verdicts_masks_and_pictures(inspect, photos, says, server
         f"verdicts: {tmp_path / 'out' / 'verdicts.jsonl'}",
     ]
     asked = {turn["content"][1]["text"] for each in server.asked for turn in each.body["messages"]}
-    assert asked == {"Describe the quality of this image. Mention positions."}
+    assert asked == {"Describe the quality of this image in detail. Note positions as [label](<x, y>)."}
     good, review, fail = lines_of(tmp_path / "out")
     raw = (tmp_path / "photos" / "sub" / "a.png").read_bytes()
     assert {

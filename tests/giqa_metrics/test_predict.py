@@ -86,7 +86,7 @@ class Stopped(Exception):
 def stop_after(count: int):
     """Take so many answers, and then no more."""
 
-    def progress(answers, total):
+    def progress(answers, total, what):
         yield from islice(answers, count)
         raise Stopped
 
@@ -121,7 +121,9 @@ def test_a_run_that_stopped_inside_a_batch_goes_on_beside_the_same_samples(
     before = (tmp_path / "predictions.jsonl").read_bytes()
     first, asked[:] = asked.copy(), []
     totals = []
-    predict(str(model), str(bench), tmp_path, progress=lambda made, total: totals.append(total) or made, **options)
+    predict(
+        str(model), str(bench), tmp_path, progress=lambda made, total, what: totals.append(total) or made, **options
+    )
     batches = -(-len(answers(whole)) // 4)
     assert totals == [len(answers(whole)) - count]
     assert len(asked) == batches - count // 4  # whole batches are not asked again
@@ -133,7 +135,7 @@ def test_a_run_that_stopped_inside_a_batch_goes_on_beside_the_same_samples(
 def test_what_takes_longest_comes_first_and_the_file_ends_in_the_data_sets_order(model, bench, bench_rows, tmp_path):
     seen = []
 
-    def watch(made, total):
+    def watch(made, total, what):
         for one in made:
             seen.append(one.id)
             yield one
@@ -182,7 +184,7 @@ def test_a_finished_run_is_left_as_it_is(answer, tmp_path):
     path = tmp_path / "predictions.jsonl"
     before = path.read_bytes(), path.stat().st_mtime_ns
     calls = []
-    assert answer(tmp_path, progress=lambda batches, total: calls.append(total) or batches) == LIMIT
+    assert answer(tmp_path, progress=lambda batches, total, what: calls.append(total) or batches) == LIMIT
     assert calls == [0]
     assert path.read_bytes() == before[0]
 

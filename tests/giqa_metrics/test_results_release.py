@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, SCORES, benchmark_eval_yaml
+from giqa_datasets.console import no_progress
 from giqa_datasets.llm import DEFAULT_MODEL, Reply
 from giqa_metrics.judges.logged_judge import LoggedJudge
 from giqa_metrics.publish.model_card import edit_card, known_of, marks
@@ -376,7 +377,7 @@ def test_scores_of_another_definition_are_refused(run, release, option):
 
 @pytest.mark.parametrize(("model", "found"), [(DEFAULT_MODEL, 9), ("another/judge", 6)])
 def test_a_judges_scores_are_results_if_it_is_the_protocols(run, release, model, found):
-    judge = LoggedJudge(model, Backend, log=run / "judge.jsonl", repeats=1, progress=lambda calls, _: calls)
+    judge = LoggedJudge(model, Backend, log=run / "judge.jsonl", repeats=1, progress=no_progress)
     score_run(run, options=QUICK, judge=judge)
     files = release(run=run).files
     assert len(parsed(files[ENTRIES])) == found

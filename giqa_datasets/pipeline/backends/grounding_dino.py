@@ -14,6 +14,7 @@ from PIL import Image
 
 from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
 from giqa_datasets.errors import MissingExtraError, UnavailableError
 
 
@@ -30,8 +31,8 @@ class GroundingDino:
         self,
         model: str = "IDEA-Research/grounding-dino-base",
         *,
-        box_threshold: float = 0.35,  # protocol section 3
-        text_threshold: float = 0.25,  # protocol section 3
+        box_threshold: float = BOX_THRESHOLD,
+        text_threshold: float = TEXT_THRESHOLD,
         batch_size: int = 8,
         device: str | None = None,
     ) -> None:

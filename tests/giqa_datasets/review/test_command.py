@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.votes import append_vote
-from giqa_metrics.cli import app
+from giqa_metrics.cli import commands
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def giqa(folder):
     """Run the command on the folder: its output."""
 
     def run(*options):
-        done = CliRunner().invoke(app, ["review", str(folder), *options])
+        done = CliRunner().invoke(commands, ["review", str(folder), *options])
         assert done.exit_code == 0, done.output
         return done.stdout
 
@@ -62,7 +62,7 @@ def test_a_merger_closes_the_round_and_begins_the_next(voted, giqa, folder):
 
 
 def test_only_one_thing_at_once(folder):
-    done = CliRunner().invoke(app, ["review", str(folder), "--agreement", "--merge"])
+    done = CliRunner().invoke(commands, ["review", str(folder), "--agreement", "--merge"])
     assert "got both" in str(done.exception)
 
 

@@ -23,7 +23,7 @@ from giqa_datasets.review.merge import merge_round
 from giqa_datasets.review.rounds import SCRIPTED
 from giqa_datasets.review.votes import append_vote, read_begin, read_votes
 from giqa_datasets.sources import mini
-from giqa_metrics.cli import app
+from giqa_metrics.cli import commands
 from giqa_metrics.runs.score import Options, score_run
 
 
@@ -31,7 +31,7 @@ OFF = {"ann": 0.0, "ben": -0.05, "cleo": 0.05}  # of each box, in its sides
 
 
 def giqa(*arguments):
-    done = CliRunner().invoke(app, list(map(str, arguments)))
+    done = CliRunner().invoke(commands, list(map(str, arguments)))
     return done.exit_code, done.output
 
 

@@ -116,7 +116,7 @@ def test_a_run_that_the_server_ended_goes_on(judge, server, answer, verdicts, sc
 def test_an_interrupted_run_keeps_what_came_back_and_asks_no_more(judge, server, answer, verdicts, lines):
     server.rule = lambda asked: answer(sleep=0.1)
 
-    def interrupt(calls, total):
+    def interrupt(calls, total, what):
         assert total == 6
         yield next(iter(calls))
         raise KeyboardInterrupt
@@ -227,7 +227,7 @@ def test_a_verdict_with_a_failed_repeat_says_nothing_about_agreement(judge, serv
 def test_progress_is_told_the_number_of_calls(judge, verdicts):
     seen = []
 
-    def progress(calls, total):
+    def progress(calls, total, what):
         seen.append(total)
         return calls
 

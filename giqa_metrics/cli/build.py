@@ -1,0 +1,134 @@
+"""The verb build: a data set folder out of its sources, or with the user's own copies of its photographs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from giqa_datasets.console import printable
+from giqa_datasets.errors import InputError
+from giqa_metrics.cli.options import Dq495k, Exclude, Images, Limit, Manifest, Models, QPathway, Root, Seed
+from giqa_metrics.cli.progress import progress_bars
+from giqa_metrics.cli.tables import new_table, print_table
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.dataset_folder.parquet import SplitCounts
+
+
+def build(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET",
+            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny; "
+            "with --images, a data set folder or Hub id whose rows came without pixels",
+        ),
+    ],
+    root: Root = None,
+    q_pathway: QPathway = None,
+    dq_495k: Dq495k = None,
+    images: Images = None,
+    manifest: Manifest = None,
+    exclude: Exclude = None,
+    out: Annotated[Path | None, typer.Option(help="folder to make; default: ./SET")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="what giqa annotate made; what it lacks is made now; default: OUT.annotations")
+    ] = None,
+    models: Models = None,
+    box_format: Annotated[str, typer.Option(help="format of the boxes in prompt and completion")] = "giqa",
+    seed: Seed = None,
+    limit: Limit = None,
+    keep_ungrounded: Annotated[
+        bool,
+        typer.Option("--keep-ungrounded", help="keep descriptions without a box, for experts to ground: giqa review"),
+    ] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="write a benchmark out of a review although it is short of something")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
+) -> None:
+    """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
+    from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.giqa_bench import Incomplete
+    from giqa_datasets.builders.sets import SETS, Request
+    from giqa_datasets.pipeline.model_choice import PRESETS
+
+    request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
+    if name not in SETS:
+        others = {
+            "--annotations": annotations,
+            "--models": models,
+            "--box-format": box_format != "giqa",
+            "--keep-ungrounded": keep_ungrounded,
+            "--draft": draft,
+        }
+        _join(request, out, [option for option, given in others.items() if given], overwrite=overwrite)
+        return
+    out = out or Path(name)
+    annotations = annotations or Path(f"{out}.annotations")
+    try:
+        with progress_bars() as progress:
+            built = build_set(
+                request,
+                out,
+                annotations,
+                PRESETS[models] if models else None,
+                box_format=box_format,
+                keep_ungrounded=keep_ungrounded,
+                draft=draft,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except Incomplete as incomplete:
+        _print_short(name, incomplete.short)
+        typer.echo(f"{out} was not written; --draft writes it as it is")
+        raise typer.Exit(1) from incomplete
+    _print_counts(out, built.counts)
+    _print_short(name, built.short)
+    if built.n_left_out:
+        typer.echo(
+            f"left out: {built.n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why"
+        )
+    if name == "giqa-160k":
+        from giqa_datasets.builders.giqa_160k import beside_paper
+
+        table = new_table("giqa-160k beside the paper's GIQA-160K", ["paper", "here"])
+        for what, paper, here in beside_paper(built.counts):
+            table.add_row(what, f"{paper:,}", f"{here:,}")
+        print_table(table)
+
+
+def _join(request: "Request", out: Path | None, others: list[str], *, overwrite: bool) -> None:
+    """Join the user's own copies to a data set folder, and print what came of it."""
+    from giqa_datasets.builders.join import fetch, join_copies, require_place
+    from giqa_datasets.builders.sets import options_given
+
+    require_place(request.name)
+    if unwanted := [*options_given(request._replace(images=())), *others]:
+        raise InputError(f"a join of own copies takes no {' and no '.join(unwanted)}")
+    if not request.images:
+        raise InputError(f"expected --images, a folder with your own copies of the images of {request.name}, got none")
+    out = out or Path(Path(request.name).resolve().name)
+    with progress_bars() as progress:
+        joined = join_copies(fetch(request.name), request.images, out, overwrite=overwrite, progress=progress)
+    _print_counts(out, joined.counts)
+    typer.echo(f"joined: {joined.n_images} images")
+    if joined.left_out:
+        typer.echo(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
+
+
+def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
+    """Print what was written."""
+    for split, count in counts.items():
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
+        typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
+
+
+def _print_short(name: str, short: "Sequence[str]") -> None:
+    """Print what a benchmark is short of."""
+    for sentence in short:
+        typer.echo(printable(f"{name} is short of {sentence}"))

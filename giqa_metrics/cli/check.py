@@ -1,0 +1,182 @@
+"""The verb check: what does not hold in a run, a data set folder, a recipe or a manifest's images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from giqa_datasets.console import printable
+from giqa_datasets.errors import InputError
+from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.progress import progress_bars
+from giqa_metrics.cli.tables import new_table, print_checked, print_json, print_table
+
+
+if TYPE_CHECKING:
+    from giqa_datasets.check import Examined
+    from giqa_metrics.recipe_check.recipe import Checked
+
+
+def check(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="a scored run's folder, a data set folder, a recipe (.yaml), or a manifest of images"
+        ),
+    ],
+    images: Annotated[
+        list[Path] | None, typer.Option(help="a folder of your own copies of the manifest's images; may be repeated")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="samples of a recipe's data to try; default: 8")] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="folder for pictures of a recipe's samples; default: RECIPE.check, if something is wrong"),
+    ] = None,
+    format: Printed = Format.human,
+) -> None:
+    """Compute a run's numbers again, read a data set to its end, or try a recipe's data on its model's processor.
+
+    The exit code is 1 if something does not hold.
+    """
+    is_recipe = path.suffix in (".yaml", ".yml") and not images
+    if not is_recipe and path.is_file() != bool(images):
+        raise InputError(f"expected --images with a manifest and with nothing else, got {path}")
+    if not is_recipe and (limit or draw):
+        raise InputError(f"expected --limit and --draw with a recipe alone, got {path}")
+    if images:
+        holds = _check_images(path, images, format)
+    elif is_recipe:
+        holds = _check_recipe(path, limit or 8, draw, format)
+    elif (path / "data").is_dir():
+        holds = _check_dataset(path, format)
+    else:
+        holds = _check_run(path, format)
+    if not holds:
+        raise typer.Exit(1)
+
+
+def _check_run(folder: Path, format: Format) -> bool:
+    """Print whether a run's numbers hold."""
+    from giqa_metrics.runs.check import check_run
+
+    numbers = check_run(folder)
+    if format is Format.json:
+        print_json([number._asdict() for number in numbers])
+    else:
+        print_checked(numbers)
+    return all(number.holds for number in numbers)
+
+
+def _check_dataset(folder: Path, format: Format) -> bool:
+    """Print what does not hold in a data set folder, and what it holds."""
+    from giqa_datasets.check import examine_dataset
+
+    with progress_bars() as progress:
+        examined = examine_dataset(folder, progress=progress)
+    if format is Format.json:
+        print_json(
+            {
+                "name": examined.name,
+                "findings": [finding._asdict() for finding in examined.findings],
+                "splits": {
+                    split: {
+                        "rows": counts.rows,
+                        "images": len(counts.images),
+                        "sources": [source._asdict() | {"rows": n} for source, n in sorted(counts.sources.items())],
+                    }
+                    for split, counts in examined.splits.items()
+                },
+                "without_pixels": [pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()],
+            }
+        )
+    else:
+        _print_examined(examined)
+    return not examined.findings
+
+
+def _check_images(manifest: Path, folders: list[Path], format: Format) -> bool:
+    """Print what of a manifest is missing or differs in the folders."""
+    from giqa_datasets.check import check_images
+
+    found = check_images(manifest, folders)
+    if format is Format.json:
+        print_json(found)
+    else:
+        typer.echo("".join(f"{sentence}\n" for sentence in found) + f"findings: {len(found)}")
+    return not found
+
+
+def _check_recipe(path: Path, limit: int, folder: Path | None, format: Format) -> bool:
+    """Print what a recipe's samples are trained on, and what does not hold."""
+    from giqa_metrics.recipe_check.recipe import check_recipe
+
+    checked = check_recipe(path, limit=limit, folder=folder)
+    if format is Format.json:
+        samples = [
+            sample._asdict()
+            | {"boxes": [placed._asdict() | {"landed": placed.landed._asdict()} for placed in sample.boxes]}
+            | {"tokens": sample.tokens._asdict()}
+            for sample in checked.samples
+        ]
+        print_json(checked._asdict() | {"samples": samples})
+    else:
+        _print_recipe(checked)
+    return not checked.findings
+
+
+def _print_examined(examined: "Examined") -> None:
+    """Print what does not hold in a data set to stdout, and what it holds by split."""
+    from giqa_datasets.records import QUESTION_TYPES
+
+    for finding in examined.findings:
+        typer.echo(f"{finding.where}: {finding.what}")
+    table = new_table(examined.name, ["images", "rows", *QUESTION_TYPES])
+    for split, counts in examined.splits.items():
+        numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
+        table.add_row(split, *map(str, numbers))
+    print_table(table)
+    for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
+        typer.echo(f"{source}: pixels {pixels}, text {text}")
+    for (source, _), absent in examined.absent.items():
+        typer.echo(f"{absent.rows:,} rows of {source} without pixels")
+    typer.echo(f"findings: {len(examined.findings)}")
+
+
+def _print_recipe(checked: "Checked") -> None:
+    """Print what a recipe does to samples to stdout: their tokens, where their boxes land, and what is wrong."""
+    tokens = new_table(
+        f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
+        ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],
+    )
+    boxes = new_table("where boxes land", ["box", "view", "lands at", "seen", "cells off"])
+    for sample in checked.samples:
+        count = sample.tokens
+        tokens.add_row(
+            printable(sample.id),
+            "{} x {}".format(*sample.size),
+            f"{sample.seen:.0%}",
+            str(sample.views),
+            "{} x {}".format(*sample.view),
+            *map(str, (count.image, count.text, count.answer)),
+            "-" if checked.max_length is None else f"{count.kept} of {checked.max_length}",
+            str(count.learned),
+        )
+        for placed in sample.boxes:
+            lands = placed.landed
+            boxes.add_row(
+                f"{printable(sample.id)} {printable(placed.phrase)}",
+                " ".join(f"{side:.3f}" for side in placed.box),
+                str(lands.view + 1),
+                "-" if lands.box is None else " ".join(f"{side:.0f}" for side in lands.box),
+                f"{lands.share:.0%}",
+                f"{lands.error:.2f}",
+            )
+    print_table(tokens)
+    print_table(boxes)
+    ending = printable(checked.samples[0].answer[-40:])
+    typer.echo(f"answers end like '{ending}'; boxes are written as {' or '.join(checked.formats) or 'nothing known'}")
+    for sentence in [*(f"warning: {warning}" for warning in checked.warnings), *checked.findings]:
+        typer.echo(sentence)
+    if checked.pictures:
+        typer.echo(f"pictures: {Path(checked.pictures[0]).resolve().parent}")
+    typer.echo(f"findings: {len(checked.findings)}")

@@ -1,0 +1,48 @@
+"""The verb predict: a model's answers to a data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
+from giqa_metrics.cli.progress import progress_bars
+
+
+def predict(
+    model: Model,
+    data: Annotated[str, typer.Option(help="a data set folder or name")],
+    out: Annotated[Path, typer.Option(help="the run's folder; an unfinished run there goes on")],
+    server: Server = None,
+    box_format: Annotated[
+        str | None,
+        typer.Option(
+            help="how the model writes boxes: a format, or a file of giqa doctor; giqa score reads it from the run; "
+            "default: the file in the model's folder, else giqa"
+        ),
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="the data set's config: des, vqa; default: all rows")] = None,
+    split: Annotated[str, typer.Option(help="the split to answer")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="answer the first so many samples")] = None,
+    batch_size: BatchSize = BATCH_SIZE,
+    max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
+) -> None:
+    """Let a model answer a data set: RUN/predictions.jsonl."""
+    from giqa_metrics.runs.predict import predict as run
+
+    with progress_bars() as progress:
+        count = run(
+            model,
+            data,
+            out,
+            server=server,
+            box_format=box_format,
+            config=config,
+            split=split,
+            limit=limit,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            progress=progress,
+        )
+    typer.echo(f"{count} answers in {out / 'predictions.jsonl'}")

@@ -1,0 +1,23 @@
+"""Progress bars on stderr."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from giqa_datasets.console import Progress
+
+
+@contextmanager
+def progress_bars() -> Iterator["Progress"]:
+    """Progress bars, one after the other; one that is left open would share its line with what comes next."""
+    from tqdm import tqdm
+
+    with ExitStack() as bars:
+
+        def bar(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+            bars.close()
+            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" items", delay=0.5))
+
+        yield bar
