@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.dataset_folder.licence_gate import Pixels, Source
 from giqa_datasets.dataset_folder.shards import Note, Shard
+from giqa_datasets.files import said
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
-from giqa_datasets.invalid import said
 from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
 from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.text import Region, parse

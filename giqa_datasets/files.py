@@ -1,7 +1,22 @@
-"""Files that are there whole, or not at all."""
+"""Files that are there whole or not at all, and JSON Lines, of which a kill costs the last one at most.
 
-from collections.abc import Iterable
+A file that grows a line at a time is mended before it goes on: what a kill left half-written at its end is cut off.
+Lines that people bring are validated by a pydantic model, and an error names file and line.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from giqa_datasets.errors import InputError
+
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+Line = TypeVar("Line", bound="BaseModel")
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
@@ -13,3 +28,117 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """Write a line with its end; half a surrogate pair, which a model may write and which is no text, becomes `?`."""
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+
+
+def append_line(path: Path, line: str, *, sync: bool = False) -> None:
+    """Append a line; when this returns it is the operating system's, and with `sync` on the disk."""
+    with path.open("ab") as file:
+        file.write(line.encode())
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def mend(path: Path) -> None:
+    """Make a file ready to be appended to: it is there, and its last line whole.
+
+    What a kill left half-written is cut off; a line that lacks nothing but its end gets it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        file.seek(max(file.tell() - 1, 0))
+        if file.read(1) in (b"", b"\n"):
+            return
+        file.seek(0)
+        raw = file.read()
+        end = raw.rfind(b"\n") + 1
+        if _is_json(raw[end:]):
+            file.write(b"\n")
+        else:
+            file.truncate(end)
+
+
+def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Yield the lines of a file as they stand, each after what to call it in an error.
+
+    Args:
+        path: The file.
+        longest: Bytes that a line may have at most; None is any number.
+        grows: Pass over a last line that a kill left half-written.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is longer; it is named.
+    """
+    size = -1 if longest is None else longest + 1
+    with path.open("rb") as file:
+        for number, raw in enumerate(iter(lambda: file.readline(size), b""), start=1):
+            where = f"{path} line {number}"
+            if longest is not None and len(raw) > longest:
+                raise InputError(f"{where}: expected at most {longest:,} bytes")
+            if grows and not raw.endswith(b"\n") and not _is_json(raw):
+                return
+            yield where, raw
+
+
+def read_lines(
+    path: Path, kind: type[Line], *, expected: str = "", longest: int | None = None, grows: bool = False
+) -> Iterator[tuple[str, Line]]:
+    """Yield the lines of a file as pydantic models, each after what to call it in an error; see `numbered_lines`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is not of the kind, or longer; it is named.
+    """
+    for where, raw in numbered_lines(path, longest=longest, grows=grows):
+        yield where, read_line(raw, where, kind, expected=expected)
+
+
+def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -> Line:
+    """Read one line of JSON.
+
+    Args:
+        raw: The line, with its end or without.
+        where: What to call it in an error.
+        kind: What it must be.
+        expected: The same in words; the error then shows the line, and else its first fault.
+
+    Raises:
+        ValueError: If it is not of the kind.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        got = raw.strip()[:80].decode(errors="replace")
+        why = f"expected {expected}, got {got!r}" if expected else fault_of(error)
+        raise InputError(f"{where}: {why}") from error
+
+
+def fault_of(error: "ValidationError") -> str:
+    """The first fault, after the place where it stands: "regions.0.phrase: field required"."""
+    return said(error.errors()[0])
+
+
+def said(fault: Any) -> str:
+    """One of an error's faults, as pydantic details it, after the place where it stands."""
+    where = ".".join(map(str, fault["loc"]))
+    where = f"{where}: " if where else ""
+    if fault["type"] in ("model_type", "model_attributes_type"):  # pydantic would name a class of ours
+        return f"{where}expected an object, got {type(fault['input']).__name__}"
+    return f"{where}{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+
+
+def _is_json(raw: bytes) -> bool:
+    """Whether bytes are a whole JSON value; a part of an object is none."""
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -6,7 +6,6 @@ cannot give does not tell where on this machine it lies, since it ends in the da
 """
 
 import hashlib
-import json
 import os
 import tarfile
 import unicodedata
@@ -18,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
-from giqa_datasets.invalid import read_lines
+from giqa_datasets.files import json_line, read_lines, write_whole
 
 
 MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format
@@ -259,8 +258,7 @@ def hash_images(store: ImageStore, names: Iterable[str]) -> Iterator[ImageFile]:
 
 def write_manifest(path: Path, entries: Iterable[ImageFile]) -> None:
     """Write a manifest: JSON Lines of `{"file", "sha256"}`."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(entry._asdict(), ensure_ascii=False) + "\n" for entry in entries)
+    write_whole(path, (json_line(entry._asdict()) for entry in entries))
 
 
 def read_manifest(path: Path) -> dict[str, str]:

@@ -16,8 +16,7 @@ from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
-from giqa_datasets.invalid import read_lines
+from giqa_datasets.files import read_lines, write_whole
 from giqa_datasets.review.agreement import Agreement, agreement
 from giqa_datasets.review.items import review_path, state_of
 from giqa_datasets.review.rounds import Round, anonymous, is_scripted, read_rounds, write_rounds

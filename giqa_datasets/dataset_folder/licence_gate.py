@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, StrictBool
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.parquet import GroupWriter, Rights
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_group, read_rows, refuse
-from giqa_datasets.invalid import read_lines
+from giqa_datasets.files import read_lines
 
 
 SOURCES = Path("provenance", "sources.jsonl")  # in a data set folder

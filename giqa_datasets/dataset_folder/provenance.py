@@ -7,7 +7,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from giqa_datasets.drops import Drop
 from giqa_datasets.errors import InputError
-from giqa_datasets.invalid import fault_of, read_lines
+from giqa_datasets.files import fault_of, read_lines
 from giqa_datasets.pipeline.annotation_folder import FUNNEL, SETTINGS
 from giqa_datasets.pipeline.annotation_lines import DropLine
 from giqa_datasets.pipeline.funnel import Row

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from giqa_datasets.drops import FAULT
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.annotation_lines import Finished, Head, Line, read_line
+from giqa_datasets.files import append_line, mend, numbered_lines, read_line, write_whole
+from giqa_datasets.pipeline.annotation_lines import Finished, Head, Line
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
@@ -74,14 +74,11 @@ class Annotations:
         self._descriptions: dict[str, str] = {}  # of the records that are done
         self._end = 0
         path = folder / RECORDS
-        if path.exists():
-            with path.open("rb") as lines:
-                for number, raw in enumerate(lines, start=1):
-                    if raw.endswith(b"\n"):
-                        head = read_line(raw, f"{path} line {number}", Head)
-                        has_fault = any(drop.reason == FAULT for drop in head.drops)
-                        self._note(head.id, None if has_fault else head.description, len(raw))
-                        self.sha256[head.id] = head.image_sha256
+        for where, raw in numbered_lines(path, grows=True) if path.exists() else ():
+            head = read_line(raw, where, Head)
+            has_fault = any(drop.reason == FAULT for drop in head.drops)
+            self._note(head.id, None if has_fault else head.description, len(raw.rstrip(b"\n")) + 1)
+            self.sha256[head.id] = head.image_sha256
 
     @classmethod
     def begin(cls, folder: Path, settings: dict[str, Any]) -> Self:
@@ -98,8 +95,7 @@ class Annotations:
             require_same(path, {name: settings[name] for name in settings.keys() - VERSIONS})
         else:  # nothing is lost where nothing was annotated
             write_whole(path, [json.dumps(settings, indent=2) + "\n"])
-        with (folder / RECORDS).open("ab") as file:
-            file.truncate(opened._end)
+        mend(folder / RECORDS)
         return opened
 
     @property
@@ -117,10 +113,8 @@ class Annotations:
 
     def append(self, finished: Finished) -> None:
         """Append a record's line."""
-        raw = finished.text.encode()
-        with (self.folder / RECORDS).open("ab") as file:
-            file.write(raw)
-        self._note(finished.id, None if finished.fault else finished.description, len(raw))
+        append_line(self.folder / RECORDS, finished.text)
+        self._note(finished.id, None if finished.fault else finished.description, len(finished.text.encode()))
 
     def lines(self, entries: Iterable[Entry]) -> Iterator[Line]:
         """Yield the lines of entries; one that has none, or that of another description, is passed over."""

@@ -1,15 +1,13 @@
 """A line of an annotation folder's `records.jsonl`: what the pipeline made of one record, and back."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.drops import FAULT, Drop
-from giqa_datasets.errors import InputError
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import json_line
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
 from giqa_datasets.text import Region
 
@@ -110,10 +108,8 @@ def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> F
         "samples": [_sample_fields(sample) for sample in annotated.samples] if annotated else [],
         "drops": [_drop_fields(drop) for drop in drops],
     }
-    # A model may write half a surrogate pair, which is no text
-    text = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
     fault = next((drop.what for drop in drops if drop.reason == FAULT), None)
-    return Finished(record.id, record.description, fault, text)
+    return Finished(record.id, record.description, fault, json_line(line))
 
 
 def _tag_fields(tag: Tag) -> dict[str, Any]:
@@ -151,7 +147,7 @@ def _drop_fields(drop: Drop) -> dict[str, Any]:
 
 def drop_line(drop: Drop) -> str:
     """A line of `drops.jsonl`."""
-    return json.dumps({"id": drop.id} | _drop_fields(drop), ensure_ascii=False) + "\n"
+    return json_line({"id": drop.id} | _drop_fields(drop))
 
 
 class HeadDrop(BaseModel):
@@ -167,21 +163,6 @@ class Head(BaseModel):
     image_sha256: str
     description: str
     drops: list[HeadDrop]
-
-
-AnyLine = TypeVar("AnyLine", Line, Head)
-
-
-def read_line(raw: bytes, where: str, kind: type[AnyLine]) -> AnyLine:
-    """Read a line; `where` is for the error.
-
-    Raises:
-        ValueError: If it is none of ours.
-    """
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        raise InputError(f"{where}: {fault_of(error)}") from error
 
 
 def read_samples(line: Line) -> tuple[Sample, ...]:

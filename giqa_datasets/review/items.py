@@ -14,9 +14,8 @@ from giqa_datasets.boxes import Boxes, to_boxes
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
+from giqa_datasets.files import fault_of, write_whole
 from giqa_datasets.grid import boxes_to_cells
-from giqa_datasets.invalid import fault_of
 from giqa_datasets.review.states import ROLES, Role, State
 from giqa_datasets.review.votes import last_round, locked, name_images, read_begin, to_line
 from giqa_datasets.text import parse
@@ -136,7 +135,7 @@ def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "votes").mkdir(parents=True)
     for name, lines in files.items():
-        write_whole(partial / name, (to_line(line).decode() for line in lines))
+        write_whole(partial / name, map(to_line, lines))
     partial.replace(path / f"round-{number}")
 
 

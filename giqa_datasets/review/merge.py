@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import fault_of
 from giqa_datasets.review.consensus import MergedPhrase, merge_boxes
 from giqa_datasets.review.items import Review, write_round
 from giqa_datasets.review.states import State, Vote

@@ -57,7 +57,7 @@ def write_rounds(rounds: Sequence[Round], review_path: Path) -> None:
         files: dict[Path, Iterable[BaseModel]] = {folder / "begin.jsonl": begin.values()}
         files |= {folder / "votes" / f"{annotator}.jsonl": of_one.values() for annotator, of_one in votes.items()}
         for path, lines in files.items():
-            write_whole(path, (to_line(line).decode() for line in lines))
+            write_whole(path, map(to_line, lines))
 
 
 def is_scripted(annotator: str) -> bool:

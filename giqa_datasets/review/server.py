@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from giqa_datasets.errors import MissingExtraError
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import fault_of
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.review.items import ImageItem, Review
 from giqa_datasets.review.states import State, Vote, check_name, grounded

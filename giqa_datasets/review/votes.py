@@ -4,18 +4,16 @@ Beside a data set folder, `FOLDER.review/round-1/begin.jsonl` holds a `State` pe
 `Vote`. Vote files are only ever appended to; the last line of a sample counts. All of them are treated as hostile.
 """
 
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import append_line, mend, read_lines
 from giqa_datasets.review.states import Region, State, Vote, check_name, check_vote, grounded
 
 
@@ -39,8 +37,6 @@ __all__ = [
 
 MAX_LINE = 1 << 20  # bytes; what a vote may hold comes to less
 
-AnyLine = TypeVar("AnyLine", State, Vote)
-
 
 def read_begin(review_path: Path, round: int) -> dict[str, State]:
     """Read the samples with which a round begins, by id, in their order.
@@ -52,7 +48,7 @@ def read_begin(review_path: Path, round: int) -> dict[str, State]:
     if not path.is_file():
         raise InputError(f"expected a round {round} in {review_path}, found none")
     begin: dict[str, State] = {}
-    for where, state in _read(path, State):
+    for where, state in read_lines(path, State, longest=MAX_LINE):
         if begin.setdefault(state.id, state) is not state:
             raise InputError(f"{where}: expected unique ids, got {state.id!r} twice")
     return begin
@@ -72,7 +68,7 @@ def read_votes(review_path: Path, round: int) -> dict[str, dict[str, Vote]]:
     votes: dict[str, dict[str, Vote]] = {}
     for path in sorted((_round_path(review_path, round) / "votes").glob("*.jsonl")):
         of_annotator = votes[path.stem] = {}
-        for where, vote in _read(path, Vote):
+        for where, vote in read_lines(path, Vote, longest=MAX_LINE, grows=True):
             if (vote.annotator, vote.round) != (path.stem, round):
                 got = f"one by {vote.annotator!r} of round {vote.round}"
                 raise InputError(f"{where}: expected a vote by {path.stem!r} of round {round}, got {got}")
@@ -101,12 +97,9 @@ def append_vote(review: "Review", vote: Vote) -> None:
             got = f"one in round {vote.round} of a review that was opened in round {review.round}"
             raise InputError(f"expected a vote in round {current}, which is open, got {got}")
         folder = _round_path(review.path, vote.round) / "votes"
-        folder.mkdir(exist_ok=True)
-        with (folder / f"{vote.annotator}.jsonl").open("a+b") as file:
-            _end_whole(file)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        path = folder / f"{vote.annotator}.jsonl"
+        mend(path)
+        append_line(path, line, sync=True)
 
 
 def locked(review_path: Path) -> FileLock:
@@ -136,50 +129,10 @@ def name_images(states: Iterable[State]) -> dict[str, str]:
     return ids
 
 
-def to_line(line: BaseModel) -> bytes:
+def to_line(line: BaseModel) -> str:
     """Write a line, with its end."""
-    return line.model_dump_json().encode() + b"\n"
+    return line.model_dump_json() + "\n"
 
 
 def _round_path(review_path: Path, round: int) -> Path:
     return review_path / f"round-{round}"
-
-
-def _read(path: Path, kind: type[AnyLine]) -> Iterator[tuple[str, AnyLine]]:
-    """Yield the lines of a file, each after what to call it in an error."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
-            where = f"{path} line {number}"
-            if len(raw) > MAX_LINE:
-                raise InputError(f"{where}: expected at most {MAX_LINE:,} bytes")
-            if kind is Vote and not raw.endswith(b"\n") and not _is_json(raw):
-                return
-            try:
-                line = kind.model_validate_json(raw)
-            except ValidationError as error:
-                raise InputError(f"{where}: {fault_of(error)}") from error
-            yield where, line
-
-
-def _end_whole(file: IO[bytes]) -> None:
-    """Cut off what a kill left half-written at the end of a file; end a line that lacks nothing but its end."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - 1, 0))
-    if file.read(1) in (b"", b"\n"):
-        return
-    file.seek(0)
-    raw = file.read()
-    end = raw.rfind(b"\n") + 1
-    if _is_json(raw[end:]):
-        file.write(b"\n")
-    else:
-        file.truncate(end)
-
-
-def _is_json(raw: bytes) -> bool:
-    """Whether bytes are a whole JSON value; a part of an object is none."""
-    try:
-        json.loads(raw)
-    except (ValueError, RecursionError):
-        return False
-    return True

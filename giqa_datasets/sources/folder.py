@@ -7,19 +7,18 @@ looks for the boxes. `id`, `image_license`, `text_license` and `redistributable`
 """
 
 import codecs
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, Rights, by_photograph, check_text, read_photograph
 from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
-from giqa_datasets.invalid import fault_of
 from giqa_datasets.pipeline.fuse import question_pool
 from giqa_datasets.records import Sample
 from giqa_datasets.text import locate
@@ -61,32 +60,25 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
         raise MissingFileError(f"expected {metadata} with one line per photograph, found none")
     made: dict[str, Entry] = {}
     n_lines = 0
-    for number, line in _lines(metadata):
+    for place, raw in numbered_lines(metadata):
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+        if not raw.strip():
+            continue
         n_lines += 1
-        where = f"{metadata.name} line {number}"
+        where = Path(place).name
+        line = read_line(raw, place, _Line)
         try:
-            entry = _entry(root, where, _Line.model_validate_json(line))
+            entry = _entry(root, where, line)
             if entry.id in made:
                 raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
-        except ValidationError as error:
-            raise InputError(f"{metadata} line {number}: {fault_of(error)}") from error
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"{metadata} line {number}: {error}") from error
+            raise type(error)(f"{place}: {error}") from error
     if not n_lines:
         raise InputError(f"expected at least one photograph in {metadata}, found none")
     return by_photograph(made.values())
-
-
-def _lines(metadata: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that hold something, counted from 1."""
-    with metadata.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            line = line.removeprefix(codecs.BOM_UTF8)
-            if line.strip():
-                yield number, line
 
 
 def _entry(root: Path, where: str, line: _Line) -> Entry:

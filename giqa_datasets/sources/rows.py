@@ -25,8 +25,8 @@ from giqa_datasets.entries import (
     read_photograph,
 )
 from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import ImageStore
-from giqa_datasets.invalid import fault_of
 from giqa_datasets.records import Distortion
 
 

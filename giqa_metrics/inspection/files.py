@@ -5,18 +5,16 @@ file is written once more, whole, in the order of the photographs; so a run that
 bytes that it would have had. A photograph whose file has changed since is inspected anew.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
+from giqa_datasets.files import append_line, json_line, mend, numbered_lines, read_line, write_whole
 from giqa_datasets.images import decode
-from giqa_datasets.invalid import fault_of
 from giqa_metrics.inspection.defect_words import KINDS, VERSION
 from giqa_metrics.inspection.drawing import annotated
 from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
@@ -84,43 +82,36 @@ def inspect_into(
     path = out / FILE
     done = _resume(path, sources)
     found = inspections(sources, predictor, asked, done=done)
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        for inspected in progress(found, len(sources) - len(done), "inspect"):
-            file.write(json.dumps(_line(out, inspected), ensure_ascii=False) + "\n")
-            file.flush()
+    for inspected in progress(found, len(sources) - len(done), "inspect"):
+        append_line(path, json_line(_line(out, inspected)))
     by_name = {line.photo: (line, raw) for line, raw in _read(path)}
     ordered = [by_name[source.name] for source in sources]
     if [raw for _, raw in ordered] != [raw for _, raw in by_name.values()]:
-        write_whole(path, [raw + "\n" for _, raw in ordered])
+        write_whole(path, [raw for _, raw in ordered])
     return [line for line, _ in ordered]
 
 
 def _resume(path: Path, sources: Sequence[Source]) -> set[str]:
     """Names of the photographs that are done; lines of changed ones are taken out, a half-written one is cut off."""
-    if not path.exists():
-        return set()
+    mend(path)
     there = _read(path)
     by_name = {source.name: source for source in sources}
     for line, _ in there:
         if line.photo not in by_name:
             raise InputError(f"{path} holds {line.photo!r}, which is not among the photographs; choose another --out")
     kept = [(line.photo, raw) for line, raw in there if digest_of(by_name[line.photo]) == line.image_sha256]
-    whole = "".join(raw + "\n" for _, raw in kept)
-    if whole.encode() != path.read_bytes():
-        write_whole(path, [whole])
+    if len(kept) != len(there):
+        write_whole(path, [raw for _, raw in kept])
     return {name for name, _ in kept}
 
 
 def _read(path: Path) -> list[tuple[Line, str]]:
-    """Read the whole lines, each beside its text."""
+    """Read the lines, each beside its text."""
     read: dict[str, tuple[Line, str]] = {}
-    for number, raw in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            line = Line.model_validate_json(raw)
-        except ValidationError as error:
-            raise InputError(f"{path} line {number} was not written by giqa inspect: {fault_of(error)}") from error
+    for where, raw in numbered_lines(path):
+        line = read_line(raw, f"{where} was not written by giqa inspect", Line)
         if line.photo in read:
-            raise InputError(f"{path} line {number}: {line.photo!r} occurs twice")
+            raise InputError(f"{where}: {line.photo!r} occurs twice")
         read[line.photo] = (line, raw.decode())
     return list(read.values())
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError, MissingFileError
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import fault_of
 from giqa_metrics.inspection.defect_words import KINDS
 
 

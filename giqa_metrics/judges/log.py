@@ -3,13 +3,11 @@
 `score` stands there for people. Who replays a log reads it again from the raw reply, with the parser of the day.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from giqa_datasets.errors import InputError
+from giqa_datasets.files import read_lines
 from giqa_datasets.llm import Reply
 
 
@@ -29,32 +27,7 @@ def read_log(path: Path) -> dict[str, Reply]:
         ValueError: If a line is no reply; it is named.
     """
     replies: dict[str, Reply] = {}
-    if not path.exists():
-        return replies
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                read = Line.model_validate_json(line)
-            except ValidationError as error:
-                raise InputError(
-                    f"{path} line {number}: expected an object with the strings key and reply and the boolean is_cut, "
-                    f"got {line.strip()[:80].decode(errors='replace')!r}"
-                ) from error
-            replies.setdefault(read.key, Reply(read.reply, read.is_cut))
+    expected = "an object with the strings key and reply and the boolean is_cut"
+    for _, line in read_lines(path, Line, expected=expected, grows=True) if path.exists() else ():
+        replies.setdefault(line.key, Reply(line.reply, line.is_cut))
     return replies
-
-
-def mend_log(path: Path) -> None:
-    """Make a log ready to be appended to: its folder is there, and a line that a kill left half-written is not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Append one line; it is the operating system's when this returns."""
-    with path.open("ab") as file:
-        file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.batches import batches
 from giqa_datasets.console import Progress
+from giqa_datasets.files import append_line, json_line, mend
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
 from giqa_metrics.judges.judge import Verdict
-from giqa_metrics.judges.log import append_line, mend_log, read_log
+from giqa_metrics.judges.log import read_log
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
 from giqa_metrics.judges.reply import SCHEMA, score_of
 
@@ -163,7 +164,7 @@ class LoggedJudge:
         if backend is None:
             return Counter({"not in the log": len(calls)})
         if self._log:
-            mend_log(self._log)
+            mend(self._log)
         pool = ThreadPoolExecutor(backend.concurrency)
         try:
             asked = pool.map(partial(self._ask, backend), batches(calls, backend.batch_size))
@@ -194,7 +195,7 @@ class LoggedJudge:
         }
         with self._lock:
             if self._log:
-                append_line(self._log, line)
+                append_line(self._log, json_line(line))
             self._replies[call.key] = reply
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from giqa_datasets.errors import InputError, MissingFileError
-from giqa_datasets.files import write_whole
+from giqa_datasets.files import mend, numbered_lines, read_lines, write_whole
 
 
 # What predicting, scoring and the report read
@@ -49,19 +49,12 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise MissingFileError(f"expected a predictions file at {path}, found none")
     predictions = Predictions({}, {})
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                read = Prediction.model_validate_json(line)
-            except ValidationError as error:
-                raise InputError(
-                    f"{path} line {number}: expected an object with the strings id and prediction, and maybe "
-                    f"input_size as [width, height], got {line.strip()[:80].decode(errors='replace')!r}"
-                ) from error
-            if read.id in predictions.texts:
-                raise InputError(f"{path} line {number}: id {read.id!r} occurs twice")
-            predictions.texts[read.id] = read.prediction
-            predictions.input_sizes[read.id] = read.input_size
+    expected = "an object with the strings id and prediction, and maybe input_size as [width, height]"
+    for where, read in read_lines(path, Prediction, expected=expected):
+        if read.id in predictions.texts:
+            raise InputError(f"{where}: id {read.id!r} occurs twice")
+        predictions.texts[read.id] = read.prediction
+        predictions.input_sizes[read.id] = read.input_size
     if not predictions.texts:
         raise InputError(f"expected at least one prediction in {path}, found none")
     return predictions
@@ -71,12 +64,8 @@ def resume_predictions(path: Path) -> set[str]:
     """Ids that a killed run has finished; a half-written last line is cut off, so that the file goes on whole."""
     if not path.exists():
         return set()
-    raw = path.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return set(read_predictions(path).texts) if whole else set()
+    mend(path)
+    return set(read_predictions(path).texts) if path.stat().st_size else set()
 
 
 def sort_predictions(path: Path, ids: Sequence[str]) -> None:
@@ -195,9 +184,8 @@ def read_rows(folder: Path) -> list[ScoreRow]:
     """
     path = folder / "scores.jsonl"
     rows: dict[str, ScoreRow] = {}
-    for number, line in enumerate(_require(path).read_bytes().splitlines(), start=1):
-        where = f"{path} line {number}"
-        row = _validated(ScoreRow, _json_object(line, where), where)
+    for where, line in numbered_lines(_require(path)):
+        row = _validated(ScoreRow, _json_object(line.rstrip(), where), where)
         if row.id in rows:
             raise InputError(f"{where}: id {row.id!r} occurs twice")
         rows[row.id] = row

@@ -9,7 +9,6 @@ That matters as rounding depends on the batch. It holds as far as the model is a
 that batches by arrival need not be, nor a model on another machine.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from giqa_datasets.batches import batches as cut
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
+from giqa_datasets.files import append_line, json_line
 from giqa_metrics.models import Answer, Sample, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
@@ -94,10 +94,8 @@ def predict(
     left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
     answers = predictor.answer([_sample(rows[number]) for number in batch] for batch in left)
     missing = (answer for answer in answers if answer.id not in done)
-    with path.open("a", encoding="utf-8") as file:
-        for answer in progress(missing, len(ids) - len(done), "predict"):
-            file.write(_line(answer))
-            file.flush()
+    for answer in progress(missing, len(ids) - len(done), "predict"):
+        append_line(path, _line(answer))
     sort_predictions(path, ids)
     return len(ids)
 
@@ -140,4 +138,4 @@ def _line(answer: Answer) -> str:
     line: dict[str, Any] = {"id": answer.id, "prediction": answer.prediction}
     if answer.input_size is not None:
         line["input_size"] = answer.input_size
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return json_line(line)

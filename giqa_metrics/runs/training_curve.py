@@ -8,8 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
-from giqa_datasets.invalid import fault_of, read_lines
+from giqa_datasets.files import fault_of, read_lines, write_whole
 
 
 MAX_BYTES = 2**26  # a trainer_state.json above it is not read

@@ -109,7 +109,7 @@ def test_a_run_that_has_not_begun_has_finished_nothing(path):
 LAST = '{"id": "b", "prediction": "caf\u00e9"}'.encode()
 
 
-@pytest.mark.parametrize("cut", range(1, len(LAST) + 1))
+@pytest.mark.parametrize("cut", range(1, len(LAST)))
 def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
     whole = line("a")
     path.write_bytes(whole.encode() + LAST[:cut])
@@ -118,6 +118,12 @@ def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
     with path.open("a", encoding="utf-8") as file:
         file.write(line("b"))
     assert read_predictions(path).texts == {"a": "Yes.", "b": "Yes."}
+
+
+def test_a_last_line_that_lacks_nothing_but_its_end_gets_it(path):
+    path.write_text(line("a") + line("b")[:-1], encoding="utf-8")
+    assert resume_predictions(path) == {"a", "b"}
+    assert path.read_text(encoding="utf-8") == line("a") + line("b")
 
 
 def test_whole_lines_are_left_as_they_are(path):

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from giqa_datasets.dataset_folder.write import build_folder
-from giqa_datasets.invalid import fault_of
+from giqa_datasets.files import fault_of
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.states import MAX_BOXES, MAX_TEXT
@@ -366,7 +366,7 @@ def test_a_broken_line_is_named_by_file_and_number(review, vote_on, line, fault)
 )
 def test_a_foreign_vote_in_a_file_is_refused(review, vote_on, changes, fault):
     said = vote_on(review.begin["alpha-des"], "ann").model_dump() | changes
-    vote_file(review).write_bytes(to_line(Vote.model_validate(said)))
+    vote_file(review).write_text(to_line(Vote.model_validate(said)), "utf-8")
     with pytest.raises(ValueError, match=r"ann\.jsonl line 1: ") as raised:
         read_votes(review.path, 1)
     assert fault in str(raised.value)
@@ -391,14 +391,14 @@ def test_a_beginning_that_was_cut_short_is_refused(review, folder):
 @given(st.data())
 def test_a_half_written_line_is_no_vote_and_is_cut_off_by_the_next(review, vote_on, data):
     first, second, third = (vote_on(begun, "ann", note="é") for begun in list(review.begin.values())[:3])
-    raw = to_line(second)
+    raw = to_line(second).encode()
     cut = data.draw(st.integers(0, len(raw)))
-    vote_file(review).write_bytes(to_line(first) + raw[:cut])
+    vote_file(review).write_bytes(to_line(first).encode() + raw[:cut])
     is_whole = cut >= len(raw) - 1  # without its end alone it is a vote, which is not to be lost
     before = [first, second] if is_whole else [first]
     assert list(read_votes(review.path, 1)["ann"].values()) == before
     append_vote(review, third)
-    assert vote_file(review).read_bytes() == b"".join(map(to_line, [*before, third]))
+    assert vote_file(review).read_text("utf-8") == "".join(map(to_line, [*before, third]))
 
 
 def test_the_largest_vote_fits_a_line(review, vote_on):
