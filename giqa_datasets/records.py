@@ -14,6 +14,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.regions import region_to_row
 from giqa_datasets.text import Region, render
 
 
@@ -137,9 +138,8 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
             "question": question,
             "answer": answer,
             "regions": [
-                {"phrase": region.phrase, "role": role, "boxes": region.boxes.astype(np.float32).tolist()}
-                for role, regions in (("question", sample.question_regions), ("answer", sample.answer_regions))
-                for region in regions
+                *(region_to_row(region, "question") for region in sample.question_regions),
+                *(region_to_row(region, "answer") for region in sample.answer_regions),
             ],
             "prompt": [{"role": "user", "content": prompt}],
             "completion": [{"role": "assistant", "content": completion}],

@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.files import json_line
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
-from giqa_datasets.text import Region
+from giqa_datasets.regions import Box, region_to_json, regions_of
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-_Box = tuple[float, float, float, float]
 
 
 class TagLine(_Strict):
@@ -26,8 +22,8 @@ class TagLine(_Strict):
     span: tuple[int, int]
     quality: str
     effect: Effect
-    found: list[_Box]
-    boxes: list[_Box]
+    found: list[Box]
+    boxes: list[Box]
 
 
 class RegionLine(_Strict):
@@ -35,7 +31,7 @@ class RegionLine(_Strict):
 
     phrase: str
     span: tuple[int, int]
-    boxes: list[_Box]
+    boxes: list[Box]
 
 
 class SampleLine(_Strict):
@@ -56,7 +52,7 @@ class DropLine(_Strict):
     stage: str
     reason: str
     what: str
-    boxes: list[_Box] = []
+    boxes: list[Box] = []
 
 
 class Line(_Strict):
@@ -130,13 +126,9 @@ def _sample_fields(sample: Sample) -> dict[str, Any]:
         "question_type": sample.question_type,
         "question": sample.question,
         "answer": sample.answer,
-        "question_regions": [_region_fields(region) for region in sample.question_regions],
-        "answer_regions": [_region_fields(region) for region in sample.answer_regions],
+        "question_regions": list(map(region_to_json, sample.question_regions)),
+        "answer_regions": list(map(region_to_json, sample.answer_regions)),
     }
-
-
-def _region_fields(region: Region) -> dict[str, Any]:
-    return {"phrase": region.phrase, "span": region.span, "boxes": region.boxes.tolist()}
 
 
 def _drop_fields(drop: Drop) -> dict[str, Any]:
@@ -174,12 +166,8 @@ def read_samples(line: Line) -> tuple[Sample, ...]:
             sample.question_type,
             sample.question,
             sample.answer,
-            _regions(sample.question_regions),
-            _regions(sample.answer_regions),
+            regions_of(sample.question_regions),
+            regions_of(sample.answer_regions),
         )
         for sample in line.samples
     )
-
-
-def _regions(lines: Sequence[RegionLine]) -> tuple[Region, ...]:
-    return tuple(Region(line.phrase, line.span, np.array(line.boxes).reshape(-1, 4)) for line in lines)

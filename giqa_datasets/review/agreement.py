@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from giqa_datasets.boxes import iou
-from giqa_datasets.review.states import SAME, Box, State, Vote
+from giqa_datasets.regions import Box
+from giqa_datasets.review.states import SAME, State, Vote
 
 
 class Agreement(NamedTuple):

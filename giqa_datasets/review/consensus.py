@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from giqa_datasets.boxes import iou
-from giqa_datasets.review.states import SAME, Box, Role, Vote
+from giqa_datasets.regions import Box, Role
+from giqa_datasets.review.states import SAME, Vote
 
 
 class MergedPhrase(BaseModel):
@@ -45,7 +46,7 @@ def merge_boxes(texts: Mapping[Role, str], kept: Sequence[Vote]) -> tuple[list[d
         kept: The votes of those who keep the sample, by name of the annotator.
 
     Returns:
-        The regions of the merged sample, as `Region` has them, and how they came about.
+        The regions of the merged sample, as `DrawnRegion` has them, and how they came about.
     """
     drawn: defaultdict[_Phrase, list[tuple[str, Box]]] = defaultdict(list)
     for vote in kept:

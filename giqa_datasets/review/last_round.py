@@ -4,7 +4,6 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from giqa_datasets.boxes import to_boxes
 from giqa_datasets.check_rows import Columns
 from giqa_datasets.dataset_folder.licence_gate import Source, redistributable
 from giqa_datasets.dataset_folder.parquet import annotations_of
@@ -15,8 +14,7 @@ from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.review.items import Review, open_review, review_path
 from giqa_datasets.review.rounds import anonymous, read_rounds
-from giqa_datasets.review.states import Role, State
-from giqa_datasets.text import Region
+from giqa_datasets.review.states import State, grounding
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -84,13 +82,9 @@ def _sample(state: State) -> Sample:
         state.question_type,
         state.question,
         state.answer,
-        _regions(state, "question"),
-        _regions(state, "answer"),
+        grounding(state, "question"),
+        grounding(state, "answer"),
     )
-
-
-def _regions(state: State, role: Role) -> tuple[Region, ...]:
-    return tuple(Region(each.phrase, each.span, to_boxes(each.boxes)) for each in state.regions if each.role == role)
 
 
 def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:

@@ -16,12 +16,10 @@ from pydantic_core import PydanticCustomError
 from giqa_datasets import text
 from giqa_datasets.errors import InputError
 from giqa_datasets.records import QuestionType, Task
+from giqa_datasets.regions import ROLES, Box, Role, regions_of
 
 
-Role = Literal["question", "answer"]
-ROLES: tuple[Role, ...] = ("question", "answer")
 Verdict = Literal["accept", "rewrite", "reject", "new"]
-Box = tuple[float, float, float, float]
 
 SAME = 0.5  # ours: from this IoU on, two boxes are of one object
 MAX_BOXES = 1_000  # of a sample
@@ -38,7 +36,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Region(_Line):
+class DrawnRegion(_Line):
     """A phrase of a sample's question or answer, and its boxes: normalised xyxy, before the grid."""
 
     phrase: str
@@ -70,11 +68,11 @@ class State(_Line):
     question_type: QuestionType
     question: _Text
     answer: _Text
-    regions: tuple[Region, ...]
+    regions: tuple[DrawnRegion, ...]
 
     @field_validator("regions")
     @classmethod
-    def _in_order(cls, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    def _in_order(cls, regions: tuple[DrawnRegion, ...]) -> tuple[DrawnRegion, ...]:
         return tuple(sorted(regions, key=lambda region: (ROLES.index(region.role), region.span)))
 
     @model_validator(mode="after")
@@ -197,12 +195,13 @@ def grounded(state: State) -> tuple[str, str]:
     Raises:
         ValueError: If a region does not fit its text. A state that was validated does not raise.
     """
-    return _grounded(state, "question", state.question), _grounded(state, "answer", state.answer)
+    question = text.render(state.question, grounding(state, "question"))
+    return question, text.render(state.answer, grounding(state, "answer"))
 
 
-def _grounded(state: State, role: Role, plain: str) -> str:
-    regions = (region for region in state.regions if region.role == role)
-    return text.render(plain, [text.Region(each.phrase, each.span, np.array(each.boxes)) for each in regions])
+def grounding(state: State, role: Role) -> tuple[text.Region, ...]:
+    """The regions of the question or of the answer."""
+    return regions_of(region for region in state.regions if region.role == role)
 
 
 def _fault(what: str) -> PydanticCustomError:

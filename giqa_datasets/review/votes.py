@@ -14,14 +14,13 @@ from pydantic import BaseModel
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, mend, read_lines
-from giqa_datasets.review.states import Region, State, Vote, check_name, check_vote, grounded
+from giqa_datasets.review.states import State, Vote, check_name, check_vote, grounded
 
 
 if TYPE_CHECKING:
     from giqa_datasets.review.items import Review
 
 __all__ = [
-    "Region",
     "State",
     "Vote",
     "append_vote",
