@@ -105,7 +105,7 @@ def parse(text: str, *, forms: Iterable[Form] = FORMS) -> GroundedText:
         (Malformed(span=(43, 49), kind='reversed'),)
     """
     tokens = tokenize(text, frozenset(forms))
-    xyxy = decode(tokens.boxes)
+    xyxy = decode_boxes(tokens.boxes)
     regions = tuple(Region(name, span, xyxy[of_phrase]) for name, span, of_phrase in tokens.phrases)
     return GroundedText(text, tokens.plain, regions, tokens.malformed)
 
@@ -308,11 +308,11 @@ def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
     return None
 
 
-def fault(x1: float, y1: float, x2: float, y2: float, *, wh: tuple[float, float] = (1, 1)) -> Kind | None:
+def fault_of_box(x1: float, y1: float, x2: float, y2: float, *, wh: tuple[float, float] = (1, 1)) -> Kind | None:
     """Say what keeps four numbers from being a box in a frame from 0 to `wh`; None if nothing does.
 
     Example:
-        >>> fault(0.1, 0.1, 0.5, 0.5), fault(0.5, 0.1, 0.1, 0.5), fault(0, 0, 1, float("nan"))
+        >>> fault_of_box(0.1, 0.1, 0.5, 0.5), fault_of_box(0.5, 0.1, 0.1, 0.5), fault_of_box(0, 0, 1, float("nan"))
         (None, 'reversed', 'out_of_range')
     """
     if not (0 <= x1 <= wh[0] and 0 <= x2 <= wh[0] and 0 <= y1 <= wh[1] and 0 <= y2 <= wh[1]):
@@ -327,7 +327,7 @@ def _broken_kind(text: str, begin: int, broken: str | None) -> Kind:
     return "nested" if begin and text[begin - 1] == "]" else "unnamed"
 
 
-def decode(boxes: list[tuple[float, ...]]) -> Boxes:
+def decode_boxes(boxes: list[tuple[float, ...]]) -> Boxes:
     """Turn boxes of either form to corners, shape (N, 4)."""
     xyxy = np.zeros((len(boxes), 4))
     cells = [index for index, box in enumerate(boxes) if len(box) == 2]
@@ -352,7 +352,7 @@ def _read_box(inside: str, forms: frozenset[Form]) -> tuple[float, ...] | Kind:
     parts = [part.strip() for part in inside.split(",")]
     if len(parts) == 4 and "decimals" in forms and all(map(_DECIMAL.fullmatch, parts)):
         x1, y1, x2, y2 = map(float, parts)
-        return fault(x1, y1, x2, y2) or (x1, y1, x2, y2)
+        return fault_of_box(x1, y1, x2, y2) or (x1, y1, x2, y2)
     return "not_a_box"
 
 

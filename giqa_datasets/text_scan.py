@@ -13,7 +13,7 @@ import numpy.typing as npt
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.grid import SIDE, Cells, boxes_to_cells, cells_to_boxes, is_rectangle
 from giqa_datasets.names import WIDTH, Names, joined, spelled, with_lengths
-from giqa_datasets.text import FORMS, Form, Region, decode, tokenize
+from giqa_datasets.text import FORMS, Form, Region, decode_boxes, tokenize
 
 
 Ints = npt.NDArray[np.int64]
@@ -110,7 +110,7 @@ def _scan_each(texts: Sequence[str], which: Iterable[int], forms: frozenset[Form
         for phrase, _, its in tokens.phrases:
             name += [len(names)] * (its.stop - its.start)
             names.append(phrase.strip())
-    boxes = decode(written)
+    boxes = decode_boxes(written)
     is_on_grid = all(len(box) == 2 for box in written)
     texts_of, names_of = (np.array(column, dtype=np.int64) for column in (text, name))
     return Scan(texts_of, names_of, boxes_to_cells(boxes), boxes, spelled(names), n_malformed, is_on_grid)

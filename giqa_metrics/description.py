@@ -8,7 +8,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text import strip
 from giqa_metrics.inputs import require_samples
-from giqa_metrics.judges.judge import TOP, Judge, Verdict, ask_judge, judge_name
+from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.ptb_tokenizer import ptb_tokens
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats
@@ -85,7 +85,7 @@ def giqa_description(
     pairs = [(plain(mine or ""), strip(theirs or "")) for mine, theirs in zip(predictions, references, strict=True)]
     rows = [_count(*pair, tokenize) for pair in pairs]
     if judge is not None:
-        judged = ask_judge(judge, [Verdict("", reference, answer) for answer, reference in pairs])
+        judged = ask_judge(judge, [Case("", reference, answer) for answer, reference in pairs])
         rows = [row + _judged(score) for row, score in zip(rows, judged, strict=True)]
     result = aggregate(sum(rows, DescriptionStats())) | {
         "signature": signature(

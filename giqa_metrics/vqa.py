@@ -9,7 +9,7 @@ from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.text import strip
 from giqa_metrics.inputs import require_samples
-from giqa_metrics.judges.judge import TOP, Judge, Verdict, ask_judge, judge_name
+from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats
 from giqa_metrics.yes_no import read_yes_no
@@ -97,7 +97,7 @@ def giqa_vqa(
     opened = [index for index, kind in enumerate(question_types) if kind != "yes_no"]
     scores: dict[int, int | None] = {}
     if judge is not None and opened:
-        judged = ask_judge(judge, [Verdict(strip(questions[k]), truths[k], answers[k]) for k in opened])
+        judged = ask_judge(judge, [Case(strip(questions[k]), truths[k], answers[k]) for k in opened])
         scores = dict(zip(opened, judged, strict=True))
     rows = [
         _closed(answers[index], truths[index])

@@ -17,7 +17,7 @@ from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
-from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, in_order
+from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, images_together
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
@@ -104,7 +104,7 @@ def build_set(
         outcome = annotate_set(entries, annotations, choice, progress=progress)
         outcome = outcome._replace(drops=list(map(_stated_drop, outcome.drops)))
         settings = _stated(read_settings(annotations / SETTINGS))
-        listed = {split: in_order(annotations, of_split) for split, of_split in listed.items()}
+        listed = {split: images_together(annotations, of_split) for split, of_split in listed.items()}
     late: Counter[str] = Counter()
     built: Counter[str] = Counter()
 

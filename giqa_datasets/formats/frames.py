@@ -11,7 +11,7 @@ import numpy as np
 
 from giqa_datasets.boxes import Boxes, rounded
 from giqa_datasets.errors import InputError
-from giqa_datasets.text import Kind, fault
+from giqa_datasets.text import Kind, fault_of_box
 
 
 Size = tuple[int, int]
@@ -108,7 +108,7 @@ def read_box(numbers: Sequence[float], frame: Frame) -> Corners | Kind:
     if len(numbers) != 4:
         return "not_a_box"
     x1, y1, x2, y2 = numbers
-    if kind := fault(x1, y1, x2, y2, wh=frame.wh):
+    if kind := fault_of_box(x1, y1, x2, y2, wh=frame.wh):
         return kind
     left, top, right, bottom = frame.image
     x1, x2 = (min(max((x - left) / (right - left), 0.0), 1.0) for x in (x1, x2))

@@ -26,7 +26,7 @@ class Message(BaseModel):
     content: str | None
 
 
-class Choice(BaseModel):
+class _Choice(BaseModel):
     """One of the model's answers; one is asked for."""
 
     message: Message
@@ -36,7 +36,7 @@ class Choice(BaseModel):
 class Completion(BaseModel):
     """What is read of a server's response."""
 
-    choices: tuple[Choice, ...]
+    choices: tuple[_Choice, ...]
 
 
 class Server:

@@ -18,7 +18,7 @@ from giqa_datasets.drops import FAULT
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.files import append_line, mend, numbered_lines, read_line, write_whole
-from giqa_datasets.pipeline.annotation_lines import Finished, Head, Line
+from giqa_datasets.pipeline.annotation_lines import Finished, Head, RecordLine
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
@@ -27,7 +27,7 @@ VERSIONS = frozenset({"giqa", "files"})  # the settings that a user does not cho
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder, which is made if it is not there; the lock goes with its process.
 
     Raises:
@@ -116,14 +116,14 @@ class Annotations:
         append_line(self.folder / RECORDS, finished.text)
         self._note(finished.id, None if finished.fault else finished.description, len(finished.text.encode()))
 
-    def lines(self, entries: Iterable[Entry]) -> Iterator[Line]:
+    def lines(self, entries: Iterable[Entry]) -> Iterator[RecordLine]:
         """Yield the lines of entries; one that has none, or that of another description, is passed over."""
         path = self.folder / RECORDS
         if path.exists():
             with path.open("rb") as file:
                 for entry in entries:
                     if entry.id in self._places:
-                        line = read_line(self._bytes(file, entry.id), f"{path}: {entry.id!r}", Line)
+                        line = read_line(self._bytes(file, entry.id), f"{path}: {entry.id!r}", RecordLine)
                         if line.description == entry.description:
                             yield line
 

@@ -55,7 +55,7 @@ class DropLine(_Strict):
     boxes: list[Box] = []
 
 
-class Line(_Strict):
+class RecordLine(_Strict):
     """What the pipeline made of one entry."""
 
     id: str
@@ -157,7 +157,7 @@ class Head(BaseModel):
     drops: list[HeadDrop]
 
 
-def read_samples(line: Line) -> tuple[Sample, ...]:
+def read_samples(line: RecordLine) -> tuple[Sample, ...]:
     """The samples of a line."""
     return tuple(
         Sample(

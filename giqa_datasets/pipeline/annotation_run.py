@@ -18,7 +18,7 @@ from giqa_datasets.pipeline.annotation_folder import (
     FUNNEL,
     SETTINGS,
     Annotations,
-    locked,
+    lock_folder,
     read_settings,
     require_same,
 )
@@ -84,7 +84,7 @@ def annotate_into(
     drops = list(left_out)
     listed = unique(entries, drops.append)
     fresh = [entry for entry in listed if not entry.samples]
-    with locked(folder):
+    with lock_folder(folder):
         notes = Annotations.begin(folder, choice.settings())
         _forget_changed(notes, fresh, progress)
         drops += _annotate_missing(notes, fresh, choice, engine or local, progress)
@@ -134,7 +134,7 @@ def begun(folder: Path) -> Choice | None:
     return Choice.of_settings(read_settings(folder / SETTINGS)) if Annotations(folder).sha256 else None
 
 
-def in_order(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
+def images_together(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Order entries so that those of one image stand together, also where it has several names.
 
     Args:

@@ -11,7 +11,7 @@ from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.pipeline.annotation_folder import Annotations
-from giqa_datasets.pipeline.annotation_lines import DropLine, Line, read_samples
+from giqa_datasets.pipeline.annotation_lines import DropLine, RecordLine, read_samples
 from giqa_datasets.text import render
 
 
@@ -60,7 +60,7 @@ def _visible(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
-def story(line: Line) -> list[str]:
+def story(line: RecordLine) -> list[str]:
     """The record's story, stage by stage."""
     boxes = sum(len(tag.found) for tag in line.tags)
     told = [f"{line.id} ({line.file})", "", line.description, ""]
@@ -91,7 +91,7 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def draw(image: Image.Image, line: Line) -> Image.Image:
+def draw(image: Image.Image, line: RecordLine) -> Image.Image:
     """Draw the boxes that were found beside those that are left; the refused ones are white."""
     small = shrink(image, SIDE_PX)
     font = ImageFont.load_default(14)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from giqa_datasets.drops import FAULT, Drop
-from giqa_datasets.pipeline.annotation_lines import Line
+from giqa_datasets.pipeline.annotation_lines import RecordLine
 
 
 _RECORD_LEVEL = (FAULT, "unreadable_reply", "broken_image")  # a whole record was dropped, at whatever stage
@@ -40,7 +40,7 @@ class Funnel:
         self._left_out: Counter[tuple[str, str, str]] = Counter()  # stage, unit, reason
         self._n_lines = self._n_described = self._n_questions = self._n_objects = self._n_boxes = 0
 
-    def add(self, line: Line) -> None:
+    def add(self, line: RecordLine) -> None:
         """Count a line."""
         self._left_out.update((drop.stage, _unit(drop.stage, drop.reason), drop.reason) for drop in line.drops)
         self._n_lines += 1

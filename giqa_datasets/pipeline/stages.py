@@ -47,7 +47,7 @@ def read_text(records: Iterable[Record], models: Models, drop: DropSink, rules: 
     return tags(records, models.tagger, drop)
 
 
-def look(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
+def find_objects(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
     """What is made of the photograph: stages 2 and 3."""
     found = detect(records, models.detector, drop)
     return refine(found, models.verifier, drop, merge_area=rules.merge_area, merge_coverage=rules.merge_coverage)
@@ -58,7 +58,7 @@ def write_samples(records: Iterable[Record], models: Models, drop: DropSink, rul
     return ask(fuse(records, drop, seed=rules.seed), models.asker, drop, seed=rules.seed)
 
 
-STEPS: tuple[Step, ...] = (read_text, look, write_samples)  # between them records may change machines
+STEPS: tuple[Step, ...] = (read_text, find_objects, write_samples)  # between them records may change machines
 
 
 def annotate(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules = Rules()) -> Iterator[Record]:

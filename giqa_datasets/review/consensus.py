@@ -38,7 +38,9 @@ class _Phrase(NamedTuple):
     number: int
 
 
-def merge_boxes(texts: Mapping[Role, str], kept: Sequence[Vote]) -> tuple[list[dict[str, Any]], list[MergedPhrase]]:
+def consensus_boxes(
+    texts: Mapping[Role, str], kept: Sequence[Vote]
+) -> tuple[list[dict[str, Any]], list[MergedPhrase]]:
     """Decide the boxes of each phrase.
 
     Args:

@@ -18,7 +18,7 @@ from giqa_datasets.files import fault_of, write_whole
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.regions import ROLES, Role
 from giqa_datasets.review.states import State
-from giqa_datasets.review.votes import last_round, locked, name_images, read_begin, to_line
+from giqa_datasets.review.votes import last_round, lock_review, name_images, read_begin, to_line
 from giqa_datasets.text import parse
 
 
@@ -99,7 +99,7 @@ def open_review(folder: Path) -> Review:
     states, stored = _read_folder(folder)
     if last_round(path) == 0:
         path.mkdir(exist_ok=True)
-        with locked(path):
+        with lock_review(path):
             if last_round(path) == 0:
                 write_round(path, 1, {"begin.jsonl": states})
     image_ids = name_images(read_begin(path, 1).values())

@@ -25,10 +25,10 @@ from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
-from giqa_datasets.review.consensus import MergedPhrase, merge_boxes
+from giqa_datasets.review.consensus import MergedPhrase, consensus_boxes
 from giqa_datasets.review.items import Review, write_round
 from giqa_datasets.review.states import State, Vote
-from giqa_datasets.review.votes import last_round, locked, read_votes
+from giqa_datasets.review.votes import last_round, lock_review, read_votes
 
 
 Rule = Literal["no votes", "left out", "most", "tie", "new", "withdrawn"]
@@ -65,7 +65,7 @@ def merge_round(review: Review) -> list[Merged]:
         OSError: If the next round cannot be written.
         ValueError: If the round is closed, has no votes, or a vote is none of ours.
     """
-    with locked(review.path):
+    with lock_review(review.path):
         current = last_round(review.path)
         if current != review.round:
             raise InputError(f"expected round {current} of {review.path}, which is open, got round {review.round}")
@@ -134,7 +134,7 @@ def _merge_sample(state: State, votes: Sequence[Vote]) -> tuple[State | None, Me
     rule: Rule = "most" if len(most) == 1 else "tie"
     texts = most[0] if rule == "most" else _texts(state)
     question_type, question, answer = texts
-    regions, phrases = merge_boxes({"question": question, "answer": answer}, kept)
+    regions, phrases = consensus_boxes({"question": question, "answer": answer}, kept)
     said = {"question_type": question_type, "question": question, "answer": answer, "regions": regions}
     merged = State.model_validate({"id": state.id, "image": state.image, "task": state.task} | said)
     return merged, Merged(

@@ -22,7 +22,7 @@ from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.files import fault_of
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.review.items import ImageItem, Review
-from giqa_datasets.review.states import State, Vote, check_name, grounded
+from giqa_datasets.review.states import State, Vote, check_name, grounded_texts
 from giqa_datasets.review.votes import append_vote, read_votes
 
 
@@ -50,7 +50,7 @@ PNG = b"\x89PNG"  # a data set has images of this kind and JPEGs
 Handler = Callable[["Request"], Awaitable["Response"]]
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that gets one sentence back; made of its HTTP status and the sentence."""
 
     @property
@@ -60,7 +60,7 @@ class Refused(Exception):
         return {"error": sentence}, status
 
 
-class Round:
+class OpenRound:
     """The open round of a review: its items, and what each annotator said last."""
 
     def __init__(self, review: Review) -> None:
@@ -100,7 +100,9 @@ class Round:
         """A sample as the round began with it, and the annotator's own last vote on it; either may be None."""
         begin, vote = self.review.begin.get(identifier), self.of(annotator).get(identifier)
         if begin is None and vote is None:
-            raise Refused(404, f"expected the id of a sample of round {self.review.round}, got {identifier[:100]!r}")
+            raise RefusedRequest(
+                404, f"expected the id of a sample of round {self.review.round}, got {identifier[:100]!r}"
+            )
         return {
             name: None if state is None else state.model_dump() for name, state in (("begin", begin), ("vote", vote))
         }
@@ -127,7 +129,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
     except ImportError as error:
         raise MissingExtraError('the review page needs starlette: pip install "giqa[review]"') from error
 
-    this = Round(review)
+    this = OpenRound(review)
 
     async def guard(request: "Request", answer: Handler) -> "Response":
         try:
@@ -135,7 +137,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
             if token is not None and request.url.path.startswith(("/api/", "/images/")) and request.url.path != ENTER:
                 _check_token(request.cookies.get(COOKIE, ""), token)
             response = await answer(request)
-        except Refused as refused:
+        except RefusedRequest as refused:
             response = JSONResponse(*refused.answer)
         for name, value in HEADERS.items():
             response.headers[name] = value
@@ -153,7 +155,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
     async def show_image(request: "Request") -> "Response":
         sha256 = request.path_params["sha256"]
         if sha256 not in this.images:
-            raise Refused(404, "no image of this review has that sha256")
+            raise RefusedRequest(404, "no image of this review has that sha256")
         raw = await run_in_threadpool(review.image_bytes, sha256)
         kind = "image/png" if raw.startswith(PNG) else "image/jpeg"
         return Response(raw, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
@@ -168,7 +170,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
         return JSONResponse(this.sample(annotator, request.query_params.get("id", "")))
 
     async def write_grounded(request: "Request") -> "Response":
-        question, answer = grounded(State.model_validate_json(json.dumps(await _body(request))))
+        question, answer = grounded_texts(State.model_validate_json(json.dumps(await _body(request))))
         return JSONResponse({"question": question, "answer": answer})
 
     async def save(request: "Request") -> "Response":
@@ -232,16 +234,16 @@ def _check_origin(request: "Request", *, any_host: bool) -> None:
     host = request.headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     if not any_host and name.lower() not in LOOPBACK:
-        raise Refused(
+        raise RefusedRequest(
             400, f"expected one of this machine's own names ({', '.join(LOOPBACK)}), got host {name[:100]!r}"
         )
     if request.method == "POST" and request.headers.get("origin", "").partition("://")[2] != host:
-        raise Refused(403, "expected a request of the review page itself, got one from another origin")
+        raise RefusedRequest(403, "expected a request of the review page itself, got one from another origin")
 
 
 def _check_token(given: str, token: str) -> None:
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode()):
-        raise Refused(401, "expected the address with its token, as the server printed it")
+        raise RefusedRequest(401, "expected the address with its token, as the server printed it")
 
 
 async def _body(request: "Request") -> dict[str, Any]:
@@ -250,13 +252,13 @@ async def _body(request: "Request") -> dict[str, Any]:
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > LONGEST:
-            raise Refused(413, f"expected at most {LONGEST} bytes, got more")
+            raise RefusedRequest(413, f"expected at most {LONGEST} bytes, got more")
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise Refused(400, "expected JSON, got something else") from error
+        raise RefusedRequest(400, "expected JSON, got something else") from error
     if not isinstance(body, dict):
-        raise Refused(400, f"expected a JSON object, got {type(body).__name__}")
+        raise RefusedRequest(400, f"expected a JSON object, got {type(body).__name__}")
     return body
 
 

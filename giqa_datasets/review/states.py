@@ -19,7 +19,7 @@ from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.regions import ROLES, Box, Role, regions_of
 
 
-Verdict = Literal["accept", "rewrite", "reject", "new"]
+Opinion = Literal["accept", "rewrite", "reject", "new"]
 
 SAME = 0.5  # ours: from this IoU on, two boxes are of one object
 MAX_BOXES = 1_000  # of a sample
@@ -86,7 +86,7 @@ class State(_Line):
                 if not plain.strip():
                     raise InputError(f"expected some text in the {role}")
                 text.render(plain, ())  # must read as itself, whatever regions a merge puts into it
-            grounded(self)
+            grounded_texts(self)
         except ValueError as error:
             raise _fault(str(error)) from error
         return self
@@ -97,7 +97,7 @@ class Vote(State):
 
     annotator: str
     round: Annotated[int, Field(strict=True, ge=1)]
-    verdict: Verdict
+    verdict: Opinion
     note: _Text
     at: str
 
@@ -189,7 +189,7 @@ def stored(state: State) -> State:
     return state.model_copy(update={"regions": tuple(regions)})
 
 
-def grounded(state: State) -> tuple[str, str]:
+def grounded_texts(state: State) -> tuple[str, str]:
     """The question and the answer as grounded text, in the canonical form.
 
     Raises:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, mend, read_lines
-from giqa_datasets.review.states import State, Vote, check_name, check_vote, grounded
+from giqa_datasets.review.states import State, Vote, check_name, check_vote, grounded_texts
 
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ __all__ = [
     "Vote",
     "append_vote",
     "check_name",
-    "grounded",
+    "grounded_texts",
     "last_round",
-    "locked",
+    "lock_review",
     "name_images",
     "read_begin",
     "read_votes",
@@ -90,7 +90,7 @@ def append_vote(review: "Review", vote: Vote) -> None:
     """
     check_vote(vote, review.begin, {image.sha256: image.id for image in review.images})
     line = to_line(vote)
-    with locked(review.path):
+    with lock_review(review.path):
         current = last_round(review.path)
         if not vote.round == review.round == current:
             got = f"one in round {vote.round} of a review that was opened in round {review.round}"
@@ -101,7 +101,7 @@ def append_vote(review: "Review", vote: Vote) -> None:
         append_line(path, line, sync=True)
 
 
-def locked(review_path: Path) -> FileLock:
+def lock_review(review_path: Path) -> FileLock:
     """Keep other processes from changing a review; for a `with` statement."""
     return FileLock(review_path / ".lock", poll_interval=0.005)  # a vote takes about a millisecond
 

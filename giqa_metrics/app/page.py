@@ -26,7 +26,7 @@ from giqa_metrics.app.view import (
     render_details,
     render_stage,
 )
-from giqa_metrics.models import Predictor, Sample
+from giqa_metrics.models import Predictor, Question
 
 
 STATIC = Path(__file__).parent / "static"
@@ -79,7 +79,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
         if picture is None or not question.strip():
             return show(picture, fault="Choose a photograph first." if picture is None else "Write a question first.")
         try:
-            (answer,) = predictor.answer([[Sample("upload", picture.raw, question)]])
+            (answer,) = predictor.answer([[Question("upload", picture.raw, question)]])
             sizes = Sizes(picture.size, answer.input_size)
             return show(picture, read_exchange(question, answer.prediction, sizes, spoken))
         except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from giqa_metrics.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
     from giqa_metrics.inspection.calibration import Calibration
-    from giqa_metrics.inspection.files import Line
+    from giqa_metrics.inspection.files import VerdictLine
 
 CODES = {"FAIL": 1, "REVIEW": 3, "PASS": 0}  # the worst verdict's is the command's
 
@@ -58,7 +58,7 @@ def inspect(
     from giqa_metrics.inspection.files import FILE, inspect_into
     from giqa_metrics.inspection.photographs import find
     from giqa_metrics.inspection.policy import Verdict, read_policy
-    from giqa_metrics.inspection.verdicts import ask
+    from giqa_metrics.inspection.verdicts import settle_inquiry
     from giqa_metrics.models import open_predictor
     from giqa_metrics.models.native_formats import hint_at_native
     from giqa_metrics.models.tiny_model import NOTE, is_tiny
@@ -66,7 +66,7 @@ def inspect(
     if bool(photos) == bool(calibrate):
         raise InputError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
     out = out or Path("calibrated" if calibrate else "inspected")
-    asked = ask(model, server, read_policy(policy), question=question, given=box_format)
+    asked = settle_inquiry(model, server, read_policy(policy), question=question, given=box_format)
     sources, left_out = find([calibrate] if calibrate else photos or [], out=out)
     if left_out:
         some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
@@ -95,7 +95,7 @@ def inspect(
     raise typer.Exit(CODES[Verdict.worst([line.verdict for line in lines])])
 
 
-def _print_lines(lines: "list[Line]") -> None:
+def _print_lines(lines: "list[VerdictLine]") -> None:
     """Print a line for each photograph, then how many have which verdict."""
     for line in lines:
         why = "; ".join(f"{each.rule}: {each.why}" for each in line.reasons if each.verdict == line.verdict)

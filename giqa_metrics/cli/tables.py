@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from giqa_metrics.runs.check import Number
-    from giqa_metrics.runs.compare import Compared
+    from giqa_metrics.runs.compare import ScoreDifference
 
 
 def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Any:
@@ -62,7 +62,7 @@ def print_checked(numbers: "Sequence[Number]") -> None:
     typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
 
 
-def print_compared(found: "Sequence[Compared]", a: str, b: str) -> None:
+def print_compared(found: "Sequence[ScoreDifference]", a: str, b: str) -> None:
     """Print a comparison of two runs to stdout."""
     table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
     for task, name, difference in found:

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from giqa_datasets.console import printable
 from giqa_metrics.doctor.diagnose import Diagnosis
-from giqa_metrics.doctor.squares import Picture
+from giqa_metrics.doctor.squares import SquarePicture
 
 
 COLUMNS = 5
@@ -17,7 +17,7 @@ LINE = 16  # height of a line of text
 WHITE, RED, INK = (255, 255, 255), (255, 40, 40), (60, 60, 60)
 
 
-def draw_sheet(pictures: Sequence[Picture], diagnosis: Diagnosis, title: str) -> Image.Image:
+def draw_sheet(pictures: Sequence[SquarePicture], diagnosis: Diagnosis, title: str) -> Image.Image:
     """Draw pictures in rows.
 
     Args:

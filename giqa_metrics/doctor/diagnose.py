@@ -22,7 +22,7 @@ from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.grid import SIDE
 from giqa_metrics.doctor.reading import FOREIGN, Reading, is_spelled, read
-from giqa_metrics.doctor.squares import Picture
+from giqa_metrics.doctor.squares import SquarePicture
 from giqa_metrics.models import Answer
 
 
@@ -82,7 +82,7 @@ class Diagnosis(NamedTuple):
 
 def diagnose(
     question: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[SquarePicture],
     answers: Sequence[Answer],
     *,
     without: Sequence[str] = (),
@@ -131,7 +131,7 @@ def diagnose(
     )
 
 
-def _spelled(name: str, readings: Sequence[Reading], told: Sequence[tuple[Answer, Picture]]) -> int:
+def _spelled(name: str, readings: Sequence[Reading], told: Sequence[tuple[Answer, SquarePicture]]) -> int:
     """How many answers a format writes as they stand."""
     each = zip(readings, told, strict=True)
     return sum(is_spelled(name, reading, picture, answer.input_size) for reading, (answer, picture) in each)

@@ -9,8 +9,8 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose
-from giqa_metrics.doctor.squares import Picture
-from giqa_metrics.models import Answer, Predictor, Sample
+from giqa_metrics.doctor.squares import SquarePicture
+from giqa_metrics.models import Answer, Predictor, Question
 from giqa_metrics.models.box_format_file import model_name
 from giqa_metrics.models.server import UNFIT
 
@@ -26,7 +26,7 @@ QUESTIONS = (
 
 def examine(
     predictor: Predictor,
-    pictures: Sequence[Picture],
+    pictures: Sequence[SquarePicture],
     *,
     questions: Sequence[str] = QUESTIONS,
     without: Sequence[str] = (),
@@ -52,7 +52,7 @@ def examine(
     found: list[Diagnosis] = []
     for question in questions:
         asked = [
-            Sample(f"picture-{number}", picture.image, question.replace(COLOUR, picture.colour))
+            Question(f"picture-{number}", picture.image, question.replace(COLOUR, picture.colour))
             for number, picture in enumerate(pictures)
         ]
         answers: Iterable[Answer] = predictor.answer(batches(asked, predictor.batch_size))

@@ -11,7 +11,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import FORMATS, Sizes, inline, json_boxes
 from giqa_datasets.formats.frames import Frame, whole
 from giqa_datasets.text import GroundedText
-from giqa_metrics.doctor.squares import Picture
+from giqa_metrics.doctor.squares import SquarePicture
 
 
 Reader = Callable[[str, Sizes], GroundedText]
@@ -56,7 +56,7 @@ class Reading(NamedTuple):
     found: GroundedText
 
 
-def read(name: str, text: str, picture: Picture, input_size: tuple[int, int] | None) -> Reading:
+def read(name: str, text: str, picture: SquarePicture, input_size: tuple[int, int] | None) -> Reading:
     """Read an answer in a format, or in one of `FOREIGN`. Never raises because of the text.
 
     Of several phrases those count that name the square, if there are such. A box without a name is read all the same:
@@ -74,7 +74,7 @@ def read(name: str, text: str, picture: Picture, input_size: tuple[int, int] | N
     return Reading(np.concatenate([np.zeros((0, 4)), *boxes]), is_named, found)
 
 
-def is_spelled(name: str, reading: Reading, picture: Picture, input_size: tuple[int, int] | None) -> bool:
+def is_spelled(name: str, reading: Reading, picture: SquarePicture, input_size: tuple[int, int] | None) -> bool:
     """Whether a format writes what it read exactly as the model did."""
     found = reading.found
     try:

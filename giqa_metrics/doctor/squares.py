@@ -26,7 +26,7 @@ OCTAVES = (3, 6, 12)  # cells a side of the noise that the background is made of
 CONTRAST = 50  # levels that one octave spreads over, and a quarter of that in each channel by itself
 
 
-class Picture(NamedTuple):
+class SquarePicture(NamedTuple):
     """A picture with one square.
 
     Attributes:
@@ -42,7 +42,7 @@ class Picture(NamedTuple):
     box: Boxes
 
 
-def draw_pictures(count: int, seed: int) -> list[Picture]:
+def draw_pictures(count: int, seed: int) -> list[SquarePicture]:
     """Draw pictures; sizes and colours take turns, a smaller count gives the first of them.
 
     Example:
@@ -55,7 +55,7 @@ def draw_pictures(count: int, seed: int) -> list[Picture]:
     return [_draw(SIZES[number % len(SIZES)], names[number % len(names)], rng) for number in range(count)]
 
 
-def _draw(size: Size, colour: str, rng: np.random.Generator) -> Picture:
+def _draw(size: Size, colour: str, rng: np.random.Generator) -> SquarePicture:
     """Draw one picture."""
     short = min(size)
     side = round(rng.uniform(*SIDES) * short)
@@ -64,7 +64,9 @@ def _draw(size: Size, colour: str, rng: np.random.Generator) -> Picture:
     image.paste(COLOURS[colour], (left, top, left + side, top + side))
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
-    return Picture(file.getvalue(), size, colour, np.array([left, top, left + side, top + side]) / np.tile(size, 2))
+    return SquarePicture(
+        file.getvalue(), size, colour, np.array([left, top, left + side, top + side]) / np.tile(size, 2)
+    )
 
 
 def _background(size: Size, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from giqa_metrics.inspection.policy import Policy, Reason, Rule, Verdict, read_policy
-    from giqa_metrics.inspection.verdicts import Inspection, Region, inspect_photographs
+    from giqa_metrics.inspection.verdicts import Inspection, JudgedRegion, inspect_photographs
 
-__all__ = ["Inspection", "Policy", "Reason", "Region", "Rule", "Verdict", "inspect_photographs", "read_policy"]
+__all__ = ["Inspection", "JudgedRegion", "Policy", "Reason", "Rule", "Verdict", "inspect_photographs", "read_policy"]
 
-_OF_VERDICTS = ("Inspection", "Region", "inspect_photographs")
+_OF_VERDICTS = ("Inspection", "JudgedRegion", "inspect_photographs")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from giqa_metrics.inspection.files import Line
+from giqa_metrics.inspection.files import VerdictLine
 from giqa_metrics.inspection.policy import Verdict
 
 
@@ -38,7 +38,7 @@ class Calibration(NamedTuple):
     rules: dict[str, int]
 
 
-def calibrate(lines: Sequence[Line]) -> Calibration:
+def calibrate(lines: Sequence[VerdictLine]) -> Calibration:
     """Count false alarms.
 
     Args:
@@ -54,7 +54,7 @@ def calibrate(lines: Sequence[Line]) -> Calibration:
     return Calibration(len(lines), shares, dict(sorted(rules.items(), key=lambda item: (-item[1], item[0]))))
 
 
-def _share(lines: Sequence[Line], verdicts: Collection[Verdict]) -> Share:
+def _share(lines: Sequence[VerdictLine], verdicts: Collection[Verdict]) -> Share:
     """The share of some verdicts."""
     from scipy.stats import binomtest
 

@@ -27,7 +27,7 @@ class Said(NamedTuple):
     defects: tuple[str, ...]
 
 
-class Found(NamedTuple):
+class TextDefects(NamedTuple):
     """What a text says, region by region, and the sentences without a region that name a defect."""
 
     of_regions: tuple[Said, ...]
@@ -63,7 +63,7 @@ _ADVERBIAL = re.compile(rf"\W*(?:(?:{_AND}|but|while|as|only)\W+)?{_PLACE}\b", r
 _EMPTY = re.compile(rf"(?:\W|\b(?:{_AND}|{_ARTICLE}|but|while|as)\b)*", re.IGNORECASE)
 
 
-def read_defects(text: GroundedText) -> Found:
+def read_defects(text: GroundedText) -> TextDefects:
     """Read which defects a text names.
 
     Example:
@@ -82,7 +82,7 @@ def read_defects(text: GroundedText) -> Found:
         elif defects := kinds_in(text.plain[start:end]):
             elsewhere.append(Said(text.plain[start:end].strip(), defects))
     places = {number: place for place, number in enumerate(numbered)}
-    return Found(tuple(of_regions[places[k]] for k in range(len(numbered))), tuple(elsewhere))
+    return TextDefects(tuple(of_regions[places[k]] for k in range(len(numbered))), tuple(elsewhere))
 
 
 def kinds_in(text: str) -> tuple[str, ...]:

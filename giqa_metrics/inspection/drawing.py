@@ -4,7 +4,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from giqa_datasets.console import printable
 from giqa_metrics.inspection.policy import Verdict
-from giqa_metrics.inspection.verdicts import Inspection, Region
+from giqa_metrics.inspection.verdicts import Inspection, JudgedRegion
 
 
 SIDES_PX = (480, 1600)  # of the longer side: a smaller photograph is scaled up, so that labels can be read
@@ -16,7 +16,7 @@ Pen = ImageDraw.ImageDraw
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def annotated(image: Image.Image, inspection: Inspection) -> Image.Image:
+def draw_inspection(image: Image.Image, inspection: Inspection) -> Image.Image:
     """Draw an inspection's boxes on its photograph, each with its phrase and defects, under a line with the verdict.
 
     Args:
@@ -45,7 +45,7 @@ def annotated(image: Image.Image, inspection: Inspection) -> Image.Image:
     return out
 
 
-def _draw_box(pen: Pen, box_px: tuple[float, ...], region: Region, size: tuple[int, int], font: Font) -> None:
+def _draw_box(pen: Pen, box_px: tuple[float, ...], region: JudgedRegion, size: tuple[int, int], font: Font) -> None:
     """Draw one box with its label inside; a dark rim keeps every colour visible on every photograph."""
     left, top = box_px[0], box_px[1]
     right, bottom = max(left, box_px[2]), max(top, box_px[3])

@@ -16,10 +16,10 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line, mend, numbered_lines, read_line, write_whole
 from giqa_datasets.images import decode
 from giqa_metrics.inspection.defect_words import KINDS, VERSION
-from giqa_metrics.inspection.drawing import annotated
-from giqa_metrics.inspection.photographs import Source, digest_of, safe_name
+from giqa_metrics.inspection.drawing import draw_inspection
+from giqa_metrics.inspection.photographs import PhotoSource, digest_of, file_name
 from giqa_metrics.inspection.policy import Verdict, covered
-from giqa_metrics.inspection.verdicts import Asked, Inspected, Region, inspections
+from giqa_metrics.inspection.verdicts import Inquiry, Inspected, JudgedRegion, inspections
 from giqa_metrics.models import Predictor
 from giqa_metrics.runs.files import write_config
 
@@ -37,7 +37,7 @@ class ReasonLine(BaseModel):
     why: str
 
 
-class Line(BaseModel):
+class VerdictLine(BaseModel):
     """A line of `verdicts.jsonl`: what is read of it again; the rest is kept."""
 
     model_config = ConfigDict(extra="allow")
@@ -49,13 +49,13 @@ class Line(BaseModel):
 
 def inspect_into(
     out: Path,
-    sources: Sequence[Source],
+    sources: Sequence[PhotoSource],
     predictor: Predictor,
-    asked: Asked,
+    asked: Inquiry,
     *,
     run: dict[str, Any],
     progress: Progress = no_progress,
-) -> list[Line]:
+) -> list[VerdictLine]:
     """Inspect every photograph that a folder holds no verdict for yet.
 
     Args:
@@ -91,7 +91,7 @@ def inspect_into(
     return [line for line, _ in ordered]
 
 
-def _resume(path: Path, sources: Sequence[Source]) -> set[str]:
+def _resume(path: Path, sources: Sequence[PhotoSource]) -> set[str]:
     """Names of the photographs that are done; lines of changed ones are taken out, a half-written one is cut off."""
     mend(path)
     there = _read(path)
@@ -105,11 +105,11 @@ def _resume(path: Path, sources: Sequence[Source]) -> set[str]:
     return {name for name, _ in kept}
 
 
-def _read(path: Path) -> list[tuple[Line, str]]:
+def _read(path: Path) -> list[tuple[VerdictLine, str]]:
     """Read the lines, each beside its text."""
-    read: dict[str, tuple[Line, str]] = {}
+    read: dict[str, tuple[VerdictLine, str]] = {}
     for where, raw in numbered_lines(path):
-        line = read_line(raw, f"{where} was not written by giqa inspect", Line)
+        line = read_line(raw, f"{where} was not written by giqa inspect", VerdictLine)
         if line.photo in read:
             raise InputError(f"{where}: {line.photo!r} occurs twice")
         read[line.photo] = (line, raw.decode())
@@ -119,7 +119,7 @@ def _read(path: Path) -> list[tuple[Line, str]]:
 def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
     """Write the pictures of an inspection; its line."""
     found, photograph = inspected
-    name = safe_name(found.photo)
+    name = file_name(found.photo)
     masks: dict[str, str] = {}
     picture = None
     for old in (f"pictures/{name}.jpg", *(f"masks/{name}.{kind}.png" for kind in KINDS)):
@@ -127,7 +127,7 @@ def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
     if found.size_wh is not None:
         picture = f"pictures/{name}.jpg"
         image = decode(photograph.raw, name=found.photo)
-        annotated(image, found).save(out / picture, quality=JPEG_QUALITY)
+        draw_inspection(image, found).save(out / picture, quality=JPEG_QUALITY)
         masks = {kind: f"masks/{name}.{kind}.png" for kind in found.defects}
         for kind, mask in masks.items():
             found.mask(kind).save(out / mask)
@@ -147,7 +147,7 @@ def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
     }
 
 
-def _region(region: Region, size_wh: tuple[int, int]) -> dict[str, Any]:
+def _region(region: JudgedRegion, size_wh: tuple[int, int]) -> dict[str, Any]:
     """A region, for a program; pixels are corners, not rounded to whole ones."""
     return {
         "phrase": region.phrase,

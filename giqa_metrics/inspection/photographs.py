@@ -22,7 +22,7 @@ MAX_BYTES = 2**28  # of a file (ours); a larger one is not read
 SUFFIXES = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|jxl|png|ppm|tga|tiff?|webp|arw|cr[23]|dng|nef)", re.I)
 
 
-class Source(NamedTuple):
+class PhotoSource(NamedTuple):
     """A photograph that is not read yet.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     read: Callable[[], bytes]
 
 
-class Photograph(NamedTuple):
+class Photo(NamedTuple):
     """A photograph that was read.
 
     Attributes:
@@ -50,14 +50,14 @@ class Photograph(NamedTuple):
     fault: str | None
 
 
-class Listing(NamedTuple):
+class Photos(NamedTuple):
     """The photographs that were found, and the names of what was left out."""
 
-    sources: list[Source]
+    sources: list[PhotoSource]
     left_out: list[str]
 
 
-def find(arguments: Sequence[Path], *, out: Path | None = None) -> Listing:
+def find(arguments: Sequence[Path], *, out: Path | None = None) -> Photos:
     """List the photographs that are named: files, whatever they are called, and those of folders, by their suffix.
 
     Of one folder alone, a photograph is called by its path below it; else by its path as it was given. A folder is
@@ -72,7 +72,7 @@ def find(arguments: Sequence[Path], *, out: Path | None = None) -> Listing:
         FileNotFoundError: If one is not there.
         ValueError: If there is no photograph, or two have the same name.
     """
-    found: dict[str, tuple[Path, Source]] = {}
+    found: dict[str, tuple[Path, PhotoSource]] = {}
     left_out: list[str] = []
     for argument in arguments:
         if not argument.exists():
@@ -83,15 +83,15 @@ def find(arguments: Sequence[Path], *, out: Path | None = None) -> Listing:
             if root and (path.is_dir() or not SUFFIXES.fullmatch(path.suffix) or path.name.startswith(".")):
                 left_out.append(name)
                 continue
-            there, _ = found.setdefault(name, (path, Source(name, partial(_read, path, root))))
+            there, _ = found.setdefault(name, (path, PhotoSource(name, partial(_read, path, root))))
             if there != path:
                 raise InputError(f"expected photographs with different names, got {name!r} twice")
     if not found:
         raise InputError(f"expected photographs in {', '.join(map(repr, map(str, arguments)))}, found none")
-    return Listing([source for _, source in found.values()], left_out)
+    return Photos([source for _, source in found.values()], left_out)
 
 
-def look(source: Source) -> Photograph:
+def read_photo(source: PhotoSource) -> Photo:
     """Read a photograph; never raises because of it."""
     raw = digest = None
     try:
@@ -99,13 +99,13 @@ def look(source: Source) -> Photograph:
         digest = hashlib.sha256(raw).hexdigest()
         image = decode(raw, name=source.name)
     except OSError as error:
-        return Photograph(raw, digest, None, error.strerror or str(error))
+        return Photo(raw, digest, None, error.strerror or str(error))
     except ValueError as error:
-        return Photograph(raw, digest, None, str(error))
-    return Photograph(raw, digest, image.size, None)
+        return Photo(raw, digest, None, str(error))
+    return Photo(raw, digest, image.size, None)
 
 
-def digest_of(source: Source) -> str | None:
+def digest_of(source: PhotoSource) -> str | None:
     """The sha256 of a photograph's file; None if it cannot be read."""
     try:
         return hashlib.sha256(source.read()).hexdigest()
@@ -113,27 +113,27 @@ def digest_of(source: Source) -> str | None:
         return None
 
 
-def as_source(photograph: Path | str | bytes | Image.Image, number: int) -> Source:
+def as_source(photograph: Path | str | bytes | Image.Image, number: int) -> PhotoSource:
     """Take what a program has of a photograph: a file's path, its bytes, or an image; the latter two get a number.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
     if isinstance(photograph, bytes):
-        return Source(f"photograph {number}", lambda: photograph)
+        return PhotoSource(f"photograph {number}", lambda: photograph)
     if isinstance(photograph, Image.Image):
-        return Source(f"photograph {number}", partial(_as_png, photograph))
+        return PhotoSource(f"photograph {number}", partial(_as_png, photograph))
     path = Path(photograph)
     if not path.exists():
         raise MissingFileError(f"expected a photograph at {str(path)!r}, found none")
-    return Source(_valid(path), partial(_read, path, None))
+    return PhotoSource(_valid(path), partial(_read, path, None))
 
 
-def safe_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A file name that tells which photograph it is of, and that no other one has: ASCII, short, without a path.
 
     Example:
-        >>> safe_name("../my photo.jpg")
+        >>> file_name("../my photo.jpg")
         'my_photo.jpg-fb027587be455643'
     """
     readable = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-60:].strip("._-")

@@ -16,9 +16,9 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes, box_format
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
-from giqa_metrics.inspection.photographs import Photograph, Source, as_source, look
+from giqa_metrics.inspection.photographs import Photo, PhotoSource, as_source, read_photo
 from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy
-from giqa_metrics.models import Answer, Predictor, Sample, open_predictor
+from giqa_metrics.models import Answer, Predictor, Question, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.server import require_fit
 from giqa_metrics.models.tiny_model import describe_question
@@ -29,7 +29,7 @@ MAX_BOXES = 1000  # of an answer (ours); one with more is no description of a ph
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class JudgedRegion:
     """A phrase of the answer with its boxes.
 
     Attributes:
@@ -65,7 +65,7 @@ class Inspection:
     photo: str
     verdict: Verdict
     reasons: tuple[Reason, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[JudgedRegion, ...]
     prediction: str | None
     n_malformed: int
     size_wh: tuple[int, int] | None
@@ -88,7 +88,7 @@ class Inspection:
         return mask(_together(region for region in self.regions if defect in region.defects), self.size_wh)
 
 
-class Asked(NamedTuple):
+class Inquiry(NamedTuple):
     """What the model is asked, and how its answers are read and judged."""
 
     question: str
@@ -100,7 +100,7 @@ class Inspected(NamedTuple):
     """An inspection, and the photograph that it is of."""
 
     inspection: Inspection
-    photograph: Photograph
+    photograph: Photo
 
 
 def inspect_photographs(
@@ -140,7 +140,7 @@ def inspect_photographs(
     """
     sources = [as_source(photograph, number) for number, photograph in enumerate(photographs, start=1)]
     named = {source.name: source for source in sources}
-    asked = ask(model, server, policy or read_policy(None), question=question, given=box_format)
+    asked = settle_inquiry(model, server, policy or read_policy(None), question=question, given=box_format)
     if isinstance(model, str):
         model = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
     found = progress(inspections(list(named.values()), model, asked), len(named), "inspect")
@@ -148,9 +148,9 @@ def inspect_photographs(
     return [by_name[source.name] for source in sources]
 
 
-def ask(
+def settle_inquiry(
     model: str | Predictor, server: str | None, policy: Policy, *, question: str | None, given: str | None
-) -> Asked:
+) -> Inquiry:
     """Settle how a model is asked and read.
 
     Raises:
@@ -158,11 +158,11 @@ def ask(
     """
     name = format_of(model if isinstance(model, str) else None, given)
     require_fit(name, server)
-    return Asked(question or describe_question(model if isinstance(model, str) else None), name, policy)
+    return Inquiry(question or describe_question(model if isinstance(model, str) else None), name, policy)
 
 
 def inspections(
-    sources: Sequence[Source], predictor: Predictor, asked: Asked, *, done: Collection[str] = ()
+    sources: Sequence[PhotoSource], predictor: Predictor, asked: Inquiry, *, done: Collection[str] = ()
 ) -> Iterator[Inspected]:
     """Inspect photographs, in the order of the answers; those that cannot be read are not asked about.
 
@@ -172,22 +172,22 @@ def inspections(
     Args:
         sources: Names are unique.
         predictor: The model.
-        asked: See `Asked`.
+        asked: See `Inquiry`.
         done: Names that are not yielded.
     """
-    waiting: dict[str, Photograph] = {}
+    waiting: dict[str, Photo] = {}
     unreadable: list[Inspected] = []
 
-    def batches() -> Iterator[list[Sample]]:
+    def batches() -> Iterator[list[Question]]:
         for chunk in cut(sources, predictor.batch_size):
             samples = []
             for source in chunk if any(source.name not in done for source in chunk) else []:
-                photograph = look(source)
+                photograph = read_photo(source)
                 if photograph.raw is None or photograph.fault:
                     unreadable.append(Inspected(_unreadable(source.name, photograph, asked.policy), photograph))
                 else:
                     waiting[source.name] = photograph
-                    samples.append(Sample(source.name, photograph.raw, asked.question))
+                    samples.append(Question(source.name, photograph.raw, asked.question))
             if samples:
                 yield samples
 
@@ -202,20 +202,20 @@ def inspections(
     yield from (inspected for inspected in found() if inspected.inspection.photo not in done)
 
 
-def judge(answer: Answer, photograph: Photograph, asked: Asked) -> Inspection:
+def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
     """Read an answer and hold it against the policy. Never raises because of the answer."""
     policy = asked.policy
     text = answer.prediction.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     read = box_format(asked.box_format).read(text, Sizes(photograph.size_wh, answer.input_size))
     n_boxes = sum(len(region.boxes) for region in read.regions)
     reasons: list[Reason] = []
-    regions: list[Region] = []
+    regions: list[JudgedRegion] = []
     if n_boxes > MAX_BOXES:
         reasons.append(Reason("malformed", policy.malformed, f"{n_boxes:,} boxes, which is over {MAX_BOXES:,}"))
     else:
         found = read_defects(read)
         regions = [
-            Region(region.phrase, region.boxes, said.defects, said.text, Verdict.PASS)
+            JudgedRegion(region.phrase, region.boxes, said.defects, said.text, Verdict.PASS)
             for region, said in zip(read.regions, found.of_regions, strict=True)
         ]
         regions, reasons = _by_rules(regions, policy)
@@ -239,7 +239,7 @@ def judge(answer: Answer, photograph: Photograph, asked: Asked) -> Inspection:
     )
 
 
-def _by_rules(regions: Sequence[Region], policy: Policy) -> tuple[list[Region], list[Reason]]:
+def _by_rules(regions: Sequence[JudgedRegion], policy: Policy) -> tuple[list[JudgedRegion], list[Reason]]:
     """Hold regions against each rule; a region has the worst verdict of those that it is part of."""
     verdicts = [Verdict.PASS] * len(regions)
     reasons: list[Reason] = []
@@ -253,23 +253,23 @@ def _by_rules(regions: Sequence[Region], policy: Policy) -> tuple[list[Region], 
         what = "; ".join(_said(regions[k]) for k in matching)
         reasons.append(Reason(f"rule {number}", rule.verdict, f"{what[:200]} on {share:.1%} of the photograph"))
     judged = [
-        Region(region.phrase, region.boxes, region.defects, region.says, verdict)
+        JudgedRegion(region.phrase, region.boxes, region.defects, region.says, verdict)
         for region, verdict in zip(regions, verdicts, strict=True)
     ]
     return judged, reasons
 
 
-def _said(region: Region) -> str:
+def _said(region: JudgedRegion) -> str:
     """A region in few words."""
     return repr(region.phrase) + (f" ({', '.join(region.defects)})" if region.defects else "")
 
 
-def _together(regions: Iterable[Region]) -> Boxes:
+def _together(regions: Iterable[JudgedRegion]) -> Boxes:
     """The boxes of some regions, shape (N, 4)."""
     return np.concatenate([np.zeros((0, 4)), *(region.boxes for region in regions)])
 
 
-def _unreadable(name: str, photograph: Photograph, policy: Policy) -> Inspection:
+def _unreadable(name: str, photograph: Photo, policy: Policy) -> Inspection:
     """What there is to say of a photograph that cannot be read."""
     reason = Reason("unreadable", policy.unreadable, str(photograph.fault))
     return Inspection(name, policy.unreadable, (reason,), (), None, 0, None, photograph.sha256)

@@ -7,12 +7,12 @@ from pathlib import Path
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
-from giqa_metrics.judges.logged_judge import LoggedJudge, Plan
+from giqa_metrics.judges.logged_judge import JudgePlan, LoggedJudge
 
 
 JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY", "judge")
 
-__all__ = ["DEFAULT_MODEL", "LoggedJudge", "Plan", "open_judge"]
+__all__ = ["DEFAULT_MODEL", "JudgePlan", "LoggedJudge", "open_judge"]
 
 
 def open_judge(

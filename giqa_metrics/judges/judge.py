@@ -9,7 +9,7 @@ from giqa_datasets.errors import InputError
 TOP = 4  # the judge's best score, paper section 4.1
 
 
-class Verdict(NamedTuple):
+class Case(NamedTuple):
     """What a judge is asked about, boxes stripped; the question is empty for a description."""
 
     question: str
@@ -22,12 +22,12 @@ class Judge(Protocol):
 
     name: str
 
-    def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+    def judge(self, batch: Sequence[Case]) -> list[int | None]:
         """Score each answer 0 to 4; None where the reply held no score."""
         ...
 
 
-def ask_judge(judge: Judge, batch: Sequence[Verdict]) -> list[int | None]:
+def ask_judge(judge: Judge, batch: Sequence[Case]) -> list[int | None]:
     """Ask a judge; a score that is no integer from 0 to 4 is a failure, None, and never used.
 
     Raises:

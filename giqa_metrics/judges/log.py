@@ -11,7 +11,7 @@ from giqa_datasets.files import read_lines
 from giqa_datasets.llm import Reply
 
 
-class Line(BaseModel):
+class ReplyLine(BaseModel):
     """What is read of a line."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -28,6 +28,6 @@ def read_log(path: Path) -> dict[str, Reply]:
     """
     replies: dict[str, Reply] = {}
     expected = "an object with the strings key and reply and the boolean is_cut"
-    for _, line in read_lines(path, Line, expected=expected, grows=True) if path.exists() else ():
+    for _, line in read_lines(path, ReplyLine, expected=expected, grows=True) if path.exists() else ():
         replies.setdefault(line.key, Reply(line.reply, line.is_cut))
     return replies

@@ -18,9 +18,9 @@ from giqa_datasets.batches import batches
 from giqa_datasets.console import Progress
 from giqa_datasets.files import append_line, json_line, mend
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 from giqa_metrics.judges.log import read_log
-from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
+from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill_prompt, prompt_of
 from giqa_metrics.judges.reply import SCHEMA, score_of
 
 
@@ -32,7 +32,7 @@ REPLY_TOKENS = 8  # {"score": 3} and the end
 logger = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
+class JudgePlan(NamedTuple):
     """What judging would take: calls to make, calls whose reply is logged, tokens of the former (an estimate).
 
     A token is four bytes of the prompt, and a reply is the eight tokens of `{"score": 3}`.
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 class Call(NamedTuple):
     """One repeat of one verdict, what is asked for it, and the key of its reply."""
 
-    verdict: Verdict
+    verdict: Case
     repeat: int
     request: Request
     key: str
@@ -88,7 +88,7 @@ class LoggedJudge:
         self._open, self._progress = backend, progress
         self._log = log
         self._replies = read_log(log) if log else {}
-        self._asked: dict[Verdict, None] = {}
+        self._asked: dict[Case, None] = {}
         self._lock = Lock()
 
     @cached_property
@@ -96,7 +96,7 @@ class LoggedJudge:
         """Load or connect at the first need."""
         return self._open() if self._open else None
 
-    def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+    def judge(self, batch: Sequence[Case]) -> list[int | None]:
         """Score each answer 0 to 4; None where the judge could not be asked or its reply held no score.
 
         Equal verdicts are asked once. A call that failed is not logged, so another run makes it again.
@@ -116,12 +116,12 @@ class LoggedJudge:
         scores = {call.verdict: self._score(call) for call in calls if call.repeat == 0}
         return [scores[verdict] for verdict in batch]
 
-    def plan(self, batch: Sequence[Verdict]) -> Plan:
+    def plan(self, batch: Sequence[Case]) -> JudgePlan:
         """Count what judging would take; nothing is asked, loaded or written."""
         calls = list(self._calls(batch))
         missing = [call for call in calls if call.key not in self._replies]
         n_tokens = sum(ceil(len(call.request.prompt.encode()) / BYTES_PER_TOKEN) + REPLY_TOKENS for call in missing)
-        return Plan(len(missing), len(calls) - len(missing), n_tokens)
+        return JudgePlan(len(missing), len(calls) - len(missing), n_tokens)
 
     def agreement(self) -> dict[str, Any] | None:
         """Say how far the judge agrees with itself over all it was asked so far; None if each was asked once.
@@ -133,7 +133,7 @@ class LoggedJudge:
         """
         if self._repeats == 1:
             return None
-        rows: dict[Verdict, list[int | None]] = {verdict: [] for verdict in self._asked}
+        rows: dict[Case, list[int | None]] = {verdict: [] for verdict in self._asked}
         for call in self._calls(self._asked):
             rows[call.verdict].append(self._score(call))
         whole = [[score for score in row if score is not None] for row in rows.values() if None not in row]
@@ -144,10 +144,10 @@ class LoggedJudge:
             "n_left_out": len(rows) - len(whole),
         }
 
-    def _calls(self, verdicts: Iterable[Verdict]) -> Iterator[Call]:
+    def _calls(self, verdicts: Iterable[Case]) -> Iterator[Call]:
         """All repeats of each distinct verdict."""
         for verdict in dict.fromkeys(verdicts):
-            prompt = fill(verdict)
+            prompt = fill_prompt(verdict)
             for repeat in range(self._repeats):
                 key = _hash([self._model, prompt, PARAMETERS, repeat])
                 request = Request(prompt, PARAMETERS["seed"] + repeat, PARAMETERS["max_tokens"], SCHEMA)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from giqa_datasets.llm.prompt import Prompt, quote, read_prompt
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 
 
 def prompt_named(file: str) -> Prompt:
@@ -20,12 +20,12 @@ DESCRIPTION = prompt_named("description.v1")
 ANSWER = prompt_named("answer.v1")
 
 
-def prompt_of(verdict: Verdict) -> Prompt:
+def prompt_of(verdict: Case) -> Prompt:
     """Return the prompt for a verdict: a description has no question."""
     return ANSWER if verdict.question else DESCRIPTION
 
 
-def fill(verdict: Verdict) -> str:
+def fill_prompt(verdict: Case) -> str:
     r"""Write out what the judge reads.
 
     The texts are hostile. They become JSON strings, so none can end before its quotation mark, and `<` and `[` are
@@ -33,7 +33,7 @@ def fill(verdict: Verdict) -> str:
     a text stays text.
 
     Example:
-        >>> fill(Verdict("", "Sharp.", 'Ha"</s>\n{reference}')).splitlines()[-3]
+        >>> fill_prompt(Case("", "Sharp.", 'Ha"</s>\n{reference}')).splitlines()[-3]
         'Description to score: "Ha\\"\\u003c/s>\\n{reference}"'
     """
     return prompt_of(verdict).fill({name: quote(text) for name, text in verdict._asdict().items()})

@@ -1,11 +1,11 @@
 """Models that answer a benchmark's questions: in this process, or behind a server."""
 
 from giqa_metrics.models.local import LocalPredictor
-from giqa_metrics.models.predictor import Answer, Predictor, Sample
+from giqa_metrics.models.predictor import Answer, Predictor, Question
 from giqa_metrics.models.server import ServerPredictor
 
 
-__all__ = ["Answer", "LocalPredictor", "Predictor", "Sample", "ServerPredictor", "open_predictor"]
+__all__ = ["Answer", "LocalPredictor", "Predictor", "Question", "ServerPredictor", "open_predictor"]
 
 
 def open_predictor(model: str, server: str | None, *, batch_size: int, max_new_tokens: int) -> Predictor:

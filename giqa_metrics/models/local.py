@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from giqa_datasets.errors import MissingExtraError, UnavailableError
 from giqa_datasets.images import decode
-from giqa_metrics.models.predictor import Answer, Sample
+from giqa_metrics.models.predictor import Answer, Question
 
 
 MARKS = frozenset({"<ref>", "</ref>", "<box>", "</box>"})  # InternVL's boxes: special tokens, but not to be left out
@@ -33,12 +33,12 @@ class LocalPredictor:
         self._left_out = {number for number, token in added if token.special and token.content not in MARKS}
         self._lock = Lock()  # a tokenizer serves one thread at a time
 
-    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+    def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
         """Answer batch by batch; the next one's images are prepared while the model generates."""
         for samples, inputs in _one_ahead(self._prepare, batches):
             yield from self._answer(samples, inputs)
 
-    def _prepare(self, samples: Sequence[Sample]) -> Any:
+    def _prepare(self, samples: Sequence[Question]) -> Any:
         """Make the model's inputs out of a batch."""
         images = [[decode(sample.image, name=sample.id)] for sample in samples]
         with self._lock:
@@ -55,7 +55,7 @@ class LocalPredictor:
         turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
         return str(self._processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
-    def _answer(self, samples: Sequence[Sample], inputs: Any) -> Iterator[Answer]:
+    def _answer(self, samples: Sequence[Question], inputs: Any) -> Iterator[Answer]:
         """Answer a batch; where it does not fit into memory, in halves."""
         import torch
 
@@ -76,7 +76,7 @@ class LocalPredictor:
         for part in (samples[:half], samples[half:]):
             yield from self._answer(part, self._prepare(part))
 
-    def _generate(self, samples: Sequence[Sample], inputs: Any) -> list[Answer]:
+    def _generate(self, samples: Sequence[Question], inputs: Any) -> list[Answer]:
         """Generate a batch's answers."""
         import torch
 

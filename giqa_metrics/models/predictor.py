@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 
-class Sample(NamedTuple):
+class Question(NamedTuple):
     """A question about an image.
 
     Attributes:
@@ -32,7 +32,7 @@ class Predictor(Protocol):
     model_type: str | None  # of the model's transformers config, where that is known
     batch_size: int  # samples that it looks at together
 
-    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+    def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
         """Answer each sample, in any order, an answer as soon as it is there.
 
         Raises:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.images import bake
 from giqa_datasets.llm import Fault, Request, Role, Server, require_url
-from giqa_metrics.models.predictor import Answer, Sample
+from giqa_metrics.models.predictor import Answer, Question
 
 
 ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY", "judge")
@@ -53,7 +53,7 @@ class ServerPredictor:
         self._max_new_tokens = max_new_tokens
         self._place = f"{model!r} at {url}"
 
-    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+    def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
         """Answer each sample as its reply comes; after an error no more is asked, what is under way still counts."""
         samples = chain.from_iterable(batches)
         error: BaseException | None = None
@@ -70,7 +70,7 @@ class ServerPredictor:
         if error is not None:
             raise error
 
-    def _ask(self, sample: Sample) -> Answer:
+    def _ask(self, sample: Question) -> Answer:
         """Answer one sample; a reply without a text is an empty answer."""
         request = Request(sample.prompt, seed=0, max_tokens=self._max_new_tokens, image=_data_url(sample))
         (reply,) = self._server.ask([request])
@@ -79,7 +79,7 @@ class ServerPredictor:
         return Answer(sample.id, reply.text.strip())
 
 
-def _data_url(sample: Sample) -> str:
+def _data_url(sample: Question) -> str:
     """Write an image out as a URL: the data set's own PNG or JPEG, anything else as JPEG."""
     raw = bake(sample.image, name=sample.id).image
     kind = "png" if raw.startswith(b"\x89PNG") else "jpeg"

@@ -20,7 +20,7 @@ from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_metrics.models.native_formats import native_format
 from giqa_metrics.recipe_check.image_geometry import View, draw
-from giqa_metrics.recipe_check.training_sample import Model, Sample, reads, train_on
+from giqa_metrics.recipe_check.training_sample import Model, TrainingSample, reads, train_on
 from giqa_metrics.runs.files import load_split
 
 
@@ -51,7 +51,7 @@ class Checked(NamedTuple):
     max_length: int | None
     context: int | None
     formats: list[str]
-    samples: list[Sample]
+    samples: list[TrainingSample]
     warnings: list[str]
     findings: list[str]
     pictures: list[str]
@@ -76,7 +76,7 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
     rows = load_split(script.dataset_name, script.dataset_config, script.dataset_train_split)
     if "completion" not in rows.column_names:
         raise InputError(f"expected the columns prompt and completion in {script.dataset_name!r}, got no completion")
-    samples: list[Sample] = []
+    samples: list[TrainingSample] = []
     drawings: list[tuple[Image.Image, list[View]]] = []
     findings: list[str] = []
     common = list(FORMATS)

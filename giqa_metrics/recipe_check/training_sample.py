@@ -27,7 +27,7 @@ class Model(NamedTuple):
     ends: set[int]
 
 
-class Tokens(NamedTuple):
+class TokenCounts(NamedTuple):
     """The tokens of a sample.
 
     Attributes:
@@ -53,7 +53,7 @@ class Placed(NamedTuple):
     landed: Landed
 
 
-class Sample(NamedTuple):
+class TrainingSample(NamedTuple):
     """One sample as the model would be trained on it.
 
     Attributes:
@@ -73,13 +73,13 @@ class Sample(NamedTuple):
     views: int
     seen: float
     boxes: list[Placed]
-    tokens: Tokens
+    tokens: TokenCounts
     answer: str
 
 
 def train_on(
     row: dict[str, Any], image: Image.Image, model: Model, training: Any
-) -> tuple[Sample, list[View], list[str]]:
+) -> tuple[TrainingSample, list[View], list[str]]:
     """Make a batch of one sample as SFTTrainer does, and say what is wrong with it."""
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
@@ -105,14 +105,14 @@ def train_on(
     learned = actual["labels"][0].numpy() != -100
     images = int((ids == model.image_token).sum())
     phrases = [(region["phrase"], box) for region in row["regions"] for box in region["boxes"]]
-    sample = Sample(
+    sample = TrainingSample(
         row["id"],
         image.size,
         main_view(views).pixels.shape[1::-1],
         len(views),
         share(np.array([0.0, 0.0, 1.0, 1.0]), views),
         [Placed(phrase, box, land(np.array(box), views)) for phrase, box in phrases],
-        Tokens(images, len(ids) - images, len(answer), len(learned), int(learned.sum())),
+        TokenCounts(images, len(ids) - images, len(answer), len(learned), int(learned.sum())),
         _text(answer, model),
     )
     prompt = int((learned & (answers[: len(learned)] == -100)).sum())
@@ -122,7 +122,7 @@ def train_on(
     return sample, views, faults
 
 
-def _unseen(sample: Sample, model: Model) -> Iterator[str]:
+def _unseen(sample: TrainingSample, model: Model) -> Iterator[str]:
     """Say what the model does not see."""
     cut = [placed.landed.share for placed in sample.boxes if placed.landed.share < CUT]
     if sample.seen < CUT:
@@ -138,7 +138,7 @@ def _unseen(sample: Sample, model: Model) -> Iterator[str]:
         yield f"the picture becomes so small that {len(coarse)} boxes come back {worst:.1f} cells off, or less"
 
 
-def _cut(sample: Sample, max_length: int | None, model: Model) -> Iterator[str]:
+def _cut(sample: TrainingSample, max_length: int | None, model: Model) -> Iterator[str]:
     """Say what does not fit."""
     tokens = sample.tokens
     total = tokens.image + tokens.text

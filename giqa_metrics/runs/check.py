@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.check import shards_sums
 from giqa_metrics.judges.judge import Judge
-from giqa_metrics.runs.files import JudgeSettings, read_config, read_rows, read_summary
+from giqa_metrics.runs.files import JudgeSettings, read_config, read_scores, read_summary
 from giqa_metrics.runs.score import Options, compute
 
 
@@ -53,7 +53,7 @@ def check_run(folder: Path) -> list[Number]:
         scored.summary["model"] = summary.model
     numbers = [Number(*leaf, _same(*leaf[1:])) for leaf in _leaves("", stated, scored.summary)]
     rows = {row["id"]: row for row in scored.score_rows()}
-    there = {row.id: row.model_dump() for row in read_rows(folder)}
+    there = {row.id: row.model_dump() for row in read_scores(folder)}
     differing = [name for name in rows.keys() | there.keys() if not _same(rows.get(name), there.get(name))]
     numbers.append(Number("scores.jsonl", f"{len(there)} rows", f"{len(differing)} differ", not differing))
     return [*numbers, *_shards(Path(summary.data))]

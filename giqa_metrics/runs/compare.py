@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_metrics.bootstrap import Difference, differences
-from giqa_metrics.runs.files import ScoreRow, read_rows, read_summary
+from giqa_metrics.runs.files import ScoreRow, read_scores, read_summary
 from giqa_metrics.runs.score import TASKS, measure
 
 
-class Compared(NamedTuple):
+class ScoreDifference(NamedTuple):
     """One score of two runs on one task; `difference` is None where one of them has none."""
 
     task: str
@@ -18,7 +18,7 @@ class Compared(NamedTuple):
     difference: Difference | None
 
 
-def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Compared]:
+def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0) -> list[ScoreDifference]:
     """Compare two run folders that `giqa score` has scored.
 
     Args:
@@ -52,13 +52,13 @@ def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0)
         )
         images = [rows[name].image for name in ids]
         found = differences(table, against, images, scores, resamples=resamples, seed=seed)
-        out += [Compared(task, name, difference) for name, difference in found.items()]
+        out += [ScoreDifference(task, name, difference) for name, difference in found.items()]
     return out
 
 
 def _by_id(folder: Path) -> dict[str, ScoreRow]:
     """The rows of `scores.jsonl`."""
-    return {row.id: row for row in read_rows(folder)}
+    return {row.id: row for row in read_scores(folder)}
 
 
 def _metric(row: ScoreRow, metric: str) -> dict[str, object]:

@@ -175,7 +175,7 @@ def read_summary(folder: Path) -> tuple[Summary, dict[str, Any]]:
     return _validated(Summary, raw, str(path)), raw
 
 
-def read_rows(folder: Path) -> list[ScoreRow]:
+def read_scores(folder: Path) -> list[ScoreRow]:
     """Read `scores.jsonl`.
 
     Raises:

@@ -14,7 +14,7 @@ NOTE: str = _PAPER["note"]  # what the scores may be compared with, for those wh
 COMPOSITION: dict[str, int] = _PAPER["composition"]  # samples of GIQA-Bench by question type
 
 
-class Row(NamedTuple):
+class PaperRow(NamedTuple):
     """A method's scores as printed, None for the paper's N/A, under the keys that our metrics give them.
 
     Attributes:
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     vqa: dict[str, float | None]
 
 
-def table5() -> list[Row]:
+def table5() -> list[PaperRow]:
     """List the 16 rows in the paper's order.
 
     Example:
@@ -38,7 +38,7 @@ def table5() -> list[Row]:
         >>> best.method, best.des["tag_recall"], best.vqa["accuracy"]
         ('Grounding-IQA (mPLUG-Owl2-7B)', 0.5474, 0.7417)
     """
-    return [Row(**row) for row in _PAPER["rows"]]
+    return [PaperRow(**row) for row in _PAPER["rows"]]
 
 
 def is_giqa_bench(question_types: Iterable[str]) -> bool:

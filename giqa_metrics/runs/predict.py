@@ -17,7 +17,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line
-from giqa_metrics.models import Answer, Sample, open_predictor
+from giqa_metrics.models import Answer, Question, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
 from giqa_metrics.models.server import require_fit
@@ -119,7 +119,7 @@ def _length(row: dict[str, Any]) -> tuple[bool, float]:
     return row["task"] == "des", row["width"] * row["height"] / PIXELS_PER_TOKEN + characters / CHARACTERS_PER_TOKEN
 
 
-def _sample(row: dict[str, Any]) -> Sample:
+def _sample(row: dict[str, Any]) -> Question:
     """What the model is asked about a row.
 
     Raises:
@@ -130,7 +130,7 @@ def _sample(row: dict[str, Any]) -> Sample:
         raise InputError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
     if row["image"]["bytes"] is None:
         raise InputError(f"image {row['id']!r} came without its pixels")
-    return Sample(row["id"], row["image"]["bytes"], row["prompt"][0]["content"])
+    return Question(row["id"], row["image"]["bytes"], row["prompt"][0]["content"])
 
 
 def _line(answer: Answer) -> str:

@@ -14,7 +14,7 @@ from giqa_metrics import description, grounding, vqa
 from giqa_metrics.bootstrap import LEVEL, intervals
 from giqa_metrics.description import DescriptionStats, giqa_description
 from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
-from giqa_metrics.judges.judge import Judge, Verdict
+from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, frequent_answers
 from giqa_metrics.runs.files import find_predictions, load_split, read_config, read_predictions
@@ -127,14 +127,14 @@ def score_run(
     return scored.summary
 
 
-def verdicts_of_run(predictions: Path, data: str | None = None, **which: Any) -> list[Verdict]:
+def verdicts_of_run(predictions: Path, data: str | None = None, **which: Any) -> list[Case]:
     """List what a judge would be asked, without asking; `which` names config, split and options as in `score_run`."""
-    asked: list[Verdict] = []
+    asked: list[Case] = []
 
     class Collector:
         name = "dry run"
 
-        def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+        def judge(self, batch: Sequence[Case]) -> list[int | None]:
             asked.extend(batch)
             return [None] * len(batch)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from giqa_metrics.judges.judge import Verdict
-from giqa_metrics.models import Answer, Sample
+from giqa_metrics.judges.judge import Case
+from giqa_metrics.models import Answer, Question
 
 
 class Ran(NamedTuple):
@@ -29,9 +29,9 @@ class FakeJudge:
 
     def __init__(self, scores: Sequence[int | None]) -> None:
         self.scores = list(scores)
-        self.asked: list[Verdict] = []
+        self.asked: list[Case] = []
 
-    def judge(self, batch: Sequence[Verdict]) -> list[int | None]:
+    def judge(self, batch: Sequence[Case]) -> list[int | None]:
         self.asked += batch
         return self.scores
 
@@ -44,9 +44,9 @@ class Saying:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.asked: list[Sample] = []
+        self.asked: list[Question] = []
 
-    def answer(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Answer]:
+    def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
         for batch in batches:
             self.asked += batch
             yield from (Answer(sample.id, self.text) for sample in reversed(batch))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from giqa_metrics.inspection import Verdict, inspect_photographs, read_policy
-from giqa_metrics.inspection.photographs import safe_name
+from giqa_metrics.inspection.photographs import file_name
 
 from .conftest import Saying
 
@@ -290,4 +290,4 @@ def test_a_verdicts_file_of_someone_else_is_one_sentence(inspect, tmp_path):
 
 def test_a_safe_name_is_one_whatever_the_name():
     for name in ("", ".", "..", "/", "\0", "a" * 10_000, "\U0001f600"):
-        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{,80}-[0-9a-f]{16}", safe_name(name))
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{,80}-[0-9a-f]{16}", file_name(name))

@@ -14,7 +14,7 @@ from PIL import Image
 from giqa_datasets import parse
 from giqa_metrics.inspection import Policy, Verdict, inspect_photographs
 from giqa_metrics.inspection.defect_words import KINDS, kinds_in, read_defects
-from giqa_metrics.inspection.drawing import COLOURS, annotated
+from giqa_metrics.inspection.drawing import COLOURS, draw_inspection
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.policy import covered
 
@@ -153,7 +153,7 @@ def test_what_boxes_cover_is_what_their_mask_holds(corners):
 )
 def test_a_picture_has_a_size_to_be_read_and_boxes_in_the_colour_of_their_verdict(size, drawn):
     found = inspected(TWO, {"verdict": "fail", "defects": ["blur"]}, size=size)
-    picture = annotated(Image.new("RGB", size, "white"), found)
+    picture = draw_inspection(Image.new("RGB", size, "white"), found)
     assert picture.size == drawn
     there = {colour for _, colour in picture.getcolors(2**24)}
     expected = {tuple(bytes.fromhex(COLOURS[verdict][1:])) for verdict in (Verdict.FAIL, Verdict.PASS)}
@@ -164,7 +164,7 @@ def test_a_picture_has_a_size_to_be_read_and_boxes_in_the_colour_of_their_verdic
 
 def test_a_box_at_the_last_cell_keeps_its_label_inside():
     found = inspected("The [very last corner of it](<399, 399>) is blurred.", {"verdict": "fail", "defects": "any"})
-    picture = np.asarray(annotated(Image.new("RGB", (40, 40), "white"), found))
+    picture = np.asarray(draw_inspection(Image.new("RGB", (40, 40), "white"), found))
     red = np.all(picture == list(bytes.fromhex(COLOURS[Verdict.FAIL][1:])), axis=-1)
     rows, columns = np.nonzero(red[60:])
     assert columns.min() > 100  # the label, far wider than the box, was shifted to the left

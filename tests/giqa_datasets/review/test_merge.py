@@ -13,7 +13,7 @@ import pytest
 from giqa_datasets.review.items import open_review, write_round
 from giqa_datasets.review.merge import merge, merge_round
 from giqa_datasets.review.states import MAX_BOXES
-from giqa_datasets.review.votes import State, Vote, append_vote, grounded, locked, read_votes, to_line
+from giqa_datasets.review.votes import State, Vote, append_vote, grounded_texts, lock_review, read_votes, to_line
 
 
 LEFT, RIGHT, WIDE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 0.8, 1.0)
@@ -248,7 +248,7 @@ def test_a_merge_can_be_read_again_and_knows_no_order(seed):
     states, decisions = merge(begin, votes)
     for each in states:
         assert State.model_validate_json(to_line(each)) == each
-        grounded(each)
+        grounded_texts(each)
     turned = {
         annotator: dict(rng.sample(list(votes[annotator].items()), len(votes[annotator])))
         for annotator in rng.sample(NAMES, len(NAMES))
@@ -337,7 +337,7 @@ def test_a_merged_round_is_closed(review, folder, vote_on):
 def test_a_vote_that_comes_while_its_round_is_merged_is_refused_not_lost(review, vote_on):
     late = vote_on(review.begin["gamma-des"], "cid")
     with ThreadPoolExecutor() as pool:
-        with locked(review.path):
+        with lock_review(review.path):
             saving = pool.submit(append_vote, review, late)
             wait([saving], timeout=0.5)
             write_round(review.path, 2, {"begin.jsonl": review.begin.values()})

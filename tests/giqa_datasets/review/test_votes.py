@@ -19,7 +19,16 @@ from giqa_datasets.files import fault_of
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.states import MAX_BOXES, MAX_TEXT
-from giqa_datasets.review.votes import MAX_LINE, State, Vote, append_vote, check_name, grounded, read_votes, to_line
+from giqa_datasets.review.votes import (
+    MAX_LINE,
+    State,
+    Vote,
+    append_vote,
+    check_name,
+    grounded_texts,
+    read_votes,
+    to_line,
+)
 from giqa_datasets.text import strip
 
 
@@ -53,7 +62,7 @@ def test_round_1_begins_with_the_rows_of_the_folder(review, folder):
     rows = list(load_dataset(str(folder), split="test"))
     assert list(review.begin) == [row["id"] for row in rows]
     for row, begun in zip(rows, review.begin.values(), strict=True):
-        assert grounded(begun) == (row["question"], row["answer"])
+        assert grounded_texts(begun) == (row["question"], row["answer"])
         exact = [(region["role"], region["phrase"], region["boxes"]) for region in row["regions"]]
         assert [(each.role, each.phrase, [list(box) for box in each.boxes]) for each in begun.regions] == exact
         assert begun.image == row["image_sha256"]
@@ -279,7 +288,7 @@ HOSTILE = {
 
 
 def test_the_sample_that_hostile_ones_are_made_of_is_fine():
-    assert grounded(State.model_validate_json(state())) == ("What is there?", "A [cat](<42, 189>).")
+    assert grounded_texts(State.model_validate_json(state())) == ("What is there?", "A [cat](<42, 189>).")
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
@@ -425,7 +434,7 @@ def test_text_that_reads_as_itself_takes_boxes_on_any_of_its_words(plain, data):
         CAT | {"phrase": plain[k], "span": (k, k + 1)}
         for k in data.draw(st.lists(st.sampled_from(starts), unique=True) if starts else st.just([]))
     ]
-    _, written = grounded(State.model_validate_json(state(answer=plain, regions=regions)))
+    _, written = grounded_texts(State.model_validate_json(state(answer=plain, regions=regions)))
     assert strip(written) == plain
 
 

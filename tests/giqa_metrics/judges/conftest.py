@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from giqa_metrics.judges import open_judge
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def judge(server, log):
 @pytest.fixture
 def verdicts():
     """Distinct verdicts: a description's and an answer's in turn."""
-    return [Verdict("Is it sharp?" if k % 2 else "", f"Reference {k}.", f"Answer {k}.") for k in range(6)]
+    return [Case("Is it sharp?" if k % 2 else "", f"Reference {k}.", f"Answer {k}.") for k in range(6)]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from giqa_metrics.judges import open_judge
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 
 
 def test_a_second_run_asks_nothing_and_leaves_the_log_as_it_is(judge, server, verdicts, log, score_by_prompt):
@@ -77,7 +77,7 @@ open_judge(model="m", base_url=sys.argv[1], log=Path(sys.argv[2]), concurrency=4
 def test_a_run_killed_midway_ends_with_the_same_scores_and_asks_only_what_is_missing(
     judge, server, log, score_by_prompt, tail
 ):
-    batch = [Verdict("", "Reference.", f"Answer {k}.") for k in range(40)]
+    batch = [Case("", "Reference.", f"Answer {k}.") for k in range(40)]
     rule = server.rule
 
     def slowly(asked):

@@ -8,7 +8,7 @@ import pytest
 
 from giqa_metrics import giqa_description
 from giqa_metrics.judges import open_judge
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 
 
 @pytest.mark.slow
@@ -34,7 +34,7 @@ def test_what_a_real_server_says_of_another_model_is_shown(served, verdicts, cap
 
 @pytest.mark.slow
 def test_a_local_model_that_knows_nothing_gives_failures_and_no_score(tiny_llama, log, lines):
-    batch = [Verdict("", "r", "short"), Verdict("Is it sharp?", "Yes.", "long " * 50), Verdict("", "r", "x" * 5000)]
+    batch = [Case("", "r", "short"), Case("Is it sharp?", "Yes.", "long " * 50), Case("", "r", "x" * 5000)]
     judge = open_judge(model=str(tiny_llama), log=log)
     assert judge.judge(batch) == [None, None, None]
     assert [line["answer"] for line in lines()] == ["short", "long " * 50]  # the third is longer than the context

@@ -6,8 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giqa_metrics.judges.judge import Verdict
-from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill, prompt_of
+from giqa_metrics.judges.judge import Case
+from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill_prompt, prompt_of
 
 
 texts = st.text() | st.lists(
@@ -23,8 +23,8 @@ def test_a_published_prompt_never_changes():
 
 
 def test_a_description_has_its_own_prompt():
-    assert prompt_of(Verdict("", "a", "b")) is DESCRIPTION
-    assert prompt_of(Verdict("Why?", "a", "b")) is ANSWER
+    assert prompt_of(Case("", "a", "b")) is DESCRIPTION
+    assert prompt_of(Case("Why?", "a", "b")) is ANSWER
 
 
 def test_the_prompts_name_every_step_of_the_scale_and_what_is_data():
@@ -36,9 +36,9 @@ def test_the_prompts_name_every_step_of_the_scale_and_what_is_data():
 
 @given(texts, texts, texts)
 def test_any_text_stands_whole_on_its_line_and_the_prompt_around_it_is_as_written(question, reference, answer):
-    verdict = Verdict(question, reference, answer)
+    verdict = Case(question, reference, answer)
     written = prompt_of(verdict).text.split("\n")
-    filled = fill(verdict).split("\n")
+    filled = fill_prompt(verdict).split("\n")
     assert len(filled) == len(written)
     for before, after in zip(written, filled, strict=True):
         label, _, name = before.partition("{")
