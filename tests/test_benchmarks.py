@@ -4,15 +4,14 @@ import importlib.util
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from giqa_datasets import parse
 from giqa_metrics import giqa_grounding
+from tests.paths import BENCHMARKS
 
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 N = 300
 
 

@@ -15,9 +15,9 @@ from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini
+from tests.paths import BENCHMARKS
 
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 coco_folder, pipeline, quality = map(importlib.import_module, ("coco_folder", "pipeline", "pipeline_quality"))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
+
 PACKAGES = ("giqa_datasets", "giqa_metrics")
 VOCABULARY = ("text", "boxes", "grid", "records", "formats")
 WHAT_COMES = """

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
+
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Shortened where a test must be short: an untrained model never stops

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import runpy
 import shlex
 import shutil
 import signal
@@ -17,12 +16,13 @@ import pytest
 import yaml
 
 from giqa_datasets.package_files import shipped
+from tests.paths import TESTS
+from tests.tiny_models import make
 
 
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))
 IDS = [str(path.relative_to(shipped("recipes"))) for path in RECIPES]
 BIN = Path(sys.executable).parent
-MAKE = runpy.run_path(str(Path(__file__).parent / "tiny_models.py"))["make"]
 FAMILIES = {
     "llava-v1.5-7b": "llava",
     "llava-v1.5-13b": "llava",
@@ -90,7 +90,7 @@ def here(tmp_path_factory, workspace, tiny_llava) -> Path:
     build_set(Request("giqa-tiny", limit=8), boxes, folder / "annotations", Choice(), box_format="qwen3_vl")
     for path in LARGE:
         if path.stem == "sft_lora":
-            MAKE(FAMILIES[path.parent.name], folder / yaml.safe_load(path.read_text())["model_name_or_path"])
+            make(FAMILIES[path.parent.name], folder / yaml.safe_load(path.read_text())["model_name_or_path"])
             for line in re.findall(r"^#\s+(cp .*)$", path.read_text(), re.MULTILINE):
                 subprocess.run(["bash", "-c", line], cwd=folder, check=True)
     return folder
@@ -101,7 +101,7 @@ def trained(here) -> Path:
     """The same folder after two optimiser steps of every large recipe."""
     needs_torchvision = [path for path in LARGE if FAMILIES[path.parent.name] in ("qwen3_vl", "smolvlm")]
     train(here, [command(own_script(path), path, **BRIEF) for path in LARGE if path not in needs_torchvision])
-    stand_ins = {} if find_spec("torchvision") else {"PYTHONPATH": str(Path(__file__).parent / "stand_ins")}
+    stand_ins = {} if find_spec("torchvision") else {"PYTHONPATH": str(TESTS / "stand_ins")}
     train(here, [command(own_script(path), path, **BRIEF) for path in needs_torchvision], **stand_ins)
     return here
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pytest
 
 from giqa_datasets.package_files import shipped
+from tests.paths import DOCS
 
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 NUMBER = re.compile(r"[-+]?\d+\.\d+")
 
 

@@ -7,12 +7,12 @@ import pytest
 import typer
 
 from giqa_metrics import cli
+from tests.paths import DOCS, ROOT
 
-from .conftest import DOCS, assert_shown, blocks
+from .conftest import assert_shown, blocks
 
 
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
-ROOT = DOCS.parent
 
 
 def commands(page: str, program: str) -> list[str]:

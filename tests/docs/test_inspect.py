@@ -8,8 +8,9 @@ import pytest
 
 from giqa_metrics.inspection.defect_words import KINDS
 from giqa_metrics.inspection.policy import DEFAULT
+from tests.paths import BENCHMARKS, DOCS
 
-from .conftest import DOCS, blocks
+from .conftest import blocks
 
 
 PAGE = "inspect.md"
@@ -43,7 +44,7 @@ def test_it_shows_the_default_policy_and_names_every_kind_and_key():
 
 
 def test_the_figures_are_the_benchmarks():
-    script = DOCS.parent / "benchmarks" / "inspect_words.py"
+    script = BENCHMARKS / "inspect_words.py"
     done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
     mini, _, unseen = [line.split() for line in done.stdout.splitlines() if line.startswith("all")]
     text = (DOCS / PAGE).read_text(encoding="utf-8")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DOCS, assert_shown
+from tests.paths import DOCS
+
+from .conftest import assert_shown
 
 
 NOTEBOOK = DOCS / "giqa.ipynb"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.package_files import shipped
+from tests.tiny_models import make
 
 
-MAKE = runpy.run_path(str(Path(__file__).parent.parent / "tiny_models.py"))["make"]
 URL = "http://127.0.0.1:8000/v1"
 MODEL = "llava-1.5-7b"
 
@@ -25,7 +24,7 @@ def models(tmp_path_factory) -> Path:
     from transformers import AutoModelForImageTextToText
 
     folder = tmp_path_factory.mktemp("models")
-    MAKE("llava", folder / MODEL)
+    make("llava", folder / MODEL)
     for name in ("chat_template.jinja", "processor_config.json"):
         shutil.copy(shipped("recipes") / "llava-v1.5-7b" / name, folder / MODEL)
     network = AutoModelForImageTextToText.from_pretrained(folder / MODEL)

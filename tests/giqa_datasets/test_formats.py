@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.formats.inline import CLOSED
 from giqa_datasets.formats.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, resized
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes
+from tests.paths import DATA
 
 
-TABLE = json.loads((Path(__file__).parents[1] / "data" / "box_formats.json").read_text(encoding="utf-8"))
+TABLE = json.loads((DATA / "box_formats.json").read_text(encoding="utf-8"))
 SIZES = Sizes(image=(400, 200))
 UNMARKED = ("ferret", "shikra", "groundinggpt", "llava")
 JSON = ("qwen2_5_vl", "qwen3_vl")

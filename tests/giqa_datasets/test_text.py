@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +8,10 @@ from hypothesis import strategies as st
 from giqa_datasets import Region, parse, render, strip
 from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes
 from giqa_datasets.text import locate
+from tests.paths import DATA
 
 
-TABLE = json.loads((Path(__file__).parents[1] / "data" / "grounded_text.json").read_text(encoding="utf-8"))
+TABLE = json.loads((DATA / "grounded_text.json").read_text(encoding="utf-8"))
 FULL = "The [tower](<35, 319>, <22, 354>)"
 FULL_DECIMAL = "The [tower](<0.75, 0.05, 1.00, 0.80>, <0.10, 0.20, 0.30, 0.40>)"
 FULL_SPACED = "The [tower]( <35, 319> , <22, 354> )"

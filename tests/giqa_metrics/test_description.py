@@ -1,7 +1,6 @@
 """giqa_description: BLEU@4 against sacreBLEU, words against Stanford's own tokeniser, and the judge's arithmetic."""
 
 import json
-from pathlib import Path
 
 import pytest
 import sacrebleu
@@ -12,10 +11,11 @@ from giqa_datasets import strip
 from giqa_metrics import giqa_description
 from giqa_metrics.description import DescriptionStats, aggregate
 from giqa_metrics.ptb_tokenizer import ptb_tokens
+from tests.paths import DATA
 
 
 # Output of Stanford CoreNLP 3.4.1 as pycocoevalcap 1.2 calls it (-preserveLines -lowerCase), its punctuation removed
-PTB = json.loads((Path(__file__).parents[1] / "data" / "ptb_tokens.json").read_text(encoding="utf-8"))
+PTB = json.loads((DATA / "ptb_tokens.json").read_text(encoding="utf-8"))
 PREDICTIONS = [
     "The [tower](<35, 319>) is sharp, and its colours aren't washed out.",
     "A noisy picture: the [dog](<142, 309>)'s fur is lost.",

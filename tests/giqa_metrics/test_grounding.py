@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 from fractions import Fraction
 from math import ceil, floor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +14,12 @@ from hypothesis import strategies as st
 from giqa_datasets import Region, render
 from giqa_metrics import giqa_grounding, grounding
 from giqa_metrics.grounding import GroundingStats, aggregate, grounding_stats
+from tests.paths import DATA
 
 
 LAW = settings(deadline=None, max_examples=120)
 SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
-GOLDENS = json.loads((Path(__file__).parents[1] / "data" / "examples_grounding.json").read_text(encoding="utf-8"))
+GOLDENS = json.loads((DATA / "examples_grounding.json").read_text(encoding="utf-8"))
 MALFORMED = (
     "[dog](<142, 409>)",
     "[dog](<309, 142>)",

@@ -1,16 +1,16 @@
 """What an answer says, by the rule that `read_yes_no` documents."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_metrics.yes_no import read_yes_no
+from tests.paths import DATA
 
 
-ROWS = json.loads((Path(__file__).parents[1] / "data" / "yes_no.json").read_text(encoding="utf-8"))
+ROWS = json.loads((DATA / "yes_no.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["why"])

@@ -2,14 +2,13 @@
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
 
 from giqa_datasets.check import check_dataset
+from tests.paths import BENCHMARKS
 
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 bench = importlib.import_module("hub")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.package_files import shipped
+from tests.paths import ROOT
 
 from .test_publish import photograph, record, write
 
 
-ROOT = Path(__file__).parent.parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "publish.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 BEGIN = """
 import contextlib, io, os, re

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +16,11 @@ from giqa_metrics.inspection.defect_words import KINDS, kinds_in, read_defects
 from giqa_metrics.inspection.drawing import COLOURS, draw_inspection
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.policy import covered
+from tests.giqa_metrics.conftest import Saying
+from tests.paths import DATA
 
-from .conftest import Saying
 
-
-SENTENCES = json.loads((Path(__file__).parents[1] / "data" / "inspect_sentences.json").read_text(encoding="utf-8"))
+SENTENCES = json.loads((DATA / "inspect_sentences.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("row", SENTENCES, ids=lambda row: row["text"][:50])

@@ -22,8 +22,7 @@ from giqa_metrics.models import ServerPredictor
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.tiny_model import NOTE
 from giqa_metrics.runs.files import read_config
-
-from .conftest import Saying
+from tests.giqa_metrics.conftest import Saying
 
 
 SIZE = (80, 40)

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from giqa_datasets import __version__
+from tests.paths import ROOT
 
 
 HEAVY = {
@@ -97,10 +98,9 @@ def test_no_argument_shows_the_verbs(giqa):
 
 def test_the_script_of_the_distribution_is_this_command():
     import tomllib
-    from pathlib import Path
 
     from giqa_metrics import cli
 
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, function = project["scripts"]["giqa"].split(":")
     assert getattr(sys.modules[module], function) is cli.main

@@ -23,9 +23,9 @@ from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.server import UNFIT
 from giqa_metrics.runs.files import read_config
 from giqa_metrics.runs.predict import predict
+from tests.paths import ROOT
 
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 SHORT = ("--similarity", "exact", "--resamples", 0)
 

@@ -18,9 +18,9 @@ from giqa_datasets.text import parse
 from giqa_metrics.integrations.lmms_eval import FOLDER
 from giqa_metrics.integrations.lmms_eval import task as tasks
 from giqa_metrics.runs.score import TASKS, Options, score_run
+from tests.paths import ROOT
 
 
-ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("GIQA_LMMS_PYTHON", ROOT / ".venv-lmms" / "bin" / "python")).absolute()
 PAGE = (ROOT / "docs" / "lmms-eval.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)

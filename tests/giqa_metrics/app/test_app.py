@@ -37,13 +37,13 @@ from giqa_metrics.app.examples import examples  # noqa: E402
 from giqa_metrics.app.page import make_page  # noqa: E402
 from giqa_metrics.app.subject import subject_of  # noqa: E402
 from giqa_metrics.app.view import LONGEST  # noqa: E402
+from tests.paths import ROOT  # noqa: E402
 
 
 pytestmark = pytest.mark.slow
 expect = sync_api.expect
 expect.set_options(timeout=60_000)  # on a busy machine
 
-ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "app.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 CUPS = "The [cups](<0, 168>, <231, 399>) are sharp, the [table](<0, 399>) is not."
 OWNED = "document.title='owned'"

@@ -18,9 +18,9 @@ from giqa_datasets.formats import FORMATS
 from giqa_metrics.models.server import UNFIT
 from giqa_metrics.runs.files import read_config
 from giqa_metrics.runs.predict import predict
+from tests.paths import ROOT
 
 
-ROOT = Path(__file__).parents[2]
 QUICK = {"retry-after-ms": "1"}
 LIMIT = 6
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -13,8 +13,7 @@ from PIL import Image
 
 from giqa_metrics.inspection import Verdict, inspect_photographs, read_policy
 from giqa_metrics.inspection.photographs import file_name
-
-from .conftest import Saying
+from tests.giqa_metrics.conftest import Saying
 
 
 BLOCK = "A [green block](<0, 42>) covers part of the image."

@@ -25,6 +25,7 @@ from giqa_datasets.pipeline.backends.grounding_dino import GroundingDino
 from giqa_datasets.pipeline.detect import detect
 from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini
+from tests.paths import BENCHMARKS
 
 
 WORDS = ["a", "the", "man", "wearing", "white", "t", "-", "shirt", "cup", "red", "sau", "##cer", "table", "motorcycle"]
@@ -250,7 +251,7 @@ def test_a_missing_package_names_the_extra(monkeypatch, package):
 
 
 def test_the_benchmark_measures_every_batch_size(model, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    monkeypatch.syspath_prepend(BENCHMARKS)
     import detector
 
     rows = list(detector.measure(str(model), [1, 3], 4, "cpu"))

@@ -1,7 +1,6 @@
 """`giqa check RECIPE` on real processors and TRL's collator: it passes what is shipped and catches what is planted."""
 
 import json
-import runpy
 import shutil
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.text import Region, locate, strip
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.recipe_check import image_geometry
+from tests.paths import TESTS
+from tests.tiny_models import make
 
 
-TESTS = Path(__file__).parent.parent
-MAKE = runpy.run_path(str(TESTS / "tiny_models.py"))["make"]
 LLAVA = shipped("recipes") / "llava-v1.5-7b"
 PHOTOGRAPH = (640, 426)
 BOXES = np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 0.05, 1.0], [0.7, 0.5, 1.0, 0.9]])
@@ -32,8 +31,8 @@ CLIP = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
 def models(tmp_path_factory, tiny_llava) -> Path:
     """Folders named as the recipes name them: a processor that crops, and the ones that their headers prepare."""
     folder = tmp_path_factory.mktemp("models")
-    MAKE("llava", folder / "cropping")
-    MAKE("llava_next", folder / "llava-1.6-7b")
+    make("llava", folder / "cropping")
+    make("llava_next", folder / "llava-1.6-7b")
     shutil.copytree(folder / "cropping", folder / "llava-1.5-7b")
     for name in ("chat_template.jinja", "processor_config.json"):
         shutil.copy(LLAVA / name, folder / "llava-1.5-7b")
@@ -122,7 +121,7 @@ def test_a_shipped_recipe_passes(giqa, here, name):
     ],
 )
 def test_a_shipped_recipe_passes_on_a_family_that_needs_torchvision(python, here, workspace, family, model, name):
-    MAKE(family, here / model)
+    make(family, here / model)
     if family == "qwen3_vl":
         shutil.copy(shipped("recipes") / "qwen3-vl-8b" / "preprocessor_config.json", here / model)
         out, annotations = here / "giqa-160k-qwen3-vl", workspace / "giqa-mini.annotations"

@@ -1,7 +1,6 @@
 """What is a list of entries and what is none: nothing vanishes, and nothing is made up."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +12,10 @@ from giqa_datasets.pipeline.backends.llm_listing import read_reply
 from giqa_datasets.pipeline.backends.llm_tagger import EFFECTS, OBJECTS, read_tags
 from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.records import QUESTION_TYPES
+from tests.paths import DATA
 
 
-ROWS = json.loads((Path(__file__).parents[1] / "data" / "llm_replies.json").read_text(encoding="utf-8"))
+ROWS = json.loads((DATA / "llm_replies.json").read_text(encoding="utf-8"))
 NAMES = ("objects", "questions", "phrase", "quality", "effect", "type", "question", "answer", "none", "why")
 MARKS = ["{", "}", "[", "]", ",", ":", '"', "|", "\n", "1. ", "- ", "|---|", "```json", "</think>", "Yes", "yes/no"]
 PIECES = [*MARKS, *map(json.dumps, NAMES), "null", "1e999", "NaN", "\ud800", "\\ud800", "\u2028"]
