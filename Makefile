@@ -1,4 +1,4 @@
-.PHONY: demo test check style
+.PHONY: demo test check style lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,24 +18,38 @@ style: .venv/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# requirements.lock holds every version that was tested; pip is among them
+LOCKED := --quiet --constraint requirements.lock
+TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+
 # torch first, as its CPU build: from a configured index, else from torch's own. A torch that is there stays.
-.venv/.torch:
+.venv/.torch: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install $(LOCKED) --upgrade pip
 	$(BIN)/python -c "import torch" 2>/dev/null \
-	  || $(BIN)/pip install --quiet torch==2.13.0+cpu 2>/dev/null \
-	  || $(BIN)/pip install torch --index-url https://download.pytorch.org/whl/cpu
+	  || $(BIN)/pip install $(LOCKED) torch==$(TORCH)+cpu 2>/dev/null \
+	  || $(BIN)/pip install $(LOCKED) torch==$(TORCH) --index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
 .venv/.demo .venv/.dev: .venv/.%: .venv/.torch pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[$*]"
+	$(BIN)/pip install $(LOCKED) --build-constraint requirements.lock --editable ".[$*]"
 	touch $@
 
 # lmms-eval in an environment of its own, which sees .venv's packages: the torchvision it asks for breaks torch's CPU build
-LMMS := lmms-eval==0.7.3 loguru tenacity pytablewriter chardet DataProperty mbstrdecoder pathvalidate tabledata tcolorpy typepy
+LMMS := lmms-eval loguru tenacity pytablewriter chardet DataProperty mbstrdecoder pathvalidate tabledata tcolorpy typepy
 .venv-lmms/.ready: .venv/.dev
 	$(BIN)/python -m venv --clear --without-pip .venv-lmms
 	$(BIN)/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' \
 	  > "$$(.venv-lmms/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
-	$(BIN)/pip --python .venv-lmms/bin/python install --quiet --no-deps $(LMMS)
+	$(BIN)/pip --python .venv-lmms/bin/python install $(LOCKED) --no-deps $(LMMS)
 	touch $@
+
+# The newest versions that pyproject.toml allows, for every platform and Python at once; then run the tests.
+# lmms-eval is named without what it needs; it imports a module that filelock 4.3 no longer has.
+lock: .venv/.dev
+	printf '%s\n' pip hatchling "torch==$(TORCH)" "filelock<4.3" $(filter-out lmms-eval,$(LMMS)) \
+	  | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --strip-extras --no-annotate \
+	    --no-header --output-file requirements.new pyproject.toml -
+	(echo "# Versions of demo, tests and lmms-eval, written by make lock on $$(date -u +%F)"; \
+	  cat requirements.new; echo "lmms-eval==0.7.3") > requirements.lock
+	rm requirements.new
