@@ -65,9 +65,9 @@ def test_another_wording_reads_nothing_of_the_log(judge, server, verdicts, monke
 KILLED = """
 import sys
 from pathlib import Path
-from giqa_metrics.judges.judge import Verdict
+from giqa_metrics.judges.judge import Case
 from giqa_metrics.judges import open_judge
-batch = [Verdict("", "Reference.", f"Answer {k}.") for k in range(40)]
+batch = [Case("", "Reference.", f"Answer {k}.") for k in range(40)]
 open_judge(model="m", base_url=sys.argv[1], log=Path(sys.argv[2]), concurrency=4).judge(batch)
 """
 
