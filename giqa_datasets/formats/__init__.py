@@ -1,22 +1,11 @@
-"""Box formats by the name a user types: how a model writes its boxes, one file per format (protocol section 10)."""
+"""Box formats by the name a user types: how a model writes its boxes (protocol section 10)."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import (
-    ferret,
-    giqa,
-    groundinggpt,
-    inline,
-    internvl,
-    kosmos2,
-    llava,
-    qwen2_5_vl,
-    qwen3_vl,
-    shikra,
-)
+from giqa_datasets.formats import giqa, inline, internvl, kosmos2, qwen2_5_vl, qwen3_vl
 from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
 from giqa_datasets.text import GroundedText, Region, strip
 
@@ -53,8 +42,14 @@ class Format(NamedTuple):
     needs: Literal["image", "input"] | None
 
 
-def _inline(style: inline.Style, needs: Literal["image"] | None) -> Format:
+def _sizeless(read: Read, write: Write) -> Format:
+    """A format that needs no size."""
+    return Format(read, write, lambda text: read(text).plain, None)
+
+
+def _inline(name: str, needs: Literal["image"] | None) -> Format:
     """A format that writes brackets after a name, in one style."""
+    style = inline.STYLES[name]
     return Format(
         partial(inline.read, style=style),
         partial(inline.write, style=style),
@@ -66,14 +61,14 @@ def _inline(style: inline.Style, needs: Literal["image"] | None) -> Format:
 FORMATS = {
     "giqa": Format(giqa.read, giqa.write, strip, None),
     "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal, strip, None),
-    "kosmos2": Format(kosmos2.read, kosmos2.write, kosmos2.strip, None),
-    "ferret": _inline(ferret.STYLE, None),
-    "shikra": _inline(shikra.STYLE, "image"),
-    "groundinggpt": _inline(groundinggpt.STYLE, "image"),
-    "llava": _inline(llava.STYLE, "image"),
+    "kosmos2": _sizeless(kosmos2.read, kosmos2.write),
+    "ferret": _inline("ferret", None),
+    "shikra": _inline("shikra", "image"),
+    "groundinggpt": _inline("groundinggpt", "image"),
+    "llava": _inline("llava", "image"),
     "qwen2_5_vl": Format(qwen2_5_vl.read, qwen2_5_vl.write, qwen2_5_vl.strip, "input"),
-    "qwen3_vl": Format(qwen3_vl.read, qwen3_vl.write, qwen3_vl.strip, None),
-    "internvl": Format(internvl.read, internvl.write, internvl.strip, None),
+    "qwen3_vl": _sizeless(qwen3_vl.read, qwen3_vl.write),
+    "internvl": _sizeless(internvl.read, internvl.write),
 }
 
 

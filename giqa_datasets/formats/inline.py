@@ -12,9 +12,20 @@ and `[label]` are text.
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
-from giqa_datasets.formats.frames import NUMBER, UNKNOWN, Frame, Sizes, read_list, whole, write_boxes
+from giqa_datasets.formats.frames import (
+    NUMBER,
+    PER_MILLE,
+    UNKNOWN,
+    Frame,
+    Sizes,
+    padded_square,
+    read_list,
+    whole,
+    write_boxes,
+)
 from giqa_datasets.formats.spans import Found, Named, Span, grounded, trimmed
 from giqa_datasets.text import GroundedText, Kind, Region, fill
 
@@ -50,6 +61,15 @@ class Style(NamedTuple):
     between: str
 
 
+# `tower [120, 40, 310, 990]`, `dogs[0.100,0.250,0.500,0.750;0.600,0.250,0.900,0.750]`, `dogs[0.100, 0.250, ...][...]`
+# and `tower [0.50, 0.25, 1.00, 0.50]`. GroundingGPT writes decimals of any length; the three written here are ours.
+STYLES = {
+    "ferret": Style(lambda sizes: PER_MILLE, digits=0, lead=" ", comma=", ", between="] ["),
+    "shikra": Style(partial(padded_square, "shikra"), digits=3, lead="", comma=",", between=";"),
+    "groundinggpt": Style(partial(padded_square, "groundinggpt"), digits=3, lead="", comma=", ", between="]["),
+    "llava": Style(partial(padded_square, "llava"), digits=2, lead=" ", comma=", ", between="] ["),
+}
+
 _NUMBERS = r"(?:[-+.,;0-9e\s]|nan|inf(?:inity)?+)*+"
 # A bracket by what it holds. No try goes past the second bracket that opens, so that time stays linear.
 _BRACKET = re.compile(
@@ -70,6 +90,12 @@ def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
 
     Raises:
         ValueError: If the style's frame needs a size that is not known.
+
+    Example:
+        >>> sizes = Sizes(image=(400, 200))
+        >>> (tower,) = read("The tower [0.50, 0.25, 1.00, 0.50] is sharp.", sizes, style=STYLES["llava"]).regions
+        >>> tower.phrase, tower.boxes.tolist()
+        ('tower', [[0.5, 0.0, 1.0, 0.5]])
     """
     return _read(text, style, style.frame(sizes))
 

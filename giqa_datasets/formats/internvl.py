@@ -31,11 +31,6 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
     return fill(plain, map(trimmed, regions), _phrase_with_boxes, read)
 
 
-def strip(text: str) -> str:
-    """Give the plain text alone."""
-    return read(text).plain
-
-
 def _phrase_with_boxes(region: Region) -> str:
     """Write one phrase."""
     boxes = (f"[{', '.join(box)}]" for box in write_boxes(region.boxes, PER_MILLE, digits=0))

@@ -21,8 +21,3 @@ def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
 def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
     """Write text as Qwen3-VL does; see `json_boxes.write` for what is refused."""
     return json_boxes.write(plain, regions, PER_MILLE)
-
-
-def strip(text: str) -> str:
-    """Give the plain text alone."""
-    return read(text).plain
