@@ -16,7 +16,7 @@ from giqa_datasets.images import decode
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of
 from giqa_datasets.pipeline.protocols import Verifier
-from giqa_datasets.pipeline.refine import filter_boxes
+from giqa_datasets.pipeline.refine import verdicts
 from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini
 
@@ -228,7 +228,7 @@ def filter_verdicts(
                 damaged = _damaged(image, distortion, severity, boxes[0], seed_of(scene.id, seed))
                 for quality in (word, quality_of(word).opposite):
                     tag = Tag(name, (0, len(name)), quality, "none", boxes)
-                    kept = (boxes[:, None] == filter_boxes(damaged, tag, verifier)[None]).all(axis=2).any(axis=1)
+                    kept = np.array([verdict is True for verdict in verdicts(damaged, tag, verifier)])
                     right = (np.arange(len(boxes)) == 0) == (quality == word)
                     row = np.array([(kept & right).sum(), right.sum(), (~kept & ~right).sum(), (~right).sum()])
                     counts[distortion, severity, quality] = counts.get((distortion, severity, quality), 0) + row

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from giqa_datasets.entries import Entry
 from giqa_datasets.pipeline.annotation_run import annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.pipeline.protocols import Asked
-from giqa_datasets.pipeline.stages import AllModels, annotate
+from giqa_datasets.pipeline.stages import annotate
 from giqa_datasets.records import Photograph, Record, Tag, rows
 
 
@@ -75,7 +76,7 @@ def overhead(count: int, folder: Path) -> tuple[int, float]:
     """Rows written, and CPU-seconds, from entries in memory to a data set folder; its journal included."""
     features()  # imports the datasets library, which is no part of the work
     entries = make_entries(count)
-    models = AllModels(*[Instant()] * 4)
+    models = SimpleNamespace(**dict.fromkeys(("tagger", "detector", "verifier", "asker"), Instant()))
 
     def engine(windows, choice):
         return (made for window in windows for made in annotate_window(window, models, choice))
@@ -93,7 +94,7 @@ def overhead(count: int, folder: Path) -> tuple[int, float]:
 def parquet(count: int, folder: Path) -> Iterator[tuple[str, int, float, float]]:
     """Writer, rows, CPU-seconds (the median of five), and stored bytes over unique image bytes."""
     entries = make_entries(count)
-    models = AllModels(*[Instant()] * 4)
+    models = SimpleNamespace(**dict.fromkeys(("tagger", "detector", "verifier", "asker"), Instant()))
     records = list(annotate([entry.load() for entry in entries], models, [].append))
     n_rows = sum(len(record.samples) for record in records)
     unique = sum(map(len, {record.photograph.image for record in records}))

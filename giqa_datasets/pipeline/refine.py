@@ -65,7 +65,7 @@ def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropS
 
 
 def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | None]:
-    """Ask of each of a tag's boxes whether its crop has the tag's quality; None where the answer is not readable.
+    """IQA-Filter: ask of each box of a tag whether its crop has the tag's quality; None where no answer is readable.
 
     Raises:
         ValueError: If the verifier gives another number of answers.
@@ -77,12 +77,6 @@ def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | No
     if len(said) != len(crops):
         raise InputError(f"expected {len(crops)} verdicts of a verifier, got {len(said)}")
     return [None if verdict is None else bool(verdict) for verdict in said]
-
-
-def filter_boxes(image: Image.Image, tag: Tag, verifier: Verifier) -> Boxes:
-    """IQA-Filter: keep the boxes whose crop has the tag's quality."""
-    kept: Boxes = tag.boxes[[verdict is True for verdict in verdicts(image, tag, verifier)]]
-    return kept
 
 
 def merge_boxes(xyxy: Boxes, *, merge_area: float = MERGE_AREA, merge_coverage: float = MERGE_COVERAGE) -> Boxes:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from giqa_datasets.defaults import MERGE_AREA, MERGE_COVERAGE
 from giqa_datasets.drops import DropSink
 from giqa_datasets.pipeline.detect import detect
 from giqa_datasets.pipeline.fuse import fuse
-from giqa_datasets.pipeline.protocols import Asker, Detector, Models, Tagger, Verifier
+from giqa_datasets.pipeline.protocols import Models
 from giqa_datasets.pipeline.questions import ask
 from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.pipeline.tags import tags
@@ -28,15 +27,6 @@ class Rules:
     merge_area: float = MERGE_AREA
     merge_coverage: float = MERGE_COVERAGE
     seed: int = 0
-
-
-class AllModels(NamedTuple):
-    """The four models that the stages ask."""
-
-    tagger: Tagger
-    detector: Detector
-    verifier: Verifier
-    asker: Asker
 
 
 Step = Callable[[Iterable[Record], Models, DropSink, Rules], Iterator[Record]]

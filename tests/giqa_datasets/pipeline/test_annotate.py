@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from giqa_datasets.images import bake
 from giqa_datasets.pipeline.annotation_run import WINDOW, annotate_into, annotate_window, annotated
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.pipeline.protocols import Asked, Failure
-from giqa_datasets.pipeline.stages import AllModels, Rules
+from giqa_datasets.pipeline.stages import Rules
 from giqa_datasets.records import Photograph, Record, Tag, rows
 
 
@@ -52,7 +53,7 @@ class Models:
         self.asked = Counter()
 
     def models(self):
-        return AllModels(self, self, self, self)
+        return SimpleNamespace(tagger=self, detector=self, verifier=self, asker=self)
 
     def _fail(self, kind, text):
         if not self.works and kind in text:

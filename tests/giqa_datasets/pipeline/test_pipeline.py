@@ -3,6 +3,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from itertools import count, islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from giqa_datasets.pipeline.fuse import fuse, question_pool
 from giqa_datasets.pipeline.protocols import Asked
 from giqa_datasets.pipeline.questions import ask
 from giqa_datasets.pipeline.refine import merge_boxes, refine
-from giqa_datasets.pipeline.stages import AllModels, Rules, annotate
+from giqa_datasets.pipeline.stages import Rules, annotate
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record, Tag, rows
 
@@ -208,7 +209,7 @@ def test_a_grey_photograph_reaches_the_models_as_rgb(record, drops):
 
 
 def test_a_record_without_tags_goes_through_every_stage(record, drops):
-    models = AllModels(FakeTagger(), FakeDetector(), FakeVerifier(), FakeAsker())
+    models = SimpleNamespace(tagger=FakeTagger(), detector=FakeDetector(), verifier=FakeVerifier(), asker=FakeAsker())
     (out,) = annotate([record], models, drops.append)
     assert (out.tags, out.samples) == ((), ())
     assert reasons(drops) == [("fuse", "no_boxed_object", DESCRIPTION)]
@@ -548,7 +549,7 @@ def test_nothing_is_asked_of_a_record_without_a_description(record, described, d
 def fakes():
     tagger = FakeTagger(tag("cat"), tag("old dog", quality="blurred"))
     detector = FakeDetector(cat=[LEFT], old_dog=[SQUARE, LEFT])
-    return AllModels(tagger, detector, FakeVerifier(), DrawingAsker())
+    return SimpleNamespace(tagger=tagger, detector=detector, verifier=FakeVerifier(), asker=DrawingAsker())
 
 
 def annotated(records, models, *, seed=0):
