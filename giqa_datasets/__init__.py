@@ -7,7 +7,8 @@ from giqa_datasets.lazy import lazy_names
 
 if TYPE_CHECKING:
     from giqa_datasets.errors import GiqaError
-    from giqa_datasets.text import GroundedText, Malformed, Region, parse, render, strip
+    from giqa_datasets.regions import Region
+    from giqa_datasets.text import GroundedText, Malformed, parse, render, strip
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -15,7 +16,7 @@ else:
             "GiqaError": "errors",
             "GroundedText": "text",
             "Malformed": "text",
-            "Region": "text",
+            "Region": "regions",
             "parse": "text",
             "render": "text",
             "strip": "text",

@@ -21,7 +21,8 @@ from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
 from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
 from giqa_datasets.records import QuestionType, Task
-from giqa_datasets.text import Region, parse
+from giqa_datasets.regions import Region
+from giqa_datasets.text import parse
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ Lines that people bring are validated by a pydantic model, and an error names fi
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,8 +32,9 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """Write a line with its end; half a surrogate pair, which a model may write and which is no text, becomes `?`."""
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+    """Write a line with its end; arrays become lists, and half a surrogate pair, which is no text, becomes `?`."""
+    text = json.dumps(fields, ensure_ascii=False, default=methodcaller("tolist"))
+    return text.encode("utf-8", "replace").decode() + "\n"
 
 
 def append_line(path: Path, line: str, *, sync: bool = False) -> None:

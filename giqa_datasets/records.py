@@ -14,8 +14,8 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.regions import region_to_row
-from giqa_datasets.text import Region, render
+from giqa_datasets.regions import Region, region_to_row
+from giqa_datasets.text import render
 
 
 Task = Literal["des", "vqa"]

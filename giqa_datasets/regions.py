@@ -1,16 +1,101 @@
-"""Grounded phrases as JSON and the rows of a data set have them, and back; boxes are normalised xyxy off the grid."""
+"""Grounded phrases: where they stand in a text, and as JSON and the rows of a data set have them.
 
+Boxes are normalised xyxy of the original image, before the grid.
+"""
+
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from giqa_datasets.text import Region
+from giqa_datasets.boxes import Boxes
+from giqa_datasets.errors import InputError
 
 
 Box = tuple[float, float, float, float]
 Role = Literal["question", "answer"]
 ROLES: tuple[Role, ...] = ("question", "answer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A phrase and its boxes.
+
+    Attributes:
+        phrase: The object's name as it stands in the sentence.
+        span: Start and end of the phrase in the plain text.
+        boxes: Shape (N, 4), N >= 1, normalised xyxy of the original image.
+    """
+
+    phrase: str
+    span: tuple[int, int]
+    boxes: Boxes
+
+
+def in_order(plain: str, regions: Iterable[Region]) -> list[Region]:
+    """Check that regions fit their text and do not overlap; give them back in reading order.
+
+    Raises:
+        ValueError: If a region's phrase is not what stands at its span, is blank or has no box, or two spans overlap.
+    """
+    ordered = sorted(regions, key=lambda region: region.span)
+    last = 0
+    for region in ordered:
+        start, end = region.span
+        if start < last:
+            raise InputError(f"phrase {region.phrase!r} overlaps the one before it in {plain!r}")
+        if plain[start:end] != region.phrase or not region.phrase.strip():
+            raise InputError(
+                f"expected phrase {region.phrase!r} at {region.span} of {plain!r}, got {plain[start:end]!r}"
+            )
+        if len(region.boxes) == 0:
+            raise InputError(f"phrase {region.phrase!r} has no box")
+        last = end
+    return ordered
+
+
+def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ...]:
+    """Find phrases in a text: each takes its first whole-word occurrence that no phrase before it took.
+
+    Raises:
+        ValueError: If a phrase does not occur any more.
+
+    Example:
+        >>> [region.span for region in locate("a cat and a cat", [("cat", np.eye(1, 4)), ("cat", np.eye(1, 4))])]
+        [(2, 5), (12, 15)]
+    """
+    taken = bytearray(len(plain))
+    regions: list[Region] = []
+    for phrase, boxes in phrases:
+        span = take(plain, phrase, taken)
+        if span is None:
+            raise InputError(f"phrase {phrase!r} does not stand (any more) in {plain!r}")
+        regions.append(Region(phrase, span, boxes))
+    return tuple(regions)
+
+
+def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
+    """Find the first whole-word occurrence of a phrase that is free, and mark it.
+
+    Args:
+        plain: The text.
+        phrase: What to look for.
+        taken: One byte for each character of the text, 1 where a phrase stands; changed in place.
+
+    Returns:
+        Its span, or None if there is none left.
+    """
+    start = plain.find(phrase)
+    while start >= 0:
+        end = start + len(phrase)
+        neighbours = plain[max(start - 1, 0) : start] + plain[end : end + 1]
+        if taken.find(1, start, end) < 0 and re.search(r"\w", neighbours) is None:
+            taken[start:end] = bytes([1]) * len(phrase)
+            return start, end
+        start = plain.find(phrase, start + 1)
+    return None
 
 
 class _RegionLine(Protocol):
@@ -24,16 +109,6 @@ class _RegionLine(Protocol):
 
     @property
     def boxes(self) -> Iterable[Box]: ...
-
-
-def region_to_json(region: Region) -> dict[str, Any]:
-    """Phrase, span and boxes, these exact.
-
-    Example:
-        >>> region_to_json(Region("tower", (4, 9), np.array([[0.1, 0, 0.3, 1]])))
-        {'phrase': 'tower', 'span': (4, 9), 'boxes': [[0.1, 0.0, 0.3, 1.0]]}
-    """
-    return {"phrase": region.phrase, "span": region.span, "boxes": region.boxes.tolist()}
 
 
 def region_to_row(region: Region, role: Role) -> dict[str, Any]:

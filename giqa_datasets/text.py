@@ -15,6 +15,7 @@ import numpy as np
 from giqa_datasets.boxes import Boxes, rounded
 from giqa_datasets.errors import InputError
 from giqa_datasets.grid import SIDE, box_to_cells, cells_to_boxes, is_rectangle
+from giqa_datasets.regions import Region, in_order
 
 
 Form = Literal["cells", "decimals"]
@@ -33,21 +34,6 @@ Kind = Literal["not_a_box", "out_of_range", "reversed", "syntax", "unclosed", "u
 - `unnamed`: a box without a phrase;
 - `nested`: brackets inside the phrase - or inside the box.
 """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Region:
-    """A phrase and its boxes.
-
-    Attributes:
-        phrase: The object's name as it stands in the sentence.
-        span: Start and end of the phrase in the plain text.
-        boxes: Shape (N, 4), N >= 1, normalised xyxy of the original image.
-    """
-
-    phrase: str
-    span: tuple[int, int]
-    boxes: Boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,70 +228,6 @@ def read_back(text: str, plain: str, regions: Sequence[Region], read: Callable[[
     if back.plain != plain or [found.span[1] for found in back.regions] != [region.span[1] for region in regions]:
         raise InputError(f"expected text without boxes, and phrases that are read as they are written, got {plain!r}")
     return text
-
-
-def in_order(plain: str, regions: Iterable[Region]) -> list[Region]:
-    """Check that regions fit their text and do not overlap; give them back in reading order.
-
-    Raises:
-        ValueError: If a region's phrase is not what stands at its span, is blank or has no box, or two spans overlap.
-    """
-    ordered = sorted(regions, key=lambda region: region.span)
-    last = 0
-    for region in ordered:
-        start, end = region.span
-        if start < last:
-            raise InputError(f"phrase {region.phrase!r} overlaps the one before it in {plain!r}")
-        if plain[start:end] != region.phrase or not region.phrase.strip():
-            raise InputError(
-                f"expected phrase {region.phrase!r} at {region.span} of {plain!r}, got {plain[start:end]!r}"
-            )
-        if len(region.boxes) == 0:
-            raise InputError(f"phrase {region.phrase!r} has no box")
-        last = end
-    return ordered
-
-
-def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ...]:
-    """Find phrases in a text: each takes its first whole-word occurrence that no phrase before it took.
-
-    Raises:
-        ValueError: If a phrase does not occur any more.
-
-    Example:
-        >>> [region.span for region in locate("a cat and a cat", [("cat", np.eye(1, 4)), ("cat", np.eye(1, 4))])]
-        [(2, 5), (12, 15)]
-    """
-    taken = bytearray(len(plain))
-    regions: list[Region] = []
-    for phrase, boxes in phrases:
-        span = take(plain, phrase, taken)
-        if span is None:
-            raise InputError(f"phrase {phrase!r} does not stand (any more) in {plain!r}")
-        regions.append(Region(phrase, span, boxes))
-    return tuple(regions)
-
-
-def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
-    """Find the first whole-word occurrence of a phrase that is free, and mark it.
-
-    Args:
-        plain: The text.
-        phrase: What to look for.
-        taken: One byte for each character of the text, 1 where a phrase stands; changed in place.
-
-    Returns:
-        Its span, or None if there is none left.
-    """
-    start = plain.find(phrase)
-    while start >= 0:
-        end = start + len(phrase)
-        neighbours = plain[max(start - 1, 0) : start] + plain[end : end + 1]
-        if taken.find(1, start, end) < 0 and re.search(r"\w", neighbours) is None:
-            taken[start:end] = bytes([1]) * len(phrase)
-            return start, end
-        start = plain.find(phrase, start + 1)
-    return None
 
 
 def fault_of_box(x1: float, y1: float, x2: float, y2: float, *, wh: tuple[float, float] = (1, 1)) -> Kind | None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.grid import SIDE, Cells, boxes_to_cells, cells_to_boxes, is_rectangle
 from giqa_datasets.names import WIDTH, Names, joined, spelled, with_lengths
-from giqa_datasets.text import FORMS, Form, Region, decode_boxes, tokenize
+from giqa_datasets.regions import Region
+from giqa_datasets.text import FORMS, Form, decode_boxes, tokenize
 
 
 Ints = npt.NDArray[np.int64]

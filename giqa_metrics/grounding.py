@@ -12,7 +12,8 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText
 from giqa_datasets.text_scan import Ints, Scan, gather, scan
 from giqa_metrics.inputs import require_samples, sizes_of
 from giqa_metrics.matching import DIGITS, Floats, Pairs, falling, greedy, objects, pairs

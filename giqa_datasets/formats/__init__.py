@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, Protocol
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import giqa, inline, internvl, kosmos2, qwen2_5_vl, qwen3_vl
 from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
-from giqa_datasets.text import GroundedText, Region, strip
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, strip
 
 
 __all__ = ["FORMATS", "Format", "Read", "Size", "Sizes", "Write", "box_format"]

@@ -7,7 +7,8 @@ round. Neither needs the image's size.
 from collections.abc import Iterable
 
 from giqa_datasets.formats.frames import UNKNOWN, Sizes
-from giqa_datasets.text import GroundedText, Region, parse, render
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, parse, render
 
 
 def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:

@@ -27,7 +27,8 @@ from giqa_datasets.formats.frames import (
     write_boxes,
 )
 from giqa_datasets.formats.spans import Found, Named, Span, grounded, trimmed
-from giqa_datasets.text import GroundedText, Kind, Region, fill
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, Kind, fill
 
 
 # A line each: articles and determiners, possessives, prepositions, conjunctions, auxiliaries, pronouns

@@ -7,7 +7,8 @@ from itertools import accumulate
 from giqa_datasets.formats import tagged
 from giqa_datasets.formats.frames import PER_MILLE, UNKNOWN, Sizes, read_list, write_boxes
 from giqa_datasets.formats.spans import Found, trimmed
-from giqa_datasets.text import GroundedText, Region, fill
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, fill
 
 
 _MARKUP = tagged.markup("ref", "box", piece=r"[-+.,0-9\[\]]", loose=r"\[\[\s*+[-+]?+\.?+[0-9]")

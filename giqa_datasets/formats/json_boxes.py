@@ -15,7 +15,8 @@ import numpy as np
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats.frames import Corners, Frame, read_box, write_boxes
 from giqa_datasets.formats.spans import Found, Span, grounded, sort_out, trimmed
-from giqa_datasets.text import GroundedText, Kind, Region, in_order, locate, read_back, take
+from giqa_datasets.regions import Region, in_order, locate, take
+from giqa_datasets.text import GroundedText, Kind, read_back
 
 
 BUDGET = 2**26  # ours: characters of prose x of labels; what is past it is not searched, so that time stays linear

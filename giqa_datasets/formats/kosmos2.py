@@ -13,7 +13,8 @@ from giqa_datasets.formats import tagged
 from giqa_datasets.formats.frames import UNKNOWN, Corners, Sizes
 from giqa_datasets.formats.spans import Found, trimmed
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes, is_rectangle
-from giqa_datasets.text import GroundedText, Kind, Region, fill
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, Kind, fill
 
 
 SIDE = 32  # cells a side

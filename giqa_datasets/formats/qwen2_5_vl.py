@@ -11,7 +11,8 @@ from math import ceil, floor, sqrt
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import json_boxes
 from giqa_datasets.formats.frames import UNKNOWN, Frame, Size, Sizes, require, whole
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText
 
 
 STEP = 28  # pixels: two patches of 14

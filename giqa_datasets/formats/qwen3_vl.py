@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from giqa_datasets.formats import json_boxes
 from giqa_datasets.formats.frames import PER_MILLE, UNKNOWN, Sizes
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText
 
 
 def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from giqa_datasets.formats.frames import Corners
-from giqa_datasets.text import GroundedText, Kind, Malformed, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText, Kind, Malformed
 
 
 Span = tuple[int, int]

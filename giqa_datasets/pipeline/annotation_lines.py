@@ -1,6 +1,7 @@
 """A line of an annotation folder's `records.jsonl`: what the pipeline made of one record, and back."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.files import json_line
 from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
-from giqa_datasets.regions import Box, region_to_json, regions_of
+from giqa_datasets.regions import Box, regions_of
 
 
 class _Strict(BaseModel):
@@ -101,7 +102,7 @@ def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> F
         "image_sha256": record.photograph.sha256,
         "description": record.description,
         "tags": [_tag_fields(tag) for tag in annotated.tags] if annotated else [],
-        "samples": [_sample_fields(sample) for sample in annotated.samples] if annotated else [],
+        "samples": list(map(asdict, annotated.samples)) if annotated else [],
         "drops": [_drop_fields(drop) for drop in drops],
     }
     fault = next((drop.what for drop in drops if drop.reason == FAULT), None)
@@ -114,20 +115,8 @@ def _tag_fields(tag: Tag) -> dict[str, Any]:
         "span": tag.span,
         "quality": tag.quality,
         "effect": tag.effect,
-        "found": tag.found.tolist(),
-        "boxes": tag.boxes.tolist(),
-    }
-
-
-def _sample_fields(sample: Sample) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "task": sample.task,
-        "question_type": sample.question_type,
-        "question": sample.question,
-        "answer": sample.answer,
-        "question_regions": list(map(region_to_json, sample.question_regions)),
-        "answer_regions": list(map(region_to_json, sample.answer_regions)),
+        "found": tag.found,
+        "boxes": tag.boxes,
     }
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from giqa_datasets.batches import seed_of
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.records import Record, Sample
-from giqa_datasets.text import Region, is_groundable
+from giqa_datasets.regions import Region
+from giqa_datasets.text import is_groundable
 
 
 def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterator[Record]:

@@ -9,7 +9,8 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.drops import Drop, DropSink, fault
 from giqa_datasets.pipeline.protocols import Asked, Asker, Failure
 from giqa_datasets.records import Record, Sample, Tag
-from giqa_datasets.text import Region, is_groundable, locate
+from giqa_datasets.regions import Region, locate
+from giqa_datasets.text import is_groundable
 
 
 def ask(

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from giqa_datasets import text
 from giqa_datasets.errors import InputError
 from giqa_datasets.records import QuestionType, Task
-from giqa_datasets.regions import ROLES, Box, Role, regions_of
+from giqa_datasets.regions import ROLES, Box, Region, Role, regions_of
 
 
 Opinion = Literal["accept", "rewrite", "reject", "new"]
@@ -199,7 +199,7 @@ def grounded_texts(state: State) -> tuple[str, str]:
     return question, text.render(state.answer, grounding(state, "answer"))
 
 
-def grounding(state: State, role: Role) -> tuple[text.Region, ...]:
+def grounding(state: State, role: Role) -> tuple[Region, ...]:
     """The regions of the question or of the answer."""
     return regions_of(region for region in state.regions if region.role == role)
 

@@ -21,7 +21,7 @@ from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.pipeline.fuse import question_pool
 from giqa_datasets.records import Sample
-from giqa_datasets.text import locate
+from giqa_datasets.regions import locate
 
 
 class _RegionLine(BaseModel):

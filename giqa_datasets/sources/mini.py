@@ -20,7 +20,7 @@ from giqa_datasets.entries import Entry, Rights
 from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
-from giqa_datasets.text import Region, locate
+from giqa_datasets.regions import Region, locate
 
 
 Split = Literal["train", "test"]

@@ -19,8 +19,8 @@ from PIL import Image, ImageOps
 from giqa_datasets.entries import Entry
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.records import Distortion, Photograph, Record, Sample
+from giqa_datasets.regions import locate
 from giqa_datasets.sources.mini import TEXT_LICENSE, Split, wheel_file, wheel_rights
-from giqa_datasets.text import locate
 
 
 SIDE_PX = 80  # of a crop

@@ -15,7 +15,8 @@ from giqa_datasets.formats import Format, Sizes
 from giqa_datasets.grid import box_to_cells
 from giqa_datasets.images import bake, decode, encode, shrink
 from giqa_datasets.package_files import templates
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText
 from giqa_metrics.inspection.masks import mask
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.pipeline.backends.quality_words import QualityWord, quality_of, quality_words
-from giqa_datasets.text import GroundedText, Region
+from giqa_datasets.regions import Region
+from giqa_datasets.text import GroundedText
 
 
 class Said(NamedTuple):

@@ -1,4 +1,8 @@
-"""A judge whose every reply is logged: a killed run goes on, a second run asks nothing, the log replays offline."""
+"""A judge whose every reply is logged: a killed run goes on, a second run asks nothing, the log replays offline.
+
+`judge.jsonl` has every reply by the key of what was asked, and is only ever appended to. `score` stands there for
+people: who replays a log reads it again from the raw reply, with the parser of the day.
+"""
 
 import hashlib
 import json
@@ -14,19 +18,20 @@ from statistics import fmean
 from threading import Lock
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
+
 from giqa_datasets.batches import batches
 from giqa_datasets.console import Progress
-from giqa_datasets.files import append_line, json_line, mend
+from giqa_datasets.files import append_line, json_line, mend, read_lines
 from giqa_datasets.llm import DEFAULT_MODEL, TEMPERATURE, Backend, Fault, Reply, Request, label
 from giqa_metrics.judges.judge import Case
-from giqa_metrics.judges.log import read_log
 from giqa_metrics.judges.prompt import ANSWER, DESCRIPTION, fill_prompt, prompt_of
 from giqa_metrics.judges.reply import SCHEMA, score_of
 
 
 # Ours. Whatever runs the model gets the same ones, so a log serves every backend
 PARAMETERS = {"temperature": TEMPERATURE, "max_tokens": 256, "seed": 0}
-BYTES_PER_TOKEN = 4  # English text; `Plan` says that it estimates
+BYTES_PER_TOKEN = 4  # English text; `JudgePlan` says that it estimates
 REPLY_TOKENS = 8  # {"score": 3} and the end
 
 logger = logging.getLogger(__name__)
@@ -50,6 +55,28 @@ class Call(NamedTuple):
     repeat: int
     request: Request
     key: str
+
+
+class ReplyLine(BaseModel):
+    """What is read of a line."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    key: str
+    reply: str
+    is_cut: bool
+
+
+def read_log(path: Path) -> dict[str, Reply]:
+    """Read the replies by key, the first of each; empty where there is no file.
+
+    Raises:
+        ValueError: If a line is no reply; it is named.
+    """
+    replies: dict[str, Reply] = {}
+    expected = "an object with the strings key and reply and the boolean is_cut"
+    for _, line in read_lines(path, ReplyLine, expected=expected, grows=True) if path.exists() else ():
+        replies.setdefault(line.key, Reply(line.reply, line.is_cut))
+    return replies
 
 
 class LoggedJudge:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets import Region, parse, render, strip
 from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes
-from giqa_datasets.text import locate
+from giqa_datasets.regions import locate
 from tests.paths import DATA
 
 

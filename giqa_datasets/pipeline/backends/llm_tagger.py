@@ -16,7 +16,7 @@ from giqa_datasets.llm.prompt import quote, read_prompt
 from giqa_datasets.pipeline.backends.llm_listing import MAX_TOKENS, Entry, Field, Listing, read_reply
 from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.records import Effect, Tag
-from giqa_datasets.text import take
+from giqa_datasets.regions import take
 
 
 PROMPT = read_prompt(Path(__file__).parent / "prompts" / "tag.v1.txt")

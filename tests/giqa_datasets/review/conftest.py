@@ -11,9 +11,9 @@ from PIL import Image
 
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.records import Photograph, Record, Sample
+from giqa_datasets.regions import locate
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.votes import Vote
-from giqa_datasets.text import locate
 
 
 ANSWER = "The red square is sharp, the cat behind it is blurred."

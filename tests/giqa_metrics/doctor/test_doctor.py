@@ -14,7 +14,7 @@ from PIL import Image
 from giqa_datasets.boxes import iou
 from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.formats.qwen2_5_vl import resized
-from giqa_datasets.text import Region
+from giqa_datasets.regions import Region
 from giqa_metrics.doctor.diagnose import ENOUGH
 from giqa_metrics.doctor.examine import QUESTIONS, examine
 from giqa_metrics.doctor.reading import read

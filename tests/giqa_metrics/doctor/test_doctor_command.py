@@ -15,7 +15,7 @@ from PIL import Image
 
 from giqa_datasets import parse
 from giqa_datasets.formats import FORMATS, Sizes, box_format
-from giqa_datasets.text import Region
+from giqa_datasets.regions import Region
 from giqa_metrics.doctor.examine import QUESTIONS
 from giqa_metrics.doctor.squares import draw_pictures
 from giqa_metrics.models.box_format_file import format_of, read_format_file

@@ -14,7 +14,8 @@ from giqa_datasets.builders.sets import Request
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
-from giqa_datasets.text import Region, locate, strip
+from giqa_datasets.regions import Region, locate
+from giqa_datasets.text import strip
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.recipe_check import image_geometry
 from tests.paths import TESTS
