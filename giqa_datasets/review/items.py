@@ -17,8 +17,8 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of, write_whole
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.regions import ROLES, Role
+from giqa_datasets.review.round_files import last_round, lock_review, name_images, read_begin, to_line
 from giqa_datasets.review.states import State
-from giqa_datasets.review.votes import last_round, lock_review, name_images, read_begin, to_line
 from giqa_datasets.text import parse
 
 

@@ -27,8 +27,9 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
 from giqa_datasets.review.consensus import MergedPhrase, consensus_boxes
 from giqa_datasets.review.items import Review, write_round
+from giqa_datasets.review.round_files import last_round, lock_review
 from giqa_datasets.review.states import State, Vote
-from giqa_datasets.review.votes import last_round, lock_review, read_votes
+from giqa_datasets.review.votes import read_votes
 
 
 Rule = Literal["no votes", "left out", "most", "tie", "new", "withdrawn"]

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
 from giqa_datasets.review.merge import merge
+from giqa_datasets.review.round_files import last_round, read_begin, to_line
 from giqa_datasets.review.states import State, Vote
-from giqa_datasets.review.votes import last_round, read_begin, read_votes, to_line
+from giqa_datasets.review.votes import read_votes
 
 
 SCRIPTED = "-scripted"  # ends the name of an annotator that is a program

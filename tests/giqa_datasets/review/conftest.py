@@ -13,7 +13,7 @@ from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.regions import locate
 from giqa_datasets.review.items import open_review
-from giqa_datasets.review.votes import Vote
+from giqa_datasets.review.states import Vote
 
 
 ANSWER = "The red square is sharp, the cat behind it is blurred."

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giqa_datasets.review.agreement import agreement, alpha, match
-from giqa_datasets.review.votes import State, Vote
+from giqa_datasets.review.states import State, Vote
 
 
 # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C: observers A to D, units 1 to 12

@@ -12,8 +12,9 @@ import pytest
 
 from giqa_datasets.review.items import open_review, write_round
 from giqa_datasets.review.merge import merge, merge_round
-from giqa_datasets.review.states import MAX_BOXES
-from giqa_datasets.review.votes import State, Vote, append_vote, grounded_texts, lock_review, read_votes, to_line
+from giqa_datasets.review.round_files import lock_review, to_line
+from giqa_datasets.review.states import MAX_BOXES, State, Vote, grounded_texts
+from giqa_datasets.review.votes import append_vote, read_votes
 
 
 LEFT, RIGHT, WIDE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 0.8, 1.0)

@@ -20,8 +20,9 @@ from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.review.agreement import agreement
 from giqa_datasets.review.items import open_review, review_path
 from giqa_datasets.review.merge import merge_round
+from giqa_datasets.review.round_files import read_begin
 from giqa_datasets.review.rounds import SCRIPTED
-from giqa_datasets.review.votes import append_vote, read_begin, read_votes
+from giqa_datasets.review.votes import append_vote, read_votes
 from giqa_datasets.sources import mini
 from giqa_metrics.cli import commands
 from giqa_metrics.runs.score import Options, score_run

@@ -18,17 +18,9 @@ from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.files import fault_of
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.review.items import open_review
-from giqa_datasets.review.states import MAX_BOXES, MAX_TEXT
-from giqa_datasets.review.votes import (
-    MAX_LINE,
-    State,
-    Vote,
-    append_vote,
-    check_name,
-    grounded_texts,
-    read_votes,
-    to_line,
-)
+from giqa_datasets.review.round_files import MAX_LINE, to_line
+from giqa_datasets.review.states import MAX_BOXES, MAX_TEXT, State, Vote, check_name, grounded_texts
+from giqa_datasets.review.votes import append_vote, read_votes
 from giqa_datasets.text import strip
 
 
@@ -442,7 +434,8 @@ APPEND = """
     import sys
     from pathlib import Path
     from giqa_datasets.review.items import open_review
-    from giqa_datasets.review.votes import Vote, append_vote
+    from giqa_datasets.review.states import Vote
+    from giqa_datasets.review.votes import append_vote
 
     folder, annotator, tab, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
     review = open_review(folder)
