@@ -34,9 +34,17 @@ os.environ.pop("HF_TOKEN", None)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from giqa_datasets.records import Photograph  # noqa: E402
+
+
+# Few examples, always the same, while one works; many, of chance, in CI
+LAWS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("dev", max_examples=25, derandomize=True, **LAWS)
+settings.register_profile("ci", max_examples=300, print_blob=True, **LAWS)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_sessionfinish():

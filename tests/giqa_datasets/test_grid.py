@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.grid import SIDE, box_to_cells, boxes_to_cells, cells_to_boxes, is_rectangle
@@ -125,7 +125,6 @@ def boxes(draw):
     return np.array([[x1, y1, x2, y2]])
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
 @given(boxes())
 def test_a_box_comes_back_within_one_cell_on_each_side(box):
     cells = boxes_to_cells(box)
@@ -133,7 +132,6 @@ def test_a_box_comes_back_within_one_cell_on_each_side(box):
     assert np.abs(cells_to_boxes(cells) - box).max() <= CELL + LINE
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
 @given(boxes())
 def test_encoding_what_was_decoded_changes_no_cell(box):
     cells = boxes_to_cells(box)

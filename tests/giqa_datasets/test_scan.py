@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import Region, names, parse
@@ -15,7 +15,6 @@ from giqa_datasets.text_scan import gather, scan
 
 
 FORMS = [("cells", "decimals"), ("cells",), ("decimals",)]
-LAW = settings(deadline=None, max_examples=150)
 
 
 def rows(found) -> Counter:
@@ -173,7 +172,6 @@ anything = st.one_of(clean, soup, phrases, cut(soup), cut(clean), st.text(st.cha
 
 @pytest.mark.parametrize("forms", FORMS, ids=" and ".join)
 def test_any_texts_are_scanned_as_they_are_parsed(forms):
-    @LAW
     @given(st.lists(anything, max_size=6))
     @example([])
     @example([""])
@@ -191,7 +189,6 @@ def test_any_texts_are_scanned_as_they_are_parsed(forms):
     law()
 
 
-@LAW
 @given(st.lists(anything, min_size=1, max_size=5))
 def test_a_text_alone_gives_what_it_gives_among_others(texts):
     together = scan(texts)
@@ -247,7 +244,6 @@ def test_no_box_reaches_from_one_text_into_the_next(lost):
             assert_as_parsed([full, full[:cut_at], "", full[cut_at + lost :], full], forms)
 
 
-@LAW
 @given(clean, st.lists(st.integers(0, 120), max_size=6), st.integers(0, 2))
 @example("[a](<12, 34>, <0, 63>)", [8], 1)
 @example("[a](<1, 34>, <0, 63>)", [6], 0)
@@ -297,7 +293,6 @@ def test_texts_may_be_a_tuple():
     assert scan(("[a](<0, 63>)", "[b] (<0, 63>")).text.tolist() == [0]
 
 
-@LAW
 @given(st.lists(anything, max_size=5))
 def test_what_was_parsed_and_gathered_is_what_is_scanned(texts):
     parsed = [parse(text) for text in texts]
@@ -340,7 +335,6 @@ def assert_told_apart(given_names, found, place) -> None:
     assert place.shape == (len(given_names),)
 
 
-@LAW
 @given(name_lists, st.randoms(use_true_random=False))
 def test_distinct_names_are_told_apart_in_an_order_that_depends_on_them_alone(many, random):
     many = many + many[::2]
@@ -355,7 +349,6 @@ def test_names_that_share_a_sum_are_told_apart_all_the_same(mix):
     factors = np.zeros_like(names._MIX)
     factors[{"nothing": [], "lengths": [-1], "the first bytes": [0]}[mix]] = 1
 
-    @LAW
     @given(name_lists, st.randoms(use_true_random=False))
     @example(["a", "b", "a", "b", "c", "a"], None)
     @example([], None)
@@ -390,7 +383,6 @@ def test_a_name_about_as_wide_as_a_key_is_one_name_however_it_was_read(length):
     assert len({of_name, of_text[3], of_shorter, of_longer}) == 4
 
 
-@LAW
 @given(st.lists(anything, max_size=4))
 def test_names_of_boxes_have_the_keys_of_their_spelling(texts):
     found = scan(texts)
@@ -399,7 +391,6 @@ def test_names_of_boxes_have_the_keys_of_their_spelling(texts):
     )
 
 
-@LAW
 @given(name_lists, name_lists, name_lists, st.data())
 def test_joined_names_are_the_one_then_the_other(a, b, c, data):
     both = joined(joined(spelled(a), spelled(b)), spelled(c))

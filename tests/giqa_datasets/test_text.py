@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import Region, parse, render, strip
@@ -16,8 +16,6 @@ FULL = "The [tower](<35, 319>, <22, 354>)"
 FULL_DECIMAL = "The [tower](<0.75, 0.05, 1.00, 0.80>, <0.10, 0.20, 0.30, 0.40>)"
 FULL_SPACED = "The [tower]( <35, 319> , <22, 354> )"
 TOWER = cells_to_boxes(np.array([[35, 319]]))
-
-laws = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 def region(phrase, start, boxes=TOWER):
@@ -113,7 +111,6 @@ markup = st.lists(
 ).map("".join)
 
 
-@laws
 @given(st.text() | markup)
 @example("[[a](<0, 63>)](<0, 63>)")
 @example("[a](<1<1, 2>, 2>)")
@@ -125,7 +122,6 @@ def test_parsing_never_raises_and_its_spans_are_valid(text):
         assert_consistent(grounded)
 
 
-@laws
 @given(st.text(alphabet=st.characters(exclude_characters="[]<>")))
 def test_text_without_brackets_is_plain(text):
     grounded = parse(text)
@@ -200,7 +196,6 @@ def grounded(draw, boxes):
 
 @pytest.mark.parametrize(("form", "boxes"), [("cells", cell_boxes()), ("decimals", decimal_boxes())])
 def test_what_was_rendered_is_parsed_back(form, boxes):
-    @laws
     @given(grounded(boxes))
     def law(case):
         plain, regions = case
@@ -216,7 +211,6 @@ def test_what_was_rendered_is_parsed_back(form, boxes):
 
 @pytest.mark.parametrize(("form", "boxes"), [("cells", cell_boxes()), ("decimals", decimal_boxes())])
 def test_canonical_text_is_rendered_back_from_its_parts(form, boxes):
-    @laws
     @given(grounded(boxes))
     def law(case):
         text = render(*case, form=form)
@@ -226,14 +220,12 @@ def test_canonical_text_is_rendered_back_from_its_parts(form, boxes):
     law()
 
 
-@laws
 @given(grounded(cell_boxes()))
 def test_stripping_canonical_text_twice_is_stripping_it_once(case):
     once = strip(render(*case))
     assert strip(once) == once == case[0]
 
 
-@laws
 @given(grounded(cell_boxes()), st.randoms(use_true_random=False))
 def test_the_order_of_the_regions_does_not_matter(case, random):
     plain, regions = case
@@ -245,7 +237,6 @@ def test_the_order_of_the_regions_does_not_matter(case, random):
 unit = st.floats(0, 1)
 
 
-@laws
 @given(st.tuples(unit, unit, unit, unit), st.sampled_from(["cells", "decimals"]))
 def test_any_box_is_written_as_a_box_near_it(corners, form):
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.defaults import RESAMPLES
@@ -10,9 +10,6 @@ from giqa_metrics import giqa_grounding
 from giqa_metrics.bootstrap import LEVEL, differences, intervals
 from giqa_metrics.grounding import GroundingStats, aggregate
 from giqa_metrics.stats import Stats
-
-
-LAW = settings(deadline=None, max_examples=40)
 
 
 def mean(sums) -> dict:
@@ -75,7 +72,6 @@ def test_the_interval_is_the_percentile_bootstrap_of_scipy(level):
     assert ours == pytest.approx(tuple(known.confidence_interval), abs=0.12 * error)
 
 
-@LAW
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdef")), min_size=2, max_size=20), st.integers(2, 4))
 def test_repeating_every_sample_inside_its_image_leaves_the_interval(samples, times):
     values, groups = map(list, zip(*samples, strict=True))
@@ -94,7 +90,6 @@ def test_samples_of_one_image_that_are_alike_make_the_interval_wider_than_indepe
     assert width(by_image) / width(by_sample) == pytest.approx(4, rel=0.15)
 
 
-@LAW
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcd")), min_size=2, max_size=12))
 def test_the_order_of_samples_inside_their_images_changes_nothing(samples):
     values, groups = zip(*sorted(samples, key=lambda sample: sample[1]), strict=True)
@@ -164,7 +159,6 @@ def test_intervals_of_giqa_grounding_hold_its_scores():
 # Differences
 
 
-@LAW
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=12))
 def test_identical_runs_do_not_differ(samples):
     values, groups = zip(*samples, strict=True)
@@ -173,7 +167,6 @@ def test_identical_runs_do_not_differ(samples):
     assert (found.a, found.interval, found.p_value) == (found.b, interval, 1.0)
 
 
-@LAW
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.sampled_from("abcdef")), min_size=2, max_size=12),
     st.integers(0, 5),
@@ -266,7 +259,6 @@ def test_runs_over_different_samples_are_an_error(first, second, n_groups):
 # Sums
 
 
-@LAW
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6))
 def test_a_table_of_rows_is_the_sum_of_their_statistics(rows):
     made = [GroundingStats(n_samples=1, n_recalled=hits, miou=share / 8) for hits, share in rows]

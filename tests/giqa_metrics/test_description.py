@@ -4,7 +4,7 @@ import json
 
 import pytest
 import sacrebleu
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets import strip
@@ -69,7 +69,6 @@ def test_a_megabyte_of_anything_is_split(piece):
     assert all(token.split() == [token] for token in tokens)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=5))
 def test_bleu_is_sacrebleus_on_the_same_words(pairs):
     ours, theirs = ([" ".join(ptb_tokens(text)) for text in side] for side in zip(*pairs, strict=True))

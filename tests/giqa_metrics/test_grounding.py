@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import Region, render
@@ -17,7 +17,6 @@ from giqa_metrics.grounding import GroundingStats, aggregate, grounding_stats
 from tests.paths import DATA
 
 
-LAW = settings(deadline=None, max_examples=120)
 SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
 GOLDENS = json.loads((DATA / "examples_grounding.json").read_text(encoding="utf-8"))
 MALFORMED = (
@@ -70,7 +69,6 @@ def test_the_worked_examples_of_the_protocol(golden):
     assert {name: scores[name] for name in golden["expected"]} == pytest.approx(golden["expected"], abs=1e-6)
 
 
-@LAW
 @given(st.lists(st.lists(things, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_identity_scores_one_everywhere(references):
     texts = [write(side) for side in references]
@@ -78,7 +76,6 @@ def test_identity_scores_one_everywhere(references):
     assert {name: scores[name] for name in SCORES} == pytest.approx(dict.fromkeys(SCORES, 1.0))
 
 
-@LAW
 @given(samples, st.randoms(use_true_random=False))
 def test_the_order_of_phrases_boxes_and_samples_changes_nothing(pairs, random):
     before = scores_of([write(mine) for mine, _ in pairs], [write(theirs) for _, theirs in pairs])
@@ -96,7 +93,6 @@ def test_the_order_of_phrases_boxes_and_samples_changes_nothing(pairs, random):
     assert after == pytest.approx(before, abs=1e-12)
 
 
-@LAW
 @given(st.lists(st.tuples(st.text() | sides.map(write), sides.map(write)), min_size=1, max_size=4))
 def test_scores_are_ratios_or_none(pairs):
     scores = scores_of(*zip(*pairs, strict=True), per_sample=True)
@@ -105,7 +101,6 @@ def test_scores_are_ratios_or_none(pairs):
     assert all(value is None or 0 <= value <= 1 for value in values)
 
 
-@LAW
 @given(samples, cell_pairs())
 def test_a_spurious_box_never_raises_precision_and_never_lowers_recall(pairs, cells):
     references = [write(theirs) for _, theirs in pairs]
@@ -116,7 +111,6 @@ def test_a_spurious_box_never_raises_precision_and_never_lowers_recall(pairs, ce
         assert after[name] is None or after[name] >= (before[name] or 0.0) - 1e-12
 
 
-@LAW
 @given(samples, things)
 def test_no_added_box_lowers_what_divides_by_the_reference(pairs, thing):
     references = [write(theirs) for _, theirs in pairs]
@@ -126,7 +120,6 @@ def test_no_added_box_lowers_what_divides_by_the_reference(pairs, thing):
         assert after[name] is None or after[name] >= (before[name] or 0.0) - 1e-9
 
 
-@LAW
 @given(samples, samples)
 def test_statistics_of_a_concatenation_are_the_sum_of_the_parts(first, second):
     def total(pairs) -> GroundingStats:
@@ -141,7 +134,6 @@ def test_statistics_of_a_concatenation_are_the_sum_of_the_parts(first, second):
     assert asdict(sum(alone, GroundingStats())) == pytest.approx(asdict(together), abs=1e-12)
 
 
-@LAW
 @given(st.lists(things, min_size=1, max_size=4), st.lists(cell_pairs(), min_size=1, max_size=4), st.data())
 def test_malformed_is_at_most_wrong_and_wrong_at_most_right(reference, cells, data):
     broken = " ".join(data.draw(st.lists(st.sampled_from(MALFORMED), min_size=1, max_size=4)))
@@ -298,7 +290,6 @@ def test_matching_is_the_protocols_with_all_its_ties(kind):
     box_format, mine_of, theirs_of = KINDS[kind]
     cat = [("cat", cell_box((0, 42)))]
 
-    @settings(deadline=None, max_examples=300)
     @given(
         st.lists(st.tuples(mine_of, theirs_of), min_size=1, max_size=3),
         likenesses,
@@ -327,7 +318,6 @@ exact_boxes = st.tuples(sixteenths, sixteenths).map(lambda sides: (*(s[0] for s 
 exact_sides = st.lists(st.tuples(names, exact_boxes), max_size=5, unique=True)
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(sides_of(cell_pairs(9).map(cell_box)), exact_sides), min_size=1, max_size=3), likenesses)
 def test_matching_is_the_protocols_with_exact_references(pairs, likeness):
     regions = [[Region(name, (0, 1), np.array([box]) / 16) for name, box in theirs] for _, theirs in pairs]
@@ -638,7 +628,6 @@ mixed_texts = st.one_of(sides.map(write), sides_of(off_grid).map(written), st.sa
 many = st.lists(st.tuples(mixed_texts, mixed_texts), min_size=1, max_size=12)
 
 
-@LAW
 @given(many, st.sampled_from(["paper", "glamm"]), st.sampled_from(["exact", "lexical"]))
 def test_where_chunks_end_changes_nothing(pairs, preset, similarity):
     mine, theirs = zip(*pairs, strict=True)
@@ -672,7 +661,6 @@ def test_chunks_keep_each_samples_size_and_exact_reference(monkeypatch, size):
     assert parts["miou"] == pytest.approx(whole["miou"])
 
 
-@LAW
 @given(many, many, st.sampled_from(["giqa", "giqa_decimal", "internvl"]))
 def test_two_streams_add_up_to_the_whole(first, second, box_format):
     options = {"similarity": "exact", "box_format": box_format}
@@ -682,7 +670,6 @@ def test_two_streams_add_up_to_the_whole(first, second, box_format):
     assert aggregate(added) == pytest.approx(unsigned(whole), abs=1e-12)
 
 
-@LAW
 @given(many)
 def test_statistics_of_the_rows_are_those_of_the_whole(pairs):
     mine, theirs = zip(*pairs, strict=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import Region
@@ -17,7 +17,6 @@ from giqa_metrics import giqa_grounding
 from giqa_metrics.matching import DIGITS, Pairs, _stable, falling, greedy, objects, pairs
 
 
-LAW = settings(deadline=None, max_examples=120)
 NAMES = ("cat", "dog", "wall", "red cup")
 
 
@@ -54,7 +53,6 @@ def one_after_another(found: Pairs, order) -> list[int]:
     return matched
 
 
-@LAW
 @given(overlaps(), st.randoms(use_true_random=False))
 def test_greedy_in_rounds_is_greedy_one_after_another(case, random):
     found, likeness = case
@@ -76,7 +74,6 @@ def test_a_chain_in_which_every_pair_waits_for_the_one_before_is_matched():
     assert greedy(found, falling(found)).tolist() == list(range(0, length, 2))
 
 
-@LAW
 @given(overlaps())
 def test_pairs_fall_by_iou_then_by_likeness_then_as_they_stand(case):
     found, likeness = case
@@ -86,7 +83,6 @@ def test_pairs_fall_by_iou_then_by_likeness_then_as_they_stand(case):
     assert falling(found).tolist() == sorted(range(len(rank)), key=lambda index: rank[index][0])
 
 
-@LAW
 @given(overlaps(), st.randoms(use_true_random=False))
 def test_the_order_in_which_pairs_stand_changes_only_how_ties_are_broken(case, random):
     found, likeness = case
@@ -97,7 +93,6 @@ def test_the_order_in_which_pairs_stand_changes_only_how_ties_are_broken(case, r
     assert order[after].tolist() == before.tolist()
 
 
-@LAW
 @given(
     st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1, 4 * 10**18]), max_size=60),
     st.integers(0, 2**32),
@@ -151,7 +146,6 @@ def spelled_out(side, names) -> dict[int, list[tuple]]:
 
 @pytest.mark.parametrize("is_on_grid", [True, False], ids=["on the grid", "off the grid"])
 def test_objects_are_the_distinct_ones_by_cells_then_by_corners_then_by_name(is_on_grid):
-    @LAW
     @given(st.lists(st.tuples(sides, sides), max_size=4), st.randoms(use_true_random=False))
     def law(samples, random):
         if is_on_grid:
@@ -177,7 +171,6 @@ def test_objects_are_the_distinct_ones_by_cells_then_by_corners_then_by_name(is_
     law()
 
 
-@LAW
 @given(st.lists(st.tuples(sides, sides), max_size=4))
 def test_pairs_are_all_that_overlap_by_sample_reference_and_prediction(samples):
     mine, theirs = ([list(side) for side in column] for column in zip(*samples, strict=True)) if samples else ([], [])
@@ -311,7 +304,6 @@ likenesses = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.tuples(glamm_sides, glamm_sides), min_size=1, max_size=4),
     likenesses,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.names import spelled
@@ -98,7 +98,6 @@ def test_lists_of_different_lengths_are_no_pairs(name):
         similarity_named(name).paired(["dog"], ["dog", "cat"])
 
 
-@settings(deadline=None)
 @given(names)
 def test_exact_is_one_where_names_are_equal_and_zero_elsewhere(pairs):
     a, b = sides(pairs)
@@ -106,7 +105,6 @@ def test_exact_is_one_where_names_are_equal_and_zero_elsewhere(pairs):
     assert exact(a, a).tolist() == [1.0] * len(a)
 
 
-@settings(deadline=None)
 @given(names)
 def test_lexical_is_symmetric_in_unit_range_and_blind_to_case(pairs):
     a, b = sides(pairs)
@@ -127,7 +125,6 @@ def test_lexical_is_the_indel_ratio():
 def test_names_are_compared_by_their_places_as_by_their_spelling(similarity):
     similarity = similarity_named(as_matrix if similarity == "a function" else similarity)
 
-    @settings(deadline=None)
     @given(st.lists(st.text(max_size=4), min_size=1, max_size=5, unique=True), st.data())
     def law(distinct, data):
         place = st.integers(0, len(distinct) - 1)

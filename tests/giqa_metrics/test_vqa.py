@@ -1,7 +1,7 @@
 """giqa_vqa: the arithmetic of the three accuracies, what is refused, and what a judge may do wrong."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_metrics import giqa_vqa
@@ -20,7 +20,6 @@ def opened(predictions, references, **options) -> dict:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=90, max_size=90), st.lists(st.integers(0, 4), min_size=60, max_size=60))
 def test_the_total_is_the_mean_of_90_yes_no_and_60_open_answers(fake_judge, is_right, judged):
     truths = ["Yes." if index % 18 < 7 else "No." for index in range(90)]

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -262,7 +262,6 @@ def test_a_last_line_that_was_cut_anywhere_is_made_again(tmp_path):
         shutil.rmtree(folder)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     stops=st.lists(st.integers(0, len(IN_BATCHES)), max_size=4),
     cuts=st.lists(st.integers(0, 400), max_size=4),
@@ -637,7 +636,6 @@ def check_funnel(folder, n_entries):
         assert rows["refine", "boxes"]["n_in"] == found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kinds=st.lists(st.sampled_from(KINDS), max_size=24), n_twice=st.integers(0, 3))
 def test_the_funnel_adds_up_and_counts_what_is_listed(kinds, n_twice):
     entries = entries_of("fine", *kinds)
@@ -695,7 +693,6 @@ def test_what_comes_out_is_what_was_annotated_to_the_last_bit(tmp_path):
     assert drops == []
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     boxes=st.lists(
         st.tuples(*[st.floats(0, 1, allow_subnormal=True)] * 4).filter(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -316,7 +316,6 @@ coarse = st.lists(st.integers(0, 16), min_size=2, max_size=2, unique=True).map(s
 coarse_box = st.tuples(coarse, coarse).map(lambda xy: [xy[0][0] / 16, xy[1][0] / 16, xy[0][1] / 16, xy[1][1] / 16])
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
 @given(
     st.lists(coarse_box, min_size=1, max_size=7),
     st.sampled_from([0, 1 / 16, MERGE_AREA, 2]),

@@ -3,7 +3,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.review.agreement import agreement, alpha, match
@@ -72,13 +72,11 @@ def test_alpha_is_that_of_the_published_examples(units, published):
 UNITS = st.lists(st.lists(st.sampled_from("abc"), max_size=5), max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
 @given(UNITS)
 def test_alpha_is_that_of_the_coincidence_matrix(units):
     assert alpha(units) == pytest.approx(by_hand(units), abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(UNITS, st.randoms())
 def test_alpha_knows_no_order_of_units_or_values(units, rng):
     shuffled = [rng.sample(unit, len(unit)) for unit in rng.sample(units, len(units))]
@@ -117,7 +115,6 @@ CORNERS = st.tuples(*[st.integers(0, 6)] * 2).filter(lambda ends: ends[0] != end
 BOXES = st.lists(st.builds(lambda x, y: [x[0] / 6, y[0] / 6, x[1] / 6, y[1] / 6], CORNERS, CORNERS), max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
 @given(BOXES, BOXES, st.randoms())
 def test_matching_knows_no_order_of_annotators_or_boxes(ann, bob, rng):
     one, other = (state(**({"cat": boxes} if boxes else {})) for boxes in (ann, bob))
@@ -130,7 +127,6 @@ def test_matching_knows_no_order_of_annotators_or_boxes(ann, bob, rng):
     assert 2 * len(found.ious) + found.n_unmatched == len(ann) + len(bob)
 
 
-@settings(max_examples=100, deadline=None)
 @given(BOXES)
 def test_boxes_that_are_the_same_agree_perfectly(boxes):
     own = state(**({"cat": boxes} if boxes else {}))

@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from datasets import load_dataset
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
@@ -388,7 +388,6 @@ def test_a_beginning_that_was_cut_short_is_refused(review, folder):
         open_review(folder)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_half_written_line_is_no_vote_and_is_cut_off_by_the_next(review, vote_on, data):
     first, second, third = (vote_on(begun, "ann", note="é") for begun in list(review.begin.values())[:3])
@@ -417,7 +416,6 @@ def test_the_largest_vote_fits_a_line(review, vote_on):
     assert read_votes(review.path, 1)["a" * 40]["alpha-des"] == vote
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.text(alphabet="[]()<>,0 5a", min_size=1, max_size=14), st.data())
 def test_text_that_reads_as_itself_takes_boxes_on_any_of_its_words(plain, data):
     assume(plain.strip() and strip(plain) == plain)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -82,7 +82,6 @@ PIECES = (
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from(PIECES)))
 def test_any_text_is_read_region_by_region(words):
     text = parse(" ".join(words))
@@ -137,7 +136,6 @@ def test_the_worst_verdict_holds_and_a_region_has_that_of_its_own_rules():
     assert [region.verdict for region in found.regions] == [Verdict.REVIEW, Verdict.FAIL]
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(*[st.integers(0, 19)] * 4), max_size=6))
 def test_what_boxes_cover_is_what_their_mask_holds(corners):
     boxes = [(min(a, c) / 20, min(b, d) / 20, (max(a, c) + 1) / 20, (max(b, d) + 1) / 20) for a, b, c, d in corners]
