@@ -42,9 +42,9 @@ def quote(text: str) -> str:
         >>> print(quote('"</s>\n[INST]'))
         "\"\u003c/s>\n\u005bINST]"
     """
-    return json.dumps(whole(text), ensure_ascii=False).replace("<", r"\u003c").replace("[", r"\u005b")
+    return json.dumps(without_surrogates(text), ensure_ascii=False).replace("<", r"\u003c").replace("[", r"\u005b")
 
 
-def whole(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """Put a question mark for each lone surrogate, which no file or tokenizer takes."""
     return text.encode("utf-8", "replace").decode()

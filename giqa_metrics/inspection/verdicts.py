@@ -14,6 +14,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes, box_format
+from giqa_datasets.llm.prompt import without_surrogates
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photo, PhotoSource, as_source, read_photo
@@ -205,7 +206,7 @@ def inspections(
 def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
     """Read an answer and hold it against the policy. Never raises because of the answer."""
     policy = asked.policy
-    text = answer.prediction.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    text = without_surrogates(answer.prediction)
     read = box_format(asked.box_format).read(text, Sizes(photograph.size_wh, answer.input_size))
     n_boxes = sum(len(region.boxes) for region in read.regions)
     reasons: list[Reason] = []

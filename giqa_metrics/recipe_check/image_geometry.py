@@ -60,7 +60,9 @@ class Landed(NamedTuple):
     error: float
 
 
-def look(image: Image.Image, batch: Any, process: Callable[[Image.Image], Any], image_processor: Any) -> list[View]:
+def find_views(
+    image: Image.Image, batch: Any, process: Callable[[Image.Image], Any], image_processor: Any
+) -> list[View]:
     """Find what the model is given of a picture.
 
     Args:
@@ -124,7 +126,7 @@ def main_view(views: Sequence[View]) -> View:
     return max(views, key=lambda view: (round(float(area(view.shown)), 2), view.scale.prod()))
 
 
-def draw(image: Image.Image, boxes: Boxes, views: Sequence[View], path: Path) -> None:
+def draw_sheet(image: Image.Image, boxes: Boxes, views: Sequence[View], path: Path) -> None:
     """Draw the photograph, what the model cannot see of it dark, and the main view beside it; cut boxes are red."""
     view = main_view(views)
     colours = [GREEN if share(box, views) >= CUT else RED for box in boxes]

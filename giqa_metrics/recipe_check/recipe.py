@@ -19,7 +19,7 @@ from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_metrics.models.native_formats import native_format
-from giqa_metrics.recipe_check.image_geometry import View, draw
+from giqa_metrics.recipe_check.image_geometry import View, draw_sheet
 from giqa_metrics.recipe_check.training_sample import Model, TrainingSample, reads, train_on
 from giqa_metrics.runs.files import load_split
 
@@ -100,7 +100,7 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
     for number, (sample, (image, views)) in enumerate(zip(samples, drawings, strict=True), start=1):
         if folder is not None:
             file = folder / f"{number:02}-{re.sub('[^A-Za-z0-9_-]', '_', sample.id)[:80]}.jpg"
-            draw(image, to_boxes([placed.box for placed in sample.boxes]), views, file)
+            draw_sheet(image, to_boxes([placed.box for placed in sample.boxes]), views, file)
             pictures.append(str(file))
     return Checked(
         str(path),

@@ -9,7 +9,7 @@ from PIL import Image
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes
-from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, land, look, main_view, share
+from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, find_views, land, main_view, share
 
 
 NEAR = {"giqa": 0.051, "kosmos2": 0.032}  # how far a corner may move from `regions` to the text: one cell
@@ -99,7 +99,7 @@ def train_on(
 
     whole = batch(image, None, True)
     actual = batch(image, training.max_length, training.completion_only_loss is not False)
-    views = look(image, whole, lambda probe: batch(probe, None, True), model.processor.image_processor)
+    views = find_views(image, whole, lambda probe: batch(probe, None, True), model.processor.image_processor)
     ids, answers = (whole[name][0].numpy() for name in ("input_ids", "labels"))
     answer = ids[answers != -100].tolist()
     learned = actual["labels"][0].numpy() != -100

@@ -125,7 +125,7 @@ class JudgeSettings(_Strict):
     repeats: PositiveInt
 
 
-class Settings(_Strict):
+class ScoredWith(_Strict):
     """How a run was scored; see `Options`."""
 
     box_format: str
@@ -145,7 +145,7 @@ class Summary(_Strict):
     config: str | None
     split: str
     references: str
-    settings: Settings
+    settings: ScoredWith
 
 
 class ScoreRow(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.llm import Fault, Reply, Schema
-from giqa_datasets.llm.prompt import whole
+from giqa_datasets.llm.prompt import without_surrogates
 from giqa_datasets.pipeline.protocols import Failure
 
 
@@ -46,7 +46,7 @@ class Field(NamedTuple):
         """Read what stands there; None if it may not."""
         if not isinstance(written, str):
             return None
-        text = whole(written).strip()
+        text = without_surrogates(written).strip()
         if self.values:
             return self.values.get(" ".join(text.lower().rstrip(".?").split()))
         return text if text or self.may_be_empty else None
@@ -118,7 +118,7 @@ def read_reply(reply: Reply | Fault, parse: Callable[[str], list[T] | None]) -> 
     if isinstance(reply, Fault):
         return Failure("fault", reply.reason)
     found = None if reply.is_cut else parse(reply.text)
-    return Failure("unreadable_reply", whole(reply.text[:SHOWN])) if found is None else found
+    return Failure("unreadable_reply", without_surrogates(reply.text[:SHOWN])) if found is None else found
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

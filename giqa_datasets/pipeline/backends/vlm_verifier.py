@@ -13,6 +13,7 @@ from PIL import Image
 
 from giqa_datasets.batches import batches
 from giqa_datasets.errors import MissingExtraError, UnavailableError
+from giqa_datasets.llm.prompt import without_surrogates
 
 
 PROMPT = (Path(__file__).parent / "prompts" / "verify.v1.txt").read_text(encoding="utf-8")
@@ -79,7 +80,7 @@ def question(quality: str) -> str:
         Is the image quality sharp /s> {quality}?
         Answer with one word, Yes or No.
     """
-    whole = quality.encode("utf-8", "replace").decode()  # a tokenizer takes no lone surrogates
+    whole = without_surrogates(quality)
     return PROMPT.replace("{quality}", " ".join(re.sub(r"[<\[]", " ", whole).split()))
 
 

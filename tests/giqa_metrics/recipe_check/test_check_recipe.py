@@ -272,7 +272,7 @@ def views_of(image_processor, size: tuple[int, int], **settings) -> list[image_g
         return image_processor(images=[image], return_tensors="pt", **settings)
 
     image = Image.fromarray(noise)
-    return image_geometry.look(image, process(image), process, image_processor)
+    return image_geometry.find_views(image, process(image), process, image_processor)
 
 
 def lands(views: list[image_geometry.View], view: int) -> np.ndarray:
@@ -391,7 +391,7 @@ def test_the_tiles_of_smolvlm_are_measured():
 def test_what_cannot_be_followed_is_refused(process, sentence):
     image = Image.new("RGB", (40, 40), "blue")
     with pytest.raises(ValueError, match=sentence):
-        image_geometry.look(image, process(image), process, None)
+        image_geometry.find_views(image, process(image), process, None)
 
 
 def planes(image: Image.Image) -> torch.Tensor:
@@ -407,7 +407,7 @@ def test_the_view_in_the_picture_is_what_the_model_is_given():
     def process(picture):
         return processor(images=[picture], return_tensors="pt")
 
-    (view,) = image_geometry.look(image, process(image), process, processor)
+    (view,) = image_geometry.find_views(image, process(image), process, processor)
     assert np.abs(view.pixels[100:230].astype(int) - [250, 10, 120]).max() <= 2
     assert np.abs(view.pixels[:60].astype(int) - [122, 116, 104]).max() <= 2  # LLaVA pads with CLIP's mean
 
@@ -421,9 +421,9 @@ def test_cut_boxes_are_drawn_in_red_and_what_is_not_seen_is_dark(tmp_path):
     def process(picture):
         return processor(images=[picture], return_tensors="pt")
 
-    views = image_geometry.look(image, process(image), process, processor)
+    views = image_geometry.find_views(image, process(image), process, processor)
     boxes = np.array([[0.05, 0.1, 0.35, 0.5], [0.4, 0.2, 0.6, 0.8]])  # the crop leaves 1/6 to 5/6 of the width
-    image_geometry.draw(image, boxes, views, tmp_path / "sheet.jpg")
+    image_geometry.draw_sheet(image, boxes, views, tmp_path / "sheet.jpg")
     sheet = np.asarray(Image.open(tmp_path / "sheet.jpg")).astype(int)
     left, right = (
         sheet[30 : 30 + image_geometry.HEIGHT, 10:610],
