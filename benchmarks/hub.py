@@ -25,7 +25,7 @@ from PIL import Image
 from pyarrow.parquet import ParquetFile
 from workload import samples
 
-from giqa_datasets.dataset_folder.parquet import features
+from giqa_datasets.dataset_folder.columns import features
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.images import open_baked
 from giqa_datasets.records import Photograph, Record, Sample

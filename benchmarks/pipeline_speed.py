@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from giqa_datasets.batches import batches
-from giqa_datasets.dataset_folder.parquet import ROW_GROUP, features, write_split
+from giqa_datasets.dataset_folder.columns import features, set_rows
+from giqa_datasets.dataset_folder.parquet import ROW_GROUP, write_rows
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.entries import Entry
 from giqa_datasets.pipeline.annotation_run import annotate_into, annotate_window, annotated
@@ -100,7 +101,7 @@ def parquet(count: int, folder: Path) -> Iterator[tuple[str, int, float, float]]
     unique = sum(map(len, {record.photograph.image for record in records}))
 
     def ours() -> Path:
-        write_split(folder, "train", records, set(), box_format="giqa")
+        write_rows(folder, "train", set_rows(records, box_format="giqa"), set())
         return folder / "train-00000-of-00001.parquet"
 
     def plain() -> Path:

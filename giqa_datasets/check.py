@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,20 +15,20 @@ import yaml
 from jinja2 import TemplateNotFound
 
 from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
-from giqa_datasets.check_rows import Counts, Rows
+from giqa_datasets.check_rows import Rows
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.card import write_card
+from giqa_datasets.dataset_folder.columns import Rights, Source, SplitCounts, features
 from giqa_datasets.dataset_folder.licence_gate import (
     SOURCES,
     Absent,
     Pixels,
-    Source,
     counted,
     kept_images,
     read_sources,
     redistributable,
 )
-from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of, features
+from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
@@ -57,22 +58,14 @@ class Examined(NamedTuple):
     Attributes:
         name: Of the set, as its card has it.
         findings: What does not hold.
-        splits: What the rows are, by split.
+        splits: What the rows are, by split; an image's sha256 is its name.
+        absent: How many rows and images came without their pixels, by where they come from.
     """
 
     name: str
     findings: list[Finding]
-    splits: dict[str, Counts]
-
-    @property
-    def absent(self) -> dict[Pixels, Absent]:
-        """How many rows and images came without their pixels, by where they come from."""
-        return counted(each for counts in self.splits.values() for each in counts.absent.items())
-
-
-def check_dataset(folder: Path) -> list[Finding]:
-    """Say everything that does not hold in a data set folder; see `examine_dataset`."""
-    return examine_dataset(folder).findings
+    splits: dict[str, SplitCounts]
+    absent: dict[Pixels, Absent]
 
 
 def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examined:
@@ -97,11 +90,12 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     with ExitStack() as files:
         pool = files.enter_context(ThreadPoolExecutor(os.cpu_count()))
         shards = list(open_shards(folder / "data", note))
+        allowed = redistributable(folder)
         try:
-            kept = kept_images(shards, redistributable(folder))
+            kept = kept_images(shards, allowed)
         except ValueError:  # said when its rows are read
             kept = frozenset()
-        rows = Rows(note, pool, balanced=name == BALANCED, kept=kept)
+        rows = Rows(note, pool, balanced=name == BALANCED, kept=kept, allowed=allowed)
         groups = [
             (shard, number) for shard in shards for number in range(files.enter_context(shard.file).num_row_groups)
         ]
@@ -117,7 +111,7 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     if not findings:
         _check_annotations(folder / "annotations", shards, note)
         _check_numbers(folder, name, card, rows.splits, note)
-    return Examined(name, findings, rows.splits)
+    return Examined(name, findings, rows.splits, counted(rows.absent.items()))
 
 
 def check_images(manifest: Path, folders: Iterable[Path]) -> list[str]:
@@ -203,11 +197,11 @@ def _check_sums(folder: Path, note: Note) -> None:
         note("data", f"expected shards of the sha256 {sums[0]}, as the card says, got {sums[1]}")
 
 
-def _check_card(card: str, splits: Mapping[str, Counts], note: Note) -> None:
+def _check_card(card: str, splits: Mapping[str, SplitCounts], note: Note) -> None:
     """Compare the rows with the card: the paths in its configs, and its table of the splits."""
     table = {line["split"]: line for line in _table(card, "split")}
     for split in dict.fromkeys((*table, *splits)):
-        counts = splits.get(split, Counts())
+        counts = splits.get(split, SplitCounts())
         found = {"images": len(counts.images), "rows": counts.rows.total()}
         found |= {kind: counts.rows[kind] for kind in QUESTION_TYPES}
         for path in (f"data/{split}-*.parquet", f"annotations/{split}-*.parquet"):
@@ -221,7 +215,7 @@ def _check_card(card: str, splits: Mapping[str, Counts], note: Note) -> None:
                 note("README.md", f"expected {table[split][column]} {column} in {split}, got {number}")
 
 
-def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Counts], note: Note) -> None:
+def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, SplitCounts], note: Note) -> None:
     """Compare each line of the card's tables with the one that a card of these rows would have."""
     try:
         rights = read_sources(folder / SOURCES)
@@ -234,10 +228,7 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Coun
         return
     for where in unlike_review(folder / "data", benchmark) if benchmark else ():
         note(where, f"expected the sample as the last round of {REVIEW} has it, got another")
-    written = {
-        split: SplitCounts(counts.rows, counts.n_yes, {sha256: sha256 for sha256 in counts.images})
-        for split, counts in splits.items()
-    }
+    written = {split: replace(counts, rights=Counter[Rights]()) for split, counts in splits.items()}
     next(iter(written.values())).rights = rights
     try:
         due = write_card(
@@ -260,24 +251,26 @@ def _table(card: str, first: str) -> list[dict[str, str]]:
     return [dict(zip(head, cells, strict=False)) for cells in lines[1:]]
 
 
-def _check_sources(path: Path, splits: Mapping[str, Counts], note: Note) -> None:
+def _check_sources(path: Path, splits: Mapping[str, SplitCounts], note: Note) -> None:
     """Compare the rows with what is written down of their sources, if anything is."""
     if not path.exists():
         return
     where, stated = f"provenance/{path.name}", Counter[Source]()
     try:
         for right, number in read_sources(path).items():
-            stated[Source(*right[:3])] += number
+            stated[right[:3]] += number
     except (OSError, ValueError) as error:
         note(where, str(error))
         return
-    found = sum((counts.sources for counts in splits.values()), start=Counter[Source]())
+    found = Counter[Source]()
+    for counts in splits.values():
+        found.update({right[:3]: number for right, number in counts.rights.items()})
     for source in dict.fromkeys((*stated, *found)):
         if stated[source] != found[source]:
             note(where, f"expected {stated[source]} rows of {', '.join(source)}, got {found[source]}")
 
 
-def _check_manifest(path: Path, splits: Mapping[str, Counts], note: Note) -> None:
+def _check_manifest(path: Path, splits: Mapping[str, SplitCounts], note: Note) -> None:
     """Compare the rows' images with the manifest of the original files, if there is one."""
     if not path.exists():
         return

@@ -6,86 +6,21 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from giqa_datasets.boxes import to_boxes
-from giqa_datasets.dataset_folder.licence_gate import Pixels, Source
+from giqa_datasets.dataset_folder.columns import Columns, Rights, Source, SplitCounts, faults_of_shape
+from giqa_datasets.dataset_folder.licence_gate import Pixels
 from giqa_datasets.dataset_folder.shards import Note, Shard
-from giqa_datasets.files import said
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode
 from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
-from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.regions import Region
 from giqa_datasets.text import parse
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a split holds.
-
-    Attributes:
-        rows: Number of rows by question type.
-        n_yes: Yes/No questions that are answered Yes.
-        images: sha256 of the distinct original images.
-        sources: Number of rows by source.
-        absent: Of the images that came without pixels, where they come from, and the number of rows by sha256.
-    """
-
-    rows: Counter[str] = field(default_factory=Counter)
-    n_yes: int = 0
-    images: set[str] = field(default_factory=set)
-    sources: Counter[Source] = field(default_factory=Counter)
-    absent: defaultdict[Pixels, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-
-_Name = Annotated[str, Field(pattern=r"^\P{C}+$")]  # some letters, none that a terminal would obey
-
-
-class _Region(BaseModel):
-    phrase: str
-    role: Literal["question", "answer"]
-    boxes: list[list[float]] = Field(min_length=1)
-
-
-class _Asked(BaseModel):
-    role: Literal["user"]
-    content: str = Field(min_length=1)
-
-
-class _Answered(BaseModel):
-    role: Literal["assistant"]
-    content: str = Field(min_length=1)
-
-
-class _Distortion(BaseModel):
-    name: str
-    severity: int
-
-
-class Columns(BaseModel):
-    """The columns of a row but its image, none of them null."""
-
-    id: _Name
-    width: int
-    height: int
-    task: Task
-    question_type: QuestionType
-    question: str
-    answer: str
-    regions: list[_Region]
-    prompt: Annotated[list[_Asked], Field(min_length=1, max_length=1)]
-    completion: Annotated[list[_Answered], Field(min_length=1, max_length=1)]
-    source: _Name
-    distortions: list[_Distortion]
-    image_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    image_license: _Name
-    text_license: _Name
 
 
 class _Image(NamedTuple):
@@ -107,10 +42,13 @@ class Rows:
     """Reads rows in their order, those of `test` before those of `train`, and remembers what they share.
 
     Attributes:
-        splits: What was read, by split.
+        splits: What was read, by split; an image's sha256 is its name.
+        absent: Of the images that came without pixels, where they come from, and the number of rows by sha256.
     """
 
-    def __init__(self, note: Note, pool: Executor, *, balanced: bool, kept: Container[str]) -> None:
+    def __init__(
+        self, note: Note, pool: Executor, *, balanced: bool, kept: Container[str], allowed: Container[Source]
+    ) -> None:
         """Begin with no rows.
 
         Args:
@@ -118,12 +56,15 @@ class Rows:
             pool: Decodes images.
             balanced: Yes and No must be equal in number in train.
             kept: The sha256 of the images that may be missing, because others may not pass them on.
+            allowed: The sources whose pixels may be passed on.
         """
         self.note = note
         self.pool = pool
         self.balanced = balanced
         self.kept = kept
-        self.splits: dict[str, Counts] = defaultdict(Counts)
+        self.allowed = allowed
+        self.splits: dict[str, SplitCounts] = defaultdict(SplitCounts)
+        self.absent: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)
         self._ids: set[str] = set()
         self._split_of: dict[str, str] = {}  # the first of each image's splits, by sha256
         self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest
@@ -176,12 +117,13 @@ class Rows:
         for fault in (*_faults_of_row(row), *self._faults_of_image(split, row, image)):
             self.note(where, fault)
         if image is None:
-            counts.absent[Pixels(row.source, row.image_license)][row.image_sha256] += 1
+            self.absent[Pixels(row.source, row.image_license)][row.image_sha256] += 1
         elif image.path is not None:
             self.note(where, f"expected an image without a path, got {image.path!r}")
         counts.n_yes += row.question_type == "yes_no" and row.answer.lower().startswith("yes")
-        counts.images.add(row.image_sha256)
-        counts.sources[_source(row)] += 1
+        counts.files[row.image_sha256] = row.image_sha256
+        source = (row.source, row.image_license, row.text_license)
+        counts.rights[Rights(*source, source in self.allowed)] += 1
 
     def _faults_of_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
         """Say what is wrong with a row's image; what is wrong with the image itself, at its first row alone."""
@@ -196,7 +138,7 @@ class Rows:
     def _faults_of_new_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
         """Say what is wrong with an image that the row before did not have."""
         other = self._split_of.setdefault(row.image_sha256, split)
-        if other != split and row.image_sha256 not in self.splits[split].images:
+        if other != split and row.image_sha256 not in self.splits[split].files:
             yield f"expected an image of one split, got one whose sha256 is in {other} too"
         raw = image.raw if image else None
         key = (split, hashlib.sha256(raw).digest() if raw else bytes.fromhex(row.image_sha256))
@@ -233,16 +175,6 @@ def _look(raw: bytes | None, name: str, *, is_hashed: bool = False) -> _Look:
             return _Look(None, None, (str(error),))
         size = image.size
     return _Look(size, hash_decoded(image) if is_hashed else None, tuple(_faults_of_file(raw or b"")))
-
-
-def _source(row: Columns) -> Source:
-    return Source(row.source, row.image_license, row.text_license)
-
-
-def faults_of_shape(error: ValidationError) -> Iterator[str]:
-    """Say which columns of a row hold what they cannot hold."""
-    for fault in error.errors():
-        yield f"{said(fault)}, got {fault['input']!r:.100}"
 
 
 def _faults_of_row(row: Columns) -> Iterator[str]:

@@ -23,7 +23,7 @@ from giqa_datasets.text import parse
 READERS = 8  # threads; reading waits for disks and network file systems
 
 
-class Rights(NamedTuple):
+class ImageSet(NamedTuple):
     """An upstream image set: its name, its licence as it states it, and whether its own terms let others pass it on.
 
     Attributes:
@@ -141,7 +141,7 @@ def by_photograph(entries: Iterable[Entry], key: Callable[[Entry], str] = lambda
 def read_photograph(
     images: ImageStore,
     file: str,
-    rights: Rights,
+    rights: ImageSet,
     distortions: tuple[Distortion, ...] = (),
     *,
     verify: bool = False,

@@ -10,7 +10,7 @@ from giqa_datasets.builders.eval_yaml import BENCHMARKS
 from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
 from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.console import Progress, no_progress
-from giqa_datasets.dataset_folder.parquet import SplitCounts
+from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.dataset_folder.write import build_folder, refuse_existing
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from giqa_datasets.dataset_folder.parquet import SplitCounts
+from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.drops import DropSink
 from giqa_datasets.entries import Entry
 from giqa_datasets.image_stores import FirstOf, ImageStore, images_under

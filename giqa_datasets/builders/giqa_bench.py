@@ -12,8 +12,8 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, Field
 
 from giqa_datasets.builders.giqa_160k import count_samples
-from giqa_datasets.check_rows import Columns
-from giqa_datasets.dataset_folder.parquet import SplitCounts, annotations_of
+from giqa_datasets.dataset_folder.columns import Columns, SplitCounts
+from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import read_lines, write_whole

@@ -13,15 +13,22 @@ from pydantic import ValidationError
 
 from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
 from giqa_datasets.builders.sets import SETS
-from giqa_datasets.check_rows import Columns, faults_of_shape
 from giqa_datasets.console import Progress, no_progress
-from giqa_datasets.dataset_folder.licence_gate import SOURCES, Source, read_sources, redistributable
-from giqa_datasets.dataset_folder.parquet import SetRow, SplitCounts, pixels_of
+from giqa_datasets.dataset_folder.columns import (
+    SOURCE,
+    Columns,
+    SetRow,
+    Source,
+    SplitCounts,
+    faults_of_shape,
+    pixels_of,
+)
+from giqa_datasets.dataset_folder.licence_gate import SOURCES, read_sources, redistributable
 from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_folder
 from giqa_datasets.drops import Drop
-from giqa_datasets.entries import READERS, Refused, Rights, read_photograph
+from giqa_datasets.entries import READERS, ImageSet, Refused, read_photograph
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
@@ -165,7 +172,7 @@ class _Copies:
         return list(self._pool.map(self._read, wanted))
 
     def _read(self, row: SetRow) -> Photograph | Refused:
-        rights = Rights(row.columns["source"], row.columns["image_license"])
+        rights = ImageSet(row.columns["source"], row.columns["image_license"])
         try:
             return read_photograph(self._store, row.files[0], rights)
         except Refused as refused:
@@ -208,7 +215,7 @@ def _checked(columns: dict[str, Any], shard: Shard, said: _Provenance) -> SetRow
     files = said.files.get(columns["image_sha256"])
     if files is None:
         refuse(where, f"expected the sha256 of its image in provenance/images.jsonl, got {columns['image_sha256']}")
-    return SetRow(columns, files, Source(*(columns[name] for name in Source._fields)) in said.allowed)
+    return SetRow(columns, files, tuple(columns[name] for name in SOURCE) in said.allowed)
 
 
 def _image(row: SetRow, photograph: Photograph | Refused) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import yaml
 from giqa_datasets import __version__
 from giqa_datasets.builders import giqa_160k, giqa_bench
 from giqa_datasets.console import printable
-from giqa_datasets.dataset_folder.parquet import SplitCounts
+from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.package_files import shipped, templates
 from giqa_datasets.pipeline.funnel import Row
 

@@ -6,24 +6,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 from pydantic import BaseModel, Field, StrictBool
 
 from giqa_datasets.console import Progress, no_progress
-from giqa_datasets.dataset_folder.parquet import GroupWriter, Rights
+from giqa_datasets.dataset_folder.columns import SOURCE, Rights, Source
+from giqa_datasets.dataset_folder.parquet import GroupWriter
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_group, read_rows, refuse
 from giqa_datasets.files import read_lines
 
 
 SOURCES = Path("provenance", "sources.jsonl")  # in a data set folder
-
-
-class Source(NamedTuple):
-    """Where rows come from, and the licences of their pixels and text."""
-
-    source: str
-    image_license: str
-    text_license: str
 
 
 class Pixels(NamedTuple):
@@ -83,7 +75,7 @@ def redistributable(folder: Path) -> frozenset[Source]:
     except (OSError, ValueError):
         return frozenset()
     kept = {Pixels(right.source, right.image_license) for right in stated if not right.redistributable}
-    return frozenset(Source(*right[:3]) for right in stated if Pixels(*right[:2]) not in kept)
+    return frozenset(right[:3] for right in stated if Pixels(*right[:2]) not in kept)
 
 
 def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) -> Shareable:
@@ -154,10 +146,6 @@ def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
 def _images_of(shard: Shard) -> Iterator[tuple[Source, str]]:
     """The source and the image's sha256 of each row."""
     for number in range(shard.file.num_row_groups):
-        table = read_group(shard, number, [*Source._fields, "image_sha256"])
-        yield from zip(_sources(table), table["image_sha256"].to_pylist(), strict=True)
-
-
-def _sources(table: pa.Table) -> list[Source]:
-    """The source of each row."""
-    return [Source(*each) for each in zip(*(table[column].to_pylist() for column in Source._fields), strict=True)]
+        table = read_group(shard, number, [*SOURCE, "image_sha256"])
+        sources = zip(*(table[column].to_pylist() for column in SOURCE), strict=True)
+        yield from zip(sources, table["image_sha256"].to_pylist(), strict=True)

@@ -1,18 +1,16 @@
-"""Records to Parquet shards: rows of one image stand together, and each row group stores an image once."""
+"""Rows to Parquet shards: rows of one image stand together, and each row group stores an image once."""
 
 import base64
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from giqa_datasets.dataset_folder.columns import SetRow, SplitCounts, features, pixels_of
 from giqa_datasets.errors import InputError
-from giqa_datasets.records import Record, rows
 
 
 # Rows. From the first number on, a group ends before an image whose sha256 says so: after an insertion, groups soon
@@ -23,121 +21,6 @@ LONG_GROUP = 200
 LONGEST_GROUP = 250
 _ONE_IN = 16  # images, before which a group may end
 SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
-
-
-class Rights(NamedTuple):
-    """Where a row comes from, and on which terms.
-
-    Attributes:
-        source: The upstream set.
-        image_license: Of the pixels.
-        text_license: Of the text.
-        redistributable: Whether the pixels' own terms let others pass them on.
-    """
-
-    source: str
-    image_license: str
-    text_license: str
-    redistributable: bool
-
-
-class SetRow(NamedTuple):
-    """A row of a data set, and what none of its columns says.
-
-    Attributes:
-        columns: By name; an `image` without bytes is written as null.
-        files: The upstream names of its image.
-        redistributable: Whether the pixels' own terms let others pass them on.
-    """
-
-    columns: dict[str, Any]
-    files: Sequence[str]
-    redistributable: bool
-
-
-@dataclass(slots=True)
-class SplitCounts:
-    """What was written of one split.
-
-    Attributes:
-        rows: Number of rows by question type.
-        n_yes: Yes/No questions that are answered Yes.
-        files: sha256 of each original image by its upstream name.
-        rights: Number of rows by what they may be used for.
-    """
-
-    rows: Counter[str] = field(default_factory=Counter)
-    n_yes: int = 0
-    files: dict[str, str] = field(default_factory=dict)
-    rights: Counter[Rights] = field(default_factory=Counter)
-
-    @property
-    def images(self) -> set[str]:
-        """sha256 of the distinct original images."""
-        return set(self.files.values())
-
-    def add(self, row: SetRow) -> None:
-        """Count a row."""
-        columns = row.columns
-        self.rows[columns["question_type"]] += 1
-        self.n_yes += columns["question_type"] == "yes_no" and columns["answer"].lower().startswith("yes")
-        self.files |= dict.fromkeys(row.files, columns["image_sha256"])
-        source, pixels, text = columns["source"], columns["image_license"], columns["text_license"]
-        self.rights[Rights(source, pixels, text, row.redistributable)] += 1
-
-
-def features() -> Any:
-    """The columns of every GIQA data set, as `datasets.Features`."""
-    from datasets import Features, Image, List, Value
-
-    turn = List({"role": Value("string"), "content": Value("string")})
-    return Features(
-        {
-            "id": Value("string"),
-            "image": Image(),
-            "width": Value("int32"),
-            "height": Value("int32"),
-            "task": Value("string"),
-            "question_type": Value("string"),
-            "question": Value("string"),
-            "answer": Value("string"),
-            "regions": List(
-                {
-                    "phrase": Value("string"),
-                    "role": Value("string"),
-                    "boxes": List(List(Value("float32"), length=4)),
-                }
-            ),
-            "prompt": turn,
-            "completion": turn,
-            "source": Value("string"),
-            "distortions": List({"name": Value("string"), "severity": Value("int32")}),
-            "image_sha256": Value("string"),
-            "image_license": Value("string"),
-            "text_license": Value("string"),
-        }
-    )
-
-
-def write_split(folder: Path, split: str, records: Iterable[Record], ids: set[str], *, box_format: str) -> SplitCounts:
-    """Write the shards of one split out of records; see `write_rows`.
-
-    Args:
-        folder: An existing folder.
-        split: `train` or `test`.
-        records: Annotated records; those without samples are passed over.
-        ids: Sample ids seen so far; the split's are added.
-        box_format: As in `rows`.
-    """
-    return write_rows(folder, split, set_rows(records, box_format=box_format), ids)
-
-
-def set_rows(records: Iterable[Record], *, box_format: str) -> Iterator[SetRow]:
-    """Yield the rows of records; `box_format` as in `rows`."""
-    for record in records:
-        photograph = record.photograph
-        for row in rows(record, box_format=box_format):
-            yield SetRow(row, (photograph.file or record.id,), photograph.redistributable)
 
 
 def write_rows(folder: Path, split: str, rows: Iterable[SetRow], ids: set[str]) -> SplitCounts:
@@ -238,12 +121,6 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         group.append(row)
     if group:
         yield group
-
-
-def pixels_of(row: Mapping[str, Any]) -> bytes | None:
-    """The bytes of a row's image; None where it came without."""
-    image: Mapping[str, bytes | None] | None = row["image"]
-    return image["bytes"] if image else None
 
 
 def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> tuple[pa.Table, int]:

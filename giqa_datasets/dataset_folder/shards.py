@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from giqa_datasets.dataset_folder.parquet import features
+from giqa_datasets.dataset_folder.columns import features
 from giqa_datasets.errors import InputError
 
 

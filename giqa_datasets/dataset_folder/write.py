@@ -14,15 +14,8 @@ from typing import Any
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
 from giqa_datasets.builders.giqa_bench import Benchmark, write_benchmark
 from giqa_datasets.dataset_folder.card import example_rows, write_card
-from giqa_datasets.dataset_folder.parquet import (
-    Rights,
-    SetRow,
-    SplitCounts,
-    features,
-    set_rows,
-    write_annotations,
-    write_rows,
-)
+from giqa_datasets.dataset_folder.columns import Rights, SetRow, SplitCounts, features, set_rows
+from giqa_datasets.dataset_folder.parquet import write_annotations, write_rows
 from giqa_datasets.drops import Drop
 from giqa_datasets.errors import ExistingFileError, InputError
 from giqa_datasets.files import write_whole

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.boxes import Boxes, to_boxes
-from giqa_datasets.check_rows import Columns
+from giqa_datasets.dataset_folder.columns import Columns
 from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of, write_whole

@@ -4,8 +4,8 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from giqa_datasets.check_rows import Columns
-from giqa_datasets.dataset_folder.licence_gate import Source, redistributable
+from giqa_datasets.dataset_folder.columns import Columns
+from giqa_datasets.dataset_folder.licence_gate import redistributable
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused
@@ -52,7 +52,7 @@ def entries(folder: Path) -> list[Entry]:
                 review,
                 row,
                 file=files.get(sha256, ""),
-                redistributable=Source(row.source, row.image_license, row.text_license) in allowed,
+                redistributable=(row.source, row.image_license, row.text_license) in allowed,
             )
             name = names[sha256] if number == 1 else f"{names[sha256]} {number}"
             of_group = tuple(map(_sample, group))

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from giqa_datasets.drops import DropSink
-from giqa_datasets.entries import Entry, Refused, Rights
+from giqa_datasets.entries import Entry, ImageSet, Refused
 from giqa_datasets.image_stores import ImageStore, images_under
 from giqa_datasets.records import Distortion
 from giqa_datasets.sources.rows import Turn, answer, make_entry
@@ -31,7 +31,7 @@ FILES: dict[Split, tuple[str, str]] = {
         "KADIS700K/A_md_detail/metas/test_A_md_detail_100.json",
     ),
 }
-RIGHTS = Rights("dq-495k", "unknown, free to the research community")  # KADIS-700K's; it states no formal licence
+RIGHTS = ImageSet("dq-495k", "unknown, free to the research community")  # KADIS-700K's; it states no formal licence
 TEXT_LICENSE = "apache-2.0"  # as the Hub says of DataDepictQA; the text is GPT-4V's
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.entries import Entry, Refused, Rights, by_photograph, check_text, read_photograph
+from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, read_photograph
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
@@ -105,7 +105,7 @@ def _entry(root: Path, where: str, line: _Line) -> Entry:
         read_photograph,
         Folder(root),
         line.file_name,
-        Rights("folder", line.image_license, line.redistributable),
+        ImageSet("folder", line.image_license, line.redistributable),
         verify=bool(samples),
     )
     return Entry(identifier, where, line.file_name, line.description, line.text_license, photograph, samples)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
-from giqa_datasets.entries import Entry, Rights
+from giqa_datasets.entries import Entry, ImageSet
 from giqa_datasets.errors import MissingExtraError
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
@@ -31,9 +31,9 @@ QUESTION = "Describe the quality of this image in detail. Note positions as [lab
 
 # Per wheel, by the folder it installs: the licence that it states for its photographs, under which it passes them on.
 _WHEELS = {
-    "mvtbdata": Rights("mvtb-data", "mit", True),
-    "skimage": Rights("scikit-image", "cc0-1.0", True),
-    "sklearn": Rights("scikit-learn", "cc-by-2.0", True),
+    "mvtbdata": ImageSet("mvtb-data", "mit", True),
+    "skimage": ImageSet("scikit-image", "cc0-1.0", True),
+    "sklearn": ImageSet("scikit-learn", "cc-by-2.0", True),
 }
 
 
@@ -102,7 +102,7 @@ def wheel_file(path: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / inside
 
 
-def wheel_rights(path: str) -> Rights:
+def wheel_rights(path: str) -> ImageSet:
     """The source's name and the licence of its photographs."""
     return _WHEELS[path.split("/", 1)[0]]
 

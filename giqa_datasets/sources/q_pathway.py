@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from giqa_datasets.drops import DropSink
-from giqa_datasets.entries import Entry, Refused, Rights, checked_name
+from giqa_datasets.entries import Entry, ImageSet, Refused, checked_name
 from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import ImageStore, images_under
 from giqa_datasets.sources.rows import Turn, answer, make_entry
@@ -27,14 +27,14 @@ KINDS = ("desc", "pathway")  # ours: what `type` or `qtype` of a description row
 # By the image's path, first match first. A set's own terms, where we know them; what says nothing stays "unknown".
 # The names within a folder are those that the sets give their files; the last two lines take what has another name.
 SETS = (
-    (r"spaq_koniq/\d{5}\.jpg", Rights("spaq", "research and education only")),
-    (r"spaq_koniq/\d{6,11}\.jpg", Rights("koniq-10k", "unknown, free to the research community")),
-    (r"livefb_liveitw_aigc/t?\d{1,4}\.(bmp|jpg)", Rights("live-itw", "unknown")),
-    (r"livefb_liveitw_aigc/[^/]*__[^/]*", Rights("live-fb", "unknown")),
-    (r"livefb_liveitw_aigc/[\w.]+_(normal|lowstep|lowcorr|highcorr)_\d+\.jpg", Rights("agiqa-3k", "mit")),
-    (r"livefb_liveitw_aigc/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\w+", Rights("imagerewarddb", "unknown")),
-    (r"spaq_koniq/.*", Rights("spaq or koniq-10k", "unknown")),
-    (r"livefb_liveitw_aigc/.*", Rights("live-fb, live-itw, agiqa-3k or imagerewarddb", "unknown")),
+    (r"spaq_koniq/\d{5}\.jpg", ImageSet("spaq", "research and education only")),
+    (r"spaq_koniq/\d{6,11}\.jpg", ImageSet("koniq-10k", "unknown, free to the research community")),
+    (r"livefb_liveitw_aigc/t?\d{1,4}\.(bmp|jpg)", ImageSet("live-itw", "unknown")),
+    (r"livefb_liveitw_aigc/[^/]*__[^/]*", ImageSet("live-fb", "unknown")),
+    (r"livefb_liveitw_aigc/[\w.]+_(normal|lowstep|lowcorr|highcorr)_\d+\.jpg", ImageSet("agiqa-3k", "mit")),
+    (r"livefb_liveitw_aigc/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\w+", ImageSet("imagerewarddb", "unknown")),
+    (r"spaq_koniq/.*", ImageSet("spaq or koniq-10k", "unknown")),
+    (r"livefb_liveitw_aigc/.*", ImageSet("live-fb, live-itw, agiqa-3k or imagerewarddb", "unknown")),
 )
 
 _COCO = re.compile(r"(^|/)(coco|(train|val|test|unlabeled)20\d\d/|\d{12}\.jpg$)", re.IGNORECASE)
@@ -85,7 +85,7 @@ def entries(
     return made
 
 
-def rights(name: str) -> Rights:
+def rights(name: str) -> ImageSet:
     """The image set that an image belongs to.
 
     Args:

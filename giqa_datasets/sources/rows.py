@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field, ValidationError
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import (
     Entry,
+    ImageSet,
     Refused,
-    Rights,
     by_photograph,
     check_text,
     checked_name,
@@ -116,7 +116,7 @@ def make_entry(
     images: ImageStore,
     *,
     prefix: str,
-    rights: Rights,
+    rights: ImageSet,
     text_license: str,
     distortions: tuple[Distortion, ...] = (),
 ) -> Entry:

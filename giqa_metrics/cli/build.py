@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from giqa_datasets.builders.sets import Request
-    from giqa_datasets.dataset_folder.parquet import SplitCounts
+    from giqa_datasets.dataset_folder.columns import SplitCounts
 
 
 def build(

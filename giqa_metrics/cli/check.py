@@ -70,6 +70,7 @@ def _check_run(folder: Path, format: Format) -> bool:
 def _check_dataset(folder: Path, format: Format) -> bool:
     """Print what does not hold in a data set folder, and what it holds."""
     from giqa_datasets.check import examine_dataset
+    from giqa_datasets.dataset_folder.columns import SOURCE
 
     with progress_bars() as progress:
         examined = examine_dataset(folder, progress=progress)
@@ -82,7 +83,10 @@ def _check_dataset(folder: Path, format: Format) -> bool:
                     split: {
                         "rows": counts.rows,
                         "images": len(counts.images),
-                        "sources": [source._asdict() | {"rows": n} for source, n in sorted(counts.sources.items())],
+                        "sources": [
+                            dict(zip(SOURCE, right, strict=False)) | {"rows": n}
+                            for right, n in sorted(counts.rights.items())
+                        ],
                     }
                     for split, counts in examined.splits.items()
                 },
@@ -135,7 +139,7 @@ def _print_examined(examined: "Examined") -> None:
         numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
         table.add_row(split, *map(str, numbers))
     print_table(table)
-    for source, pixels, text in sorted(set().union(*(counts.sources for counts in examined.splits.values()))):
+    for source, pixels, text, _ in sorted(set().union(*(counts.rights for counts in examined.splits.values()))):
         typer.echo(f"{source}: pixels {pixels}, text {text}")
     for (source, _), absent in examined.absent.items():
         typer.echo(f"{absent.rows:,} rows of {source} without pixels")

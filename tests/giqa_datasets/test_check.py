@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from giqa_datasets import Region, check_rows
-from giqa_datasets.check import Finding, check_dataset, check_images, examine_dataset, shards_sums
-from giqa_datasets.dataset_folder.licence_gate import Pixels, Source
+from giqa_datasets.check import Finding, check_images, examine_dataset, shards_sums
+from giqa_datasets.dataset_folder.columns import Rights
+from giqa_datasets.dataset_folder.licence_gate import Absent, Pixels
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import build_folder, shards_digest
 from giqa_datasets.image_stores import ImageFile, write_manifest
@@ -104,7 +105,7 @@ def rewrite(folder: Path, split: str, change: Callable[[list[dict]], object]) ->
 
 
 def said(folder: Path) -> list[str]:
-    findings = check_dataset(folder)
+    findings = examine_dataset(folder).findings
     assert all(isinstance(finding, Finding) for finding in findings)
     sentences = [f"{finding.where}: {finding.what}" for finding in findings]
     assert all(sentence.isprintable() for sentence in sentences)
@@ -180,7 +181,7 @@ def test_what_is_there_is_counted(small):
     train, test = examined.splits["train"], examined.splits["test"]
     assert (train.rows, test.rows) == ({"des": 4, "yes_no": 8}, {"des": 3, "yes_no": 6})
     assert (len(train.images), len(test.images)) == (4, 3)
-    assert test.sources == {Source("test set", "cc0-1.0", "apache-2.0"): 9}
+    assert test.rights == {Rights("test set", "cc0-1.0", "apache-2.0", False): 9}
 
 
 def test_each_image_is_decoded_once_and_each_row_group_read_once(small, monkeypatch):
@@ -806,12 +807,11 @@ def bare(rows):
 def test_pixels_may_be_missing_where_they_are_not_redistributable(small, stated):
     if stated:
         provenance(small, "sources.jsonl", [SOURCE | {"rows": 21}])
-    sha256 = pq.read_table(shard(small)).to_pylist()[0]["image_sha256"]
     rewrite(small, "train", lambda rows: [bare(rows), rows[0].update(width=1)])
     assert said(small) == []
-    train, test = (examine_dataset(small).splits[split] for split in ("train", "test"))
-    assert train.absent == {Pixels("test set", "cc0-1.0"): {sha256: 3}}
-    assert (len(train.images), train.rows.total(), test.absent) == (4, 12, {})
+    examined = examine_dataset(small)
+    assert examined.absent == {Pixels("test set", "cc0-1.0"): Absent(rows=3, images=1)}
+    assert (len(examined.splits["train"].images), examined.splits["train"].rows.total()) == (4, 12)
 
 
 def test_pixels_that_are_missing_though_they_are_redistributable_are_said_once(small):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from giqa_datasets.check import check_dataset
+from giqa_datasets.check import examine_dataset
 from tests.paths import BENCHMARKS
 
 
@@ -37,7 +37,7 @@ def shard_bytes(hub, repo):
 
 
 def test_the_set_is_of_different_photographs_and_holds_what_it_says(records, folder):
-    assert check_dataset(folder) == []
+    assert examine_dataset(folder).findings == []
     assert len({record.photograph.image for record in records}) == 6
     assert [len(record.samples) for record in records] == [2] * 6
     assert next(bench.make_records(6, seed=1)).photograph.sha256 != records[0].photograph.sha256

@@ -20,7 +20,7 @@ from PIL import Image
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.join import join_copies
 from giqa_datasets.builders.sets import Request
-from giqa_datasets.check import check_dataset
+from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder import parquet
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.write import shards_digest
@@ -258,7 +258,7 @@ def test_rows_without_a_fit_copy_are_left_out_with_a_reason(partly):
 
 def test_what_is_left_holds_and_is_what_would_have_been_built(partly, tmp_path):
     folder = partly[1]
-    assert check_dataset(folder) == []
+    assert examine_dataset(folder).findings == []
     left = {name: raw for name, raw in FILES.items() if name not in ("turned.jpg", "bitmap.bmp")}
     again = tree(build(lay_photos(tmp_path / "photos", left), tmp_path / "again"))
     assert {name: raw for name, raw in tree(folder).items() if name != "provenance/drops.jsonl"} == again
@@ -324,7 +324,7 @@ def test_a_copy_of_another_size_than_the_row_says_costs_the_row(small, mine, tmp
     assert [(drop.id, drop.reason, drop.what) for drop in joined.left_out] == [
         ("id plain.jpg-des", "other_size", what)
     ]
-    assert check_dataset(tmp_path / "set") == []
+    assert examine_dataset(tmp_path / "set").findings == []
 
 
 def test_no_copy_at_all_is_one_sentence(downloaded, built, tmp_path, giqa):

@@ -13,9 +13,9 @@ from giqa_datasets import __version__
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import PAPER as BENCH
 from giqa_datasets.builders.sets import SETS, Request
-from giqa_datasets.check import check_dataset
+from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.card import example_rows, write_card
-from giqa_datasets.dataset_folder.parquet import Rights, SplitCounts, features
+from giqa_datasets.dataset_folder.columns import Rights, SplitCounts, features
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.model_choice import Choice
@@ -381,7 +381,7 @@ def test_nothing_that_a_row_holds_is_obeyed(photograph, tmp_path):
         cards.append(write_card("folder", counts, **given))
         assert cards[-1] == write_card("folder", counts, **given)
         (tmp_path / "set" / "README.md").write_text(cards[-1], encoding="utf-8")
-        assert not check_dataset(tmp_path / "set")
+        assert not examine_dataset(tmp_path / "set").findings
     (plain, plain_body), (matter, body) = map(front_matter, cards)
     assert tags_of(body) == tags_of(plain_body)
     assert matter["license_name"] == plain["license_name"]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from giqa_datasets.batches import seed_of
 from giqa_datasets.drops import Drop
-from giqa_datasets.entries import Entry, Refused, Rights, load, read_photograph
+from giqa_datasets.entries import Entry, ImageSet, Refused, load, read_photograph
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.images import bake
 from giqa_datasets.pipeline.annotation_run import WINDOW, annotate_into, annotate_window, annotated
@@ -595,7 +595,7 @@ def test_photographs_that_cannot_be_read_are_left_out_in_the_order_of_the_entrie
 @pytest.mark.parametrize("name", ["a b.png", "käse.png", "猫.png", 'a"b.png', "screenshot 3.04\u202fPM.png"])
 def test_a_photograph_of_any_name_is_read(tmp_path, name):
     (tmp_path / name).write_bytes(picture())
-    read = read_photograph(Folder(tmp_path), name, Rights("test", "cc0-1.0"))
+    read = read_photograph(Folder(tmp_path), name, ImageSet("test", "cc0-1.0"))
     assert (read.width, read.height) == (16, 12)
 
 

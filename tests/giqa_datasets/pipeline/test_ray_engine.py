@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from giqa_datasets.entries import Rights, read_photograph
+from giqa_datasets.entries import ImageSet, read_photograph
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.pipeline import annotation_run
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, RECORDS, SETTINGS
@@ -50,7 +50,7 @@ def marker(tmp_path):
 def entries(tmp_path, marker):
     """The train photographs, one that is missing and one that kills its reader once."""
     listed = mini.entries("train")
-    gone = partial(read_photograph, Folder(tmp_path), "gone.png", Rights("test", "mit"))
+    gone = partial(read_photograph, Folder(tmp_path), "gone.png", ImageSet("test", "mit"))
     read = listed[12].photograph
 
     def fatal():  # a local function, so that it travels by value: a worker does not know this file

@@ -8,8 +8,8 @@ import pytest
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import MINI, PAPER, Benchmark, Incomplete, read_benchmark, short_of
 from giqa_datasets.builders.sets import Request
-from giqa_datasets.check import check_dataset
-from giqa_datasets.dataset_folder.parquet import SplitCounts
+from giqa_datasets.check import examine_dataset
+from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.publish.dataset import hash_files
 from giqa_datasets.review.items import open_review, review_path
 from giqa_datasets.review.merge import merge_round
@@ -101,7 +101,7 @@ def test_the_card_has_the_agreement_of_each_round(draft):
     assert list(rounds) == [1, 2]
     for number, found in rounds.items():
         assert f"\n| {number} | 3 | 6 | {found.mean_iou:.3f} | {found.matched_fraction:.3f} |" in card
-    assert check_dataset(draft[0]) == []
+    assert examine_dataset(draft[0]).findings == []
 
 
 def test_without_draft_nothing_is_written(voted, tmp_path):
@@ -144,9 +144,9 @@ def test_the_check_finds_a_vote_that_was_changed_afterwards(draft):
     lines = [json.loads(line) for line in votes.read_text().splitlines()]
     kept = [line for line in lines if line["id"] != "alpha-vqa-1"]
     votes.write_text("".join(json.dumps(line) + "\n" for line in kept))
-    assert [finding.where for finding in check_dataset(draft[0])] == ["README.md"]
+    assert [finding.where for finding in examine_dataset(draft[0]).findings] == ["README.md"]
     votes.write_text(votes.read_text().replace('"annotator-1"', '"annotator-2"'))
-    assert [finding.where for finding in check_dataset(draft[0])] == ["provenance"]
+    assert [finding.where for finding in examine_dataset(draft[0]).findings] == ["provenance"]
 
 
 def test_the_rounds_are_published_with_it_and_nothing_else(draft):
@@ -161,5 +161,5 @@ def test_the_rounds_are_published_with_it_and_nothing_else(draft):
 
 def test_a_review_without_the_sets_that_it_was_compared_with_is_found(draft):
     (draft[0] / "provenance" / "compared.jsonl").unlink()
-    (found,) = check_dataset(draft[0])
+    (found,) = examine_dataset(draft[0]).findings
     assert "expected provenance/compared.jsonl beside provenance/review, found none" in found.what

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from giqa_datasets import strip
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import Request
-from giqa_datasets.check import check_dataset
+from giqa_datasets.check import examine_dataset
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.review.agreement import agreement
 from giqa_datasets.review.items import open_review, review_path
@@ -114,7 +114,7 @@ def test_candidates_keep_the_descriptions_that_the_pipeline_could_not_ground(can
     assert [row["id"] for row in rows] == [f"{name}-des" for name in truth]
     assert 0 < sum(bool(row["regions"]) for row in rows) < len(rows)
     assert [strip(row["answer"]) for row in rows] == [samples[0].answer for samples in truth.values()]
-    assert check_dataset(candidates) == []
+    assert examine_dataset(candidates).findings == []
     card = (candidates / "README.md").read_text()
     n_plain = sum(not row["regions"] for row in rows)
     assert f"{n_plain} descriptions more are in it without a box, as candidates" in card
@@ -146,7 +146,7 @@ def test_it_is_short_of_people_alone(reviewed, root):
 def test_the_literal_call_loads_it_and_the_check_finds_nothing(built, monkeypatch):
     monkeypatch.chdir(built[0].parent)
     assert set(load_dataset("giqa-bench-mini")) == {"test"}
-    assert check_dataset(built[0]) == []
+    assert examine_dataset(built[0]).findings == []
 
 
 def test_the_card_prints_no_agreement_of_programs(built):

@@ -159,6 +159,6 @@ def test_the_plain_records_are_the_hand_made_ones_without_their_samples(hand_mad
 
 
 def test_a_photograph_of_a_wheel_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", mini.Rights("no-such-wheel", "mit"))
+    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", mini.ImageSet("no-such-wheel", "mit"))
     with pytest.raises(ImportError, match=r'needs the package no-such-wheel: pip install "giqa\[demo\]"$'):
         mini.wheel_file("no_such_wheel/cat.png")
