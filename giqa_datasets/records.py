@@ -6,6 +6,8 @@ photograph make one row of the data set.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +24,13 @@ Task = Literal["des", "vqa"]
 QuestionType = Literal["des", "yes_no", "what", "why", "how", "which"]
 QUESTION_TYPES: tuple[QuestionType, ...] = ("des", "yes_no", "what", "why", "how", "which")
 Effect = Literal["positive", "negative", "none"]
+
+
+@cache
+def question_pool() -> tuple[str, ...]:
+    """The 15 questions that a description answers (ours, after the two that the paper shows)."""
+    path = Path(__file__).parent / "pipeline" / "des_questions.v1.txt"
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 @dataclass(frozen=True, slots=True)

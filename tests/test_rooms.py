@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # Top to bottom; the rooms of one line may import each other
 ROOMS = {
     "giqa_datasets": (
-        "boxes defaults errors formats grid invalid lazy names records regions text text_scan",
+        "boxes defaults errors formats grid lazy names records regions text text_scan",
         "batches console distortions drops entries extras files image_stores images llm near_duplicates package_files "
         "private_interfaces progress",
         "sources",
@@ -56,7 +56,6 @@ STILL_UP = {
     ("giqa_datasets.dataset_folder.write", "giqa_datasets.builders.giqa_bench"),
     ("giqa_datasets.review.items", "giqa_datasets.check_rows"),
     ("giqa_datasets.review.last_round", "giqa_datasets.check_rows"),
-    ("giqa_datasets.sources.folder", "giqa_datasets.pipeline.fuse"),
 }
 
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 from giqa_datasets.batches import seed_of
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.records import Record, Sample
+from giqa_datasets.records import Record, Sample, question_pool
 from giqa_datasets.regions import Region
 from giqa_datasets.text import is_groundable
 
@@ -33,9 +31,3 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
 def ungrounded(record: Record) -> Sample:
     """A record's description as a sample without a box."""
     return Sample(f"{record.id}-des", "des", "des", question_pool()[0], record.description)
-
-
-@cache
-def question_pool() -> tuple[str, ...]:
-    """The 15 questions that a description answers (ours, after the two that the paper shows)."""
-    return tuple((Path(__file__).parent / "des_questions.v1.txt").read_text(encoding="utf-8").splitlines())

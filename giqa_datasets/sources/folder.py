@@ -19,8 +19,7 @@ from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
-from giqa_datasets.pipeline.fuse import question_pool
-from giqa_datasets.records import Sample
+from giqa_datasets.records import Sample, question_pool
 from giqa_datasets.regions import locate
 
 

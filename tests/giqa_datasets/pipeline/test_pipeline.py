@@ -16,13 +16,13 @@ from giqa_datasets.batches import batches, seed_of
 from giqa_datasets.defaults import MERGE_AREA, MERGE_COVERAGE
 from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.detect import detect
-from giqa_datasets.pipeline.fuse import fuse, question_pool
+from giqa_datasets.pipeline.fuse import fuse
 from giqa_datasets.pipeline.protocols import Asked
 from giqa_datasets.pipeline.questions import ask
 from giqa_datasets.pipeline.refine import merge_boxes, refine
 from giqa_datasets.pipeline.stages import Rules, annotate
 from giqa_datasets.pipeline.tags import tags
-from giqa_datasets.records import Record, Tag, rows
+from giqa_datasets.records import Record, Tag, question_pool, rows
 
 
 DESCRIPTION = "The cat is sharp, the old dog is blurred."
