@@ -7,16 +7,20 @@ from giqa_datasets.lazy import lazy_names
 
 if TYPE_CHECKING:
     from giqa_datasets.errors import GiqaError
+    from giqa_datasets.formats import FORMATS, Sizes, box_format
     from giqa_datasets.regions import Region
     from giqa_datasets.text import GroundedText, Malformed, parse, render, strip
 else:
     __getattr__ = lazy_names(
         __name__,
         {
+            "FORMATS": "formats",
             "GiqaError": "errors",
             "GroundedText": "text",
             "Malformed": "text",
             "Region": "regions",
+            "Sizes": "formats",
+            "box_format": "formats",
             "parse": "text",
             "render": "text",
             "strip": "text",
@@ -25,4 +29,16 @@ else:
 
 __version__ = "0.1.0"
 
-__all__ = ["GiqaError", "GroundedText", "Malformed", "Region", "__version__", "parse", "render", "strip"]
+__all__ = [
+    "FORMATS",
+    "GiqaError",
+    "GroundedText",
+    "Malformed",
+    "Region",
+    "Sizes",
+    "__version__",
+    "box_format",
+    "parse",
+    "render",
+    "strip",
+]

@@ -6,11 +6,12 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__`; `homes` are the modules, within the package, where the names are defined."""
+    """A package's `__getattr__`; `homes` are its modules that define the names, `module:name` if by another name."""
 
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        module, _, its = homes[name].partition(":")
+        return getattr(import_module(f"{package}.{module}"), its or name)
 
     return find

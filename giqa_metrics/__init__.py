@@ -11,13 +11,35 @@ if TYPE_CHECKING:
 
     from giqa_metrics.description import giqa_description
     from giqa_metrics.grounding import giqa_grounding
+    from giqa_metrics.inspection import Policy, inspect_photographs
+    from giqa_metrics.judges import open_judge
+    from giqa_metrics.runs.score import score_run as score
     from giqa_metrics.vqa import giqa_vqa
 else:
     __getattr__ = lazy_names(
-        __name__, {"giqa_description": "description", "giqa_grounding": "grounding", "giqa_vqa": "vqa"}
+        __name__,
+        {
+            "Policy": "inspection",
+            "giqa_description": "description",
+            "giqa_grounding": "grounding",
+            "giqa_vqa": "vqa",
+            "inspect_photographs": "inspection",
+            "open_judge": "judges",
+            "score": "runs.score:score_run",
+        },
     )
 
-__all__ = ["METRICS", "giqa_description", "giqa_grounding", "giqa_vqa", "load"]
+__all__ = [
+    "METRICS",
+    "Policy",
+    "giqa_description",
+    "giqa_grounding",
+    "giqa_vqa",
+    "inspect_photographs",
+    "load",
+    "open_judge",
+    "score",
+]
 
 METRICS = ("giqa_grounding", "giqa_description", "giqa_vqa")
 
