@@ -44,7 +44,7 @@ def test_replies_keep_the_order_of_their_requests(llm, server, answer, concurren
 
 
 def test_calls_run_at_once(llm, server, answer):
-    gate = threading.Barrier(3, timeout=10)
+    gate = threading.Barrier(3, timeout=60)
     server.answer = lambda asked: (gate.wait(), answer(asked.prompt))[1]
     assert len(ask_all(llm(concurrency=3), ASK)) == 6
 
@@ -68,7 +68,7 @@ FAULTS = {
     "HTTP 429, 'too many'": {"status": 429, "body": b"too many", "headers": QUICK},
     "HTTP 500, '{}'": {"status": 500, "body": b"{}", "headers": QUICK},
     "HTTP 400, 'too long'": {"status": 400, "body": b"too long"},
-    "ReadTimeout": {"sleep": 1.5},
+    "ReadTimeout": {"sleep": 10},
     "RemoteProtocolError": {"keep_back": 20},
     "DecodingError": {"body": gzip.compress(b"{}")[:-12] + b"x" * 12, "headers": {"content-encoding": "gzip"}},
     "no chat completion": {"body": b"<html>bad gateway</html>"},
@@ -80,7 +80,7 @@ def test_a_fault_that_outlives_the_retries_is_its_requests_alone(llm, server, an
     bad = answer(**FAULTS[reason])
     server.rule = lambda asked: bad if asked.body["seed"] == 1 else answer("fine")
     fine = Reply("fine", False)
-    assert ask_all(llm(retries=1, timeout=1), ASK[:3]) == [fine, Fault(reason), fine]
+    assert ask_all(llm(retries=1, timeout=3), ASK[:3]) == [fine, Fault(reason), fine]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 307])

@@ -85,7 +85,7 @@ def test_a_request_holds_the_data_sets_own_image_its_prompt_and_our_key_alone(
 
 
 def test_requests_run_at_once(ask, server, answer):
-    gate = threading.Barrier(3, timeout=10)
+    gate = threading.Barrier(3, timeout=60)
     server.answer = lambda asked: (gate.wait(), answer("x"))[1]
     assert ask(batch_size=3).count(b"\n") == LIMIT
 
