@@ -22,13 +22,14 @@ style: .venv/.dev
 LOCKED := --quiet --constraint requirements.lock
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 
-# torch first, as its CPU build: from a configured index, else from torch's own. A torch that is there stays.
+# torch first, as its CPU build: from a configured index, else from torch's own, which has not all that
+# torch needs in the locked versions: hence beside PyPI. A torch of that version that is there stays.
 .venv/.torch: requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(LOCKED) --upgrade pip
 	$(BIN)/python -c "import torch" 2>/dev/null \
 	  || $(BIN)/pip install $(LOCKED) torch==$(TORCH)+cpu 2>/dev/null \
-	  || $(BIN)/pip install $(LOCKED) torch==$(TORCH) --index-url https://download.pytorch.org/whl/cpu
+	  || $(BIN)/pip install $(LOCKED) torch==$(TORCH) --extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
 .venv/.demo .venv/.dev: .venv/.%: .venv/.torch pyproject.toml
@@ -44,12 +45,12 @@ LMMS := lmms-eval loguru tenacity pytablewriter chardet DataProperty mbstrdecode
 	$(BIN)/pip --python .venv-lmms/bin/python install $(LOCKED) --no-deps $(LMMS)
 	touch $@
 
-# The newest versions that pyproject.toml allows, for every platform and Python at once; then run the tests.
-# lmms-eval is named without what it needs; it imports a module that filelock 4.3 no longer has.
+# The newest versions that pyproject.toml allows, one of each for every platform and Python; then run the tests.
+# lmms-eval is named without what it needs; it imports a module that filelock 4.3 no longer has. CUDA's are torch's business.
 lock: .venv/.dev
-	printf '%s\n' pip hatchling "torch==$(TORCH)" "filelock<4.3" $(filter-out lmms-eval,$(LMMS)) \
-	  | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --strip-extras --no-annotate \
-	    --no-header --output-file requirements.new pyproject.toml -
+	printf '%s\n' pip hatchling editables "torch==$(TORCH)" "filelock<4.3" "pytablewriter>=1.2" $(filter-out lmms-eval,$(LMMS)) \
+	  | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --extra dev \
+	    --strip-extras --no-annotate --no-header --output-file requirements.new pyproject.toml -
 	(echo "# Versions of demo, tests and lmms-eval, written by make lock on $$(date -u +%F)"; \
-	  cat requirements.new; echo "lmms-eval==0.7.3") > requirements.lock
+	  grep -vE '^(cuda|nvidia|triton)' requirements.new; echo "lmms-eval==0.7.3") > requirements.lock
 	rm requirements.new

@@ -224,7 +224,7 @@ tokenizer.save_pretrained(folder)
 
 @pytest.fixture(scope="session")
 def make_llama(tmp_path_factory):
-    """Make a tiny Llama that knows bytes, with a chat template: random without an end, or built to say one thing alone.
+    """Make a tiny Llama that knows bytes, with a chat template: random and endless, or built to say one thing.
 
     It is built, not trained: whether a training converges depends on the processor.
     """
