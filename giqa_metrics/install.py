@@ -1,7 +1,7 @@
 """Makes `load_dataset("giqa-mini")` and `evaluate.load("giqa_grounding")` work from any folder, offline.
 
-Both libraries fall back on their caches where a bare name is neither beside the working directory nor on the Hub. This
-file writes what they look for there; the layouts are theirs, and a test holds them.
+Both libraries fall back on their caches where a bare name is neither beside the working directory nor on the Hub; this
+file writes what they look for there.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from giqa_datasets.errors import MissingFileError
+from giqa_datasets.private_interfaces import dataset_cache, fill_dataset_cache, metric_cache
 from giqa_metrics import METRICS
 
 
@@ -36,25 +37,15 @@ def install(folder: Path) -> list[Path]:
 
 def remove(name: str) -> list[Path]:
     """Take back what `install` wrote for a data set's name and for the metrics; what was there."""
-    gone = [path for path in (_data_entry(name), *map(_metric_entry, METRICS)) if path.exists()]
+    entries = (dataset_cache(name, _DATA_HASH), *(metric_cache(metric, _MODULE_HASH) for metric in METRICS))
+    gone = [path for path in entries if path.exists()]
     for path in gone:
         shutil.rmtree(path)
     return gone
 
 
-def _data_entry(name: str) -> Path:
-    """Where the datasets library looks for a set it has loaded before."""
-    from datasets import config
-    from datasets.naming import camelcase_to_snakecase
-
-    cache = Path(config.HF_DATASETS_CACHE).expanduser()
-    return cache / str(camelcase_to_snakecase(name)) / "default" / "0.0.0" / _DATA_HASH
-
-
 def _install_data(folder: Path) -> Path:
     """Let the datasets library itself read the folder's shards into its cache."""
-    from datasets.packaged_modules.parquet.parquet import Parquet
-
     folder = folder.resolve()
     files: dict[str, list[str]] = {}
     shards = (folder / "data").glob("*.parquet")
@@ -62,25 +53,15 @@ def _install_data(folder: Path) -> Path:
         files.setdefault(shard.name.split("-")[0], []).append(str(shard))
     if not files:
         raise MissingFileError(f"expected a data set folder with data/*.parquet at {folder}, found none")
-    entry = _data_entry(folder.name)
+    entry = dataset_cache(folder.name, _DATA_HASH)
     shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
-    builder = Parquet(
-        config_name="default", config_id="default", dataset_name=folder.name, hash=_DATA_HASH, data_files=files
-    )
-    builder.download_and_prepare()
+    fill_dataset_cache(folder.name, _DATA_HASH, files)
     return entry
-
-
-def _metric_entry(name: str) -> Path:
-    """Where evaluate looks for a module it has loaded before."""
-    from evaluate.loading import init_dynamic_modules
-
-    return Path(init_dynamic_modules()) / "metrics" / f"evaluate-metric--{name}" / _MODULE_HASH
 
 
 def _install_metric(name: str) -> Path:
     """Write a shim that imports the class from the installed package."""
-    entry = _metric_entry(name)
+    entry = metric_cache(name, _MODULE_HASH)
     entry.mkdir(parents=True, exist_ok=True)
     for package in (entry, *list(entry.parents)[:2]):
         (package / "__init__.py").touch()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from giqa_datasets import __version__
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, UnavailableError
+from giqa_datasets.private_interfaces import hub_client
 
 
 if TYPE_CHECKING:
@@ -129,10 +130,9 @@ def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
 def wait_at_most(seconds: float = TIMEOUT) -> None:
     """Let every call of huggingface_hub in this process fail that hears nothing for so long."""
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
 
     def client() -> Any:
-        made = default_client_factory()
+        made = hub_client()
         made.timeout = seconds
         return made
 

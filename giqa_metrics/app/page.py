@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from giqa_datasets.formats import Sizes, box_format
+from giqa_datasets.private_interfaces import event_values, into_gradio_cache
 from giqa_metrics.app.examples import Example
 from giqa_metrics.app.subject import Subject
 from giqa_metrics.app.view import (
@@ -64,7 +64,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
     def save_mask(picture: Picture, exchange: Exchange, phrase: int) -> str:
         png = mask_png(exchange, picture.size, None if phrase == ALL else phrase)
         name = "mask.png" if phrase == ALL else f"mask-{phrase + 1}.png"
-        return str(save_bytes_to_cache(png, name, mask_file.GRADIO_CACHE))
+        return str(into_gradio_cache(png, name, mask_file.GRADIO_CACHE))
 
     def open_upload(picture: Picture | None, raw: bytes) -> list[Any]:
         try:
@@ -73,7 +73,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
             return show(picture, fault=str(error))
 
     def open_example(event: gr.EventData) -> list[Any]:
-        return show(open_picture(examples[event._data["number"]].image))
+        return show(open_picture(examples[event_values(event)["number"]].image))
 
     def ask(picture: Picture | None, question: str) -> list[Any]:
         if picture is None or not question.strip():
@@ -89,8 +89,9 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
         return ask(picture, subject.describe)
 
     def ask_about(exchange: Exchange | None, event: gr.EventData) -> Any:
+        sent = event_values(event)
         try:
-            written = question_about(exchange, event._data["link"], event._data["box"], spoken) if exchange else None
+            written = question_about(exchange, sent["link"], sent["box"], spoken) if exchange else None
         except ValueError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error  # shown as HTML
         return gr.skip() if written is None else written

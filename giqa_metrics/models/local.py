@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from giqa_datasets.errors import MissingExtraError, UnavailableError
 from giqa_datasets.images import decode
+from giqa_datasets.private_interfaces import is_adapter, is_in_model
 from giqa_metrics.models.predictor import Answer, Question
 
 
@@ -115,7 +116,6 @@ def _load(model: str) -> tuple[Any, Any]:
     try:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
-        from transformers.utils.hub import cached_file
     except ImportError as error:
         raise MissingExtraError('prediction needs torch and transformers: pip install "giqa[train]"') from error
     name = f"model {model!r}"
@@ -123,7 +123,7 @@ def _load(model: str) -> tuple[Any, Any]:
         base = _base_of(model)
         if base is not None:
             name = f"adapter {model!r} or its base {base!r}"
-            if cached_file(model, "processor_config.json", _raise_exceptions_for_missing_entries=False):
+            if is_in_model(model, "processor_config.json"):
                 base = None
         processor = AutoProcessor.from_pretrained(base or model, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
@@ -138,9 +138,7 @@ def _load(model: str) -> tuple[Any, Any]:
 
 def _base_of(model: str) -> str | None:
     """Name the model that an adapter of PEFT's adapts; None for what is no adapter."""
-    from transformers.utils.peft_utils import find_adapter_config_file
-
-    if find_adapter_config_file(model) is None:
+    if not is_adapter(model):
         return None
     try:
         from peft import PeftConfig

@@ -14,6 +14,7 @@ import yaml
 from giqa_datasets import __version__
 from giqa_datasets.errors import InputError
 from giqa_datasets.package_files import shipped, templates
+from giqa_datasets.private_interfaces import card_front_matter, is_repo_id
 
 
 _DEEPEST = 50  # of a card's YAML; each level makes PyYAML slower
@@ -81,8 +82,6 @@ def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[
         ValueError: If the file is no UTF-8, its front matter or model-index cannot be read, or a mark is not there
             exactly once.
     """
-    from huggingface_hub.repocard import REGEX_YAML_BLOCK
-
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -90,7 +89,7 @@ def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[
     newline = next((end for end in ("\r\n", "\n", "\r") if end in text), "\n")
     mark = text[: text.startswith("\ufeff")]  # of the byte order
     text = text.removeprefix(mark)
-    block = REGEX_YAML_BLOCK.search(text)
+    block = card_front_matter().search(text)
     start, head, end = block.groups()[:3] if block else (f"---{newline}", "", f"{newline}---{newline}")
     body = text[block.end() :] if block else text
     head = _with_model_index(head, name, groups, newline, where)
@@ -240,13 +239,4 @@ def _times(body: str, first: str, last: str) -> str:
 
 def is_hub_id(name: Any) -> bool:
     """Whether it can be a repo on the Hub, `org/name`, and is no folder here."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
-    if not isinstance(name, str) or name.count("/") != 1 or Path(name).exists():
-        return False
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
+    return isinstance(name, str) and name.count("/") == 1 and not Path(name).exists() and is_repo_id(name)

@@ -18,6 +18,7 @@ from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError, UnavailableError
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
+from giqa_datasets.private_interfaces import sft_parsers
 from giqa_metrics.models.native_formats import native_format
 from giqa_metrics.recipe_check.image_geometry import View, draw_sheet
 from giqa_metrics.recipe_check.training_sample import Model, TrainingSample, reads, train_on
@@ -120,9 +121,7 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
 def _read(path: Path) -> tuple[Any, Any, Any]:
     """Read a recipe as `trl sft` does: the arguments of its script, of the training and of the model."""
     try:
-        from accelerate.commands.launch import launch_command_parser
-        from trl.cli.accelerate_config import resolve_accelerate_config_argument
-        from trl.scripts.sft import make_parser
+        parser, launcher, resolve = sft_parsers()
     except ImportError as error:
         raise MissingExtraError('recipes need trl: pip install "giqa[train]"') from error
     import yaml
@@ -130,7 +129,6 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
     def refuse(message: str) -> None:
         raise InputError(f"trl sft refuses {path}: {message}")
 
-    parser, launcher = make_parser(), launch_command_parser()
     parser.error = launcher.error = refuse
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of trl's own defaults
@@ -139,7 +137,7 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
             )
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML: {error}") from error
-    launcher.parse_args([*resolve_accelerate_config_argument(unknown), "script.py"])
+    launcher.parse_args([*resolve(unknown), "script.py"])
     if not script.dataset_name or not model.model_name_or_path:
         raise InputError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
     return script, training, model

@@ -9,6 +9,7 @@ from PIL import Image
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes
+from giqa_datasets.private_interfaces import sft_collator
 from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, find_views, land, main_view, share
 
 
@@ -81,10 +82,9 @@ def train_on(
     row: dict[str, Any], image: Image.Image, model: Model, training: Any
 ) -> tuple[TrainingSample, list[View], list[str]]:
     """Make a batch of one sample as SFTTrainer does, and say what is wrong with it."""
-    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
     def batch(picture: Image.Image, max_length: int | None, completion_only_loss: bool) -> Any:
-        collator = DataCollatorForVisionLanguageModeling(
+        collator = sft_collator(
             processor=model.processor,
             max_length=max_length,
             completion_only_loss=completion_only_loss,

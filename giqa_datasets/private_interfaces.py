@@ -1,0 +1,105 @@
+"""What we lean on in other libraries that they do not promise to keep, each once and with the reason.
+
+`tests/test_private_interfaces.py` names the one that has moved. Everything is imported when it is called.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    import re
+
+
+def hub_client() -> Any:
+    """A httpx client as huggingface_hub makes its own: `set_client_factory` replaces it whole, we only set a time."""
+    from huggingface_hub.utils._http import default_client_factory
+
+    return default_client_factory()
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether huggingface_hub would take a name for a repo's, which it says in a module of its own use only."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def card_front_matter() -> "re.Pattern[str]":
+    """How huggingface_hub finds a card's YAML: three groups, so that an edited card keeps every other byte."""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    return REGEX_YAML_BLOCK
+
+
+def dataset_cache(name: str, mark: str) -> Path:
+    """Where datasets looks for the config `default` of a set that it loaded before, when it is offline."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+
+    cache = Path(config.HF_DATASETS_CACHE).expanduser()
+    return cache / str(camelcase_to_snakecase(name)) / "default" / "0.0.0" / mark
+
+
+def fill_dataset_cache(name: str, mark: str, shards: Mapping[str, Sequence[str]]) -> None:
+    """Let datasets read Parquet files by split into `dataset_cache`; only a builder takes the `hash` of its folder."""
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
+    builder = Parquet(config_name="default", config_id="default", dataset_name=name, hash=mark, data_files=shards)
+    builder.download_and_prepare()
+
+
+def metric_cache(name: str, mark: str) -> Path:
+    """Where evaluate looks for a metric that it loaded before, when it is offline; `mark` has 64 characters."""
+    from evaluate.loading import init_dynamic_modules
+
+    return Path(init_dynamic_modules()) / "metrics" / f"evaluate-metric--{name}" / mark
+
+
+def is_in_model(model: str, file: str) -> bool:
+    """Whether a model's folder or repo has a file, cached or not, which transformers asks before it loads one."""
+    from transformers.utils.hub import cached_file
+
+    return cached_file(model, file, _raise_exceptions_for_missing_entries=False) is not None
+
+
+def is_adapter(model: str) -> bool:
+    """Whether transformers would load an adapter of PEFT's, whose base has the processor."""
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    return find_adapter_config_file(model) is not None
+
+
+def sft_parsers() -> tuple[Any, Any, Callable[[list[str]], list[str]]]:
+    """What `trl sft` reads a recipe with: its parser, accelerate's, and what turns one's rest into the other's."""
+    from accelerate.commands.launch import launch_command_parser
+    from trl.cli.accelerate_config import resolve_accelerate_config_argument
+    from trl.scripts.sft import make_parser
+
+    return make_parser(), launch_command_parser(), resolve_accelerate_config_argument
+
+
+def sft_collator(**settings: Any) -> Callable[[list[dict[str, Any]]], Any]:
+    """What SFTTrainer makes batches of pictures and text with, so that a recipe is checked by what trains it."""
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    return DataCollatorForVisionLanguageModeling(**settings)
+
+
+def event_values(event: Any) -> dict[str, Any]:
+    """What a page's script sent with a Gradio event; `EventData` gives it by no public name."""
+    values: dict[str, Any] = event._data
+    return values
+
+
+def into_gradio_cache(content: bytes, name: str, cache: str) -> Path:
+    """Write a file where Gradio serves it and later deletes it, for a component that shows no picture."""
+    from gradio.processing_utils import save_bytes_to_cache
+
+    return Path(save_bytes_to_cache(content, name, cache))
