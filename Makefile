@@ -1,4 +1,4 @@
-.PHONY: demo test check style lock
+.PHONY: demo quick test check style lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,8 +6,11 @@ BIN := .venv/bin
 demo: .venv/.demo
 	$(BIN)/giqa demo
 
+quick: .venv/.dev
+	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: .venv/.dev .venv-lmms/.ready
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev
 	$(BIN)/ruff check

@@ -39,6 +39,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from giqa_datasets.records import Photograph  # noqa: E402
+from tests.paths import TESTS  # noqa: E402
 
 
 # Few examples, always the same, while one works; many, of chance, in CI
@@ -46,6 +47,24 @@ LAWS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Health
 settings.register_profile("dev", max_examples=25, derandomize=True, **LAWS)
 settings.register_profile("ci", max_examples=300, print_blob=True, **LAWS)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+# What takes one of these waits for a browser, a process or a network's weights
+SLOW = {"browser", "serve", "served", "make_llama", "tiny_llava", "two_workers", "client"}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m "not slow"`, a file that is slow as a whole is not even imported."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
+def pytest_collection_modifyitems(items):
+    """Whole paths begin first, so that no worker is left alone with one in the end."""
+    items.sort(key=lambda item: item.path.parent not in (TESTS, TESTS / "docs"))
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def pytest_sessionfinish():

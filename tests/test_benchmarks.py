@@ -12,6 +12,9 @@ from giqa_metrics import giqa_grounding
 from tests.paths import BENCHMARKS
 
 
+pytestmark = pytest.mark.slow
+
+
 N = 300
 
 
@@ -83,7 +86,6 @@ def test_the_workload_is_what_its_readme_says():
     assert kinds == {"unclosed", "out_of_range", "reversed", "not_a_box"}
 
 
-@pytest.mark.slow
 def test_the_command_prints_a_table_and_finds_the_values_identical(tmp_path):
     small = ["--samples", str(N), "--peer-samples", "50", "--rounds", "1", "--memory-samples", "50", "100"]
     done = subprocess.run(

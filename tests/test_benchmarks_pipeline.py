@@ -18,6 +18,9 @@ from giqa_datasets.sources import mini
 from tests.paths import BENCHMARKS
 
 
+pytestmark = pytest.mark.slow
+
+
 sys.path.insert(0, str(BENCHMARKS))
 coco_folder, pipeline, quality = map(importlib.import_module, ("coco_folder", "pipeline", "pipeline_quality"))
 

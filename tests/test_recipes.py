@@ -20,6 +20,9 @@ from tests.paths import TESTS
 from tests.tiny_models import make
 
 
+pytestmark = pytest.mark.slow
+
+
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))
 IDS = [str(path.relative_to(shipped("recipes"))) for path in RECIPES]
 BIN = Path(sys.executable).parent

@@ -13,6 +13,9 @@ from giqa_datasets.package_files import shipped
 from tests.tiny_models import make
 
 
+pytestmark = pytest.mark.slow
+
+
 URL = "http://127.0.0.1:8000/v1"
 MODEL = "llava-1.5-7b"
 
@@ -44,7 +47,6 @@ def here(tmp_path, workspace, models) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_predict_runs(here, run_page, server, answer):
     server.rule = lambda asked: answer(content="The [cup](<5, 254>) is sharp.")
     run_page("predict.md", {URL: server.url, "giqa predict": "giqa predict --limit 2 --max-new-tokens 4"})
@@ -56,7 +58,6 @@ def test_predict_runs(here, run_page, server, answer):
     }
 
 
-@pytest.mark.slow
 def test_judge_runs(here, run_page, server, tiny_llama):
     """A scripted server that gives three points, then a random model here, which gives none that can be read."""
     giqa = Path(sys.executable).with_name("giqa")
@@ -66,6 +67,5 @@ def test_judge_runs(here, run_page, server, tiny_llama):
     assert server.asked
 
 
-@pytest.mark.slow
 def test_the_check_of_a_recipe_prints_what_the_page_shows(here, run_page):
     run_page("train.md")

@@ -120,6 +120,7 @@ def test_what_was_built_holds(small):
 
 
 @pytest.mark.parametrize("name", ["giqa-mini", "giqa-bench-mini", "giqa-tiny"])
+@pytest.mark.slow
 def test_the_sets_of_this_package_hold(workspace, name):
     assert said(workspace / name) == []
     assert examine_dataset(workspace / name).name == name
@@ -635,6 +636,7 @@ def test_a_damaged_shard_is_one_sentence_and_the_other_is_read(small, damage):
     assert examine_dataset(small).splits["test"].rows.total() == 9
 
 
+@pytest.mark.slow
 def test_nothing_in_a_shard_makes_it_raise(small):
     raw = shard(small).read_bytes()
     footer = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")

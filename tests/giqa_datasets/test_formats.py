@@ -278,6 +278,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("name", ["kosmos2", "ferret", "shikra", "qwen3_vl", "internvl"])
+@pytest.mark.slow
 def test_a_megabyte_of_hostile_text_is_read(name, piece):
     for head, tail in (("", ""), ("", " x"), ("tower [1,", "]")):
         text = head + piece * (330_000 // len(piece)) + tail

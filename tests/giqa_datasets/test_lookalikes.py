@@ -95,6 +95,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize(("change", "at_most"), COPIES.values(), ids=COPIES)
+@pytest.mark.slow
 def test_a_changed_copy_of_a_photograph_is_found(known, some, change, at_most):
     for name, image in some.items():
         match = known.find(NEW, change(image))

@@ -61,6 +61,7 @@ def test_minilm_is_symmetric_and_one_on_the_diagonal(minilm):
     assert matrix[0] == pytest.approx(matrix[3])
 
 
+@pytest.mark.slow
 def test_minilm_does_not_depend_on_what_else_is_compared(minilm):
     encoder.cache_clear()
     fresh = similarity_named("minilm")

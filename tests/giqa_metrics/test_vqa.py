@@ -21,6 +21,7 @@ def opened(predictions, references, **options) -> dict:
 
 
 @given(st.lists(st.booleans(), min_size=90, max_size=90), st.lists(st.integers(0, 4), min_size=60, max_size=60))
+@pytest.mark.slow
 def test_the_total_is_the_mean_of_90_yes_no_and_60_open_answers(fake_judge, is_right, judged):
     truths = ["Yes." if index % 18 < 7 else "No." for index in range(90)]
     said = [truth if right else "Perhaps." for truth, right in zip(truths, is_right, strict=True)]

@@ -9,6 +9,9 @@ from giqa_datasets.check import examine_dataset
 from tests.paths import BENCHMARKS
 
 
+pytestmark = pytest.mark.slow
+
+
 sys.path.insert(0, str(BENCHMARKS))
 bench = importlib.import_module("hub")
 
@@ -71,7 +74,6 @@ def test_a_client_that_fails_is_not_measured(counting, folder, tmp_path):
         counting.run(tmp_path / "home", bench.OURS, folder, "org/set")
 
 
-@pytest.mark.slow
 def test_the_command_prints_its_tables(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["hub.py", "--images", "20", "--part", "stream"])
     bench.main()

@@ -9,6 +9,9 @@ import pytest
 from .server import TOKEN
 
 
+pytestmark = pytest.mark.slow
+
+
 BEGIN = """
 from giqa_datasets.publish import hub as h
 from giqa_datasets.publish.remote import wait_at_most

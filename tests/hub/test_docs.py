@@ -14,6 +14,9 @@ from tests.paths import ROOT
 from .test_publish import photograph, record, write
 
 
+pytestmark = pytest.mark.slow
+
+
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "publish.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 BEGIN = """
 import contextlib, io, os, re
@@ -49,7 +52,6 @@ def work(hub, client, tmp_path) -> Path:
     client("os.chdir(cwd); 0", cwd=cwd)
 
 
-@pytest.mark.slow
 def test_every_block_of_the_page_runs(hub, client, work):
     printed = []
     for language, text in BLOCKS:

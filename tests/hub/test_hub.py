@@ -10,6 +10,9 @@ import pytest
 import giqa_metrics
 
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = {"README.md": "---\nlicense: cc0-1.0\n---\nHello.\n", "data/notes.txt": "one\ntwo\n"}
 SPACE = Path(giqa_metrics.__file__).parent / "spaces" / "giqa_grounding"
 ADD = "[CommitOperationAdd(path, raw.encode()) for path, raw in files.items()]"
@@ -185,7 +188,6 @@ def test_a_range_of_a_file(client, repo):
     assert [client(read, path=path) for path in ("a.txt", "a.bin")] == ["67", "67"]
 
 
-@pytest.mark.slow
 def test_load_dataset_reads_what_giqa_built(hub, client, repo, bench):
     operations = (
         "[CommitOperationAdd(str(f.relative_to(root)), f) for f in pathlib.Path(root).rglob('*') if f.is_file()]"
@@ -202,7 +204,6 @@ def test_load_dataset_reads_what_giqa_built(hub, client, repo, bench):
     assert {a.at for a in hub.requests if a.token} == {"hub"}
 
 
-@pytest.mark.slow
 def test_evaluate_loads_the_metric_from_a_space(hub, client):
     files = {path.name: path.read_text(encoding="utf-8") for path in SPACE.iterdir() if path.is_file()}
     client("api.create_repo(repo, repo_type=kind, space_sdk='static')", repo="org/giqa_grounding", kind="space")

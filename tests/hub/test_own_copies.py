@@ -14,6 +14,9 @@ from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file
 
 
+pytestmark = pytest.mark.slow
+
+
 COMMIT = """
 operations = [CommitOperationAdd(path, file) for path, file in files.items()]
 api.create_commit('org/set', operations, commit_message='m', repo_type='dataset').oid

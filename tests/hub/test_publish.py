@@ -21,6 +21,9 @@ from giqa_datasets.records import Photograph, Record, Sample
 from .server import TOKEN
 
 
+pytestmark = pytest.mark.slow
+
+
 REPO = "datasets/org/set"
 SIZE_WH = (64, 48)
 GIQA = """
@@ -103,7 +106,6 @@ def configs(raw: bytes) -> dict[str, dict]:
     return {config["config_name"]: config for config in yaml.safe_load(raw.decode().split("---\n")[1])["configs"]}
 
 
-@pytest.mark.slow
 def test_published_loaded_edited_published_and_loaded_again(hub, client, giqa, folder):
     said = giqa("publish", folder, "org/set", "--tag", "v1")
     assert f"published: {hub.url}/{REPO}" in said
@@ -206,7 +208,6 @@ def mixed(tmp_path) -> Path:
     return write(tmp_path / "mixed", train=[record(k, may=k % 3 > 0) for k in range(9)], test=[record(30, may=False)])
 
 
-@pytest.mark.slow
 def test_pixels_that_may_not_leave_do_not_and_come_back_from_own_copies(hub, client, giqa, mixed, tmp_path):
     said = giqa("publish", mixed, "org/set")
     assert (
@@ -261,7 +262,6 @@ def test_a_config_keeps_its_default_and_its_views_when_it_is_published_again(hub
     assert "image" not in now["annotations"]["columns"]
 
 
-@pytest.mark.slow
 def test_a_split_that_goes_leaves_nothing_stale(hub, client, giqa, folder):
     """push_to_hub leaves features and numbers of rows behind, and then the repo does not load."""
     giqa("publish", folder, "org/set")
@@ -273,7 +273,6 @@ def test_a_split_that_goes_leaves_nothing_stale(hub, client, giqa, folder):
     assert "dataset_info" not in yaml.safe_load(on_hub(hub)["README.md"].decode().split("---\n")[1])
 
 
-@pytest.mark.slow
 def test_shards_of_a_push_are_replaced_and_not_loaded_beside_ours(hub, client, giqa, folder):
     client("import datasets; 0")
     client("datasets.Dataset.from_dict({'id': ['old']}).push_to_hub('org/set').oid")
@@ -326,7 +325,6 @@ def start(hub, home: Path, *arguments) -> subprocess.Popen:
     return subprocess.Popen(command, env=hub.environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.slow
 def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("giqa_datasets.dataset_folder.parquet.SHARD_BYTES", 20_000)
     folder, home = tmp_path / "set", tmp_path / "home"
@@ -356,7 +354,6 @@ def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, m
     assert len(commits(hub)) == 3
 
 
-@pytest.mark.slow
 def test_an_error_is_one_sentence_without_the_token(hub, tmp_path):
     folder = write(tmp_path / "set", train=[record(0)])
     hub.fail("POST .*/commit/", 500)

@@ -22,6 +22,9 @@ from .test_own_copies import on_hub as set_on_hub  # noqa: F401
 from .test_publish import REPO, folder, giqa, local, mixed, on_hub, photograph, record, start, write  # noqa: F401
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def answering(hub):
     """Let a function answer before the Hub does, where it returns something."""
@@ -64,7 +67,6 @@ SCENES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [500, "drop", "cut", 412, 429])
 @pytest.mark.parametrize("scene", SCENES)
 def test_whatever_request_fails_the_hub_holds_the_old_or_the_new(hub, publish, raised, hasty, scene, how):  # noqa: F811
@@ -103,7 +105,6 @@ def test_whatever_request_fails_the_hub_holds_the_old_or_the_new(hub, publish, r
         assert made == (not options.get("create_pr") and "revision" not in options)
 
 
-@pytest.mark.slow
 def test_a_publisher_killed_at_any_time_leaves_the_old_or_the_new(hub, tmp_path):
     folder, home = write(tmp_path / "set", train=[record(k) for k in range(40)]), tmp_path / "home"  # noqa: F811
     began = time.monotonic()
@@ -124,7 +125,6 @@ def test_a_publisher_killed_at_any_time_leaves_the_old_or_the_new(hub, tmp_path)
         old = dict(on_hub(hub))
 
 
-@pytest.mark.slow
 def test_two_processes_at_once_leave_one_of_the_two(hub, tmp_path):
     folders = [write(tmp_path / f"set{n}", train=[record(100 * n + k) for k in range(4)]) for n in range(2)]
     for _ in range(2):
@@ -248,7 +248,6 @@ def test_a_stray_file_among_the_shards_is_refused_even_where_the_folder_was_read
 # The command, on machines that differ
 
 
-@pytest.mark.slow
 def test_another_machine_publishes_nothing_new(hub, tmp_path):
     one = write(tmp_path / "set", train=[record(k, may=k % 3 > 0) for k in range(9)])
     other = shutil.copytree(one, tmp_path / "elsewhere" / "set")
@@ -261,7 +260,6 @@ def test_another_machine_publishes_nothing_new(hub, tmp_path):
     assert len(commits(hub)) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "code"),
     [({"HF_DEBUG": "1"}, 0), ({"HF_HUB_OFFLINE": "1"}, 2), ({"HF_TOKEN": ""}, 2)],
@@ -277,7 +275,6 @@ def test_no_setting_of_the_libraries_shows_the_token_or_a_traceback(hub, tmp_pat
     assert code == 0 or len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_told_before_the_hub_is_touched(hub, tmp_path):
     folder = write(tmp_path / "set", train=[record(k, may=k % 2 > 0) for k in range(20)])  # noqa: F811
     (tmp_path / "tmp").mkdir()

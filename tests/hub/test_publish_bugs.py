@@ -22,6 +22,9 @@ from .test_publish import REPO, folder, giqa, local, mixed, on_hub, photograph, 
 from .test_publish_adversarial import answering, committed, sent  # noqa: F401
 
 
+pytestmark = pytest.mark.slow
+
+
 KEPT = photograph(30)  # the one of `mixed` in its split test, in a shard of its own
 PIXELS = KEPT[60:]
 SHARD = "test-00000-of-00001.parquet"

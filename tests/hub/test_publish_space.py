@@ -10,6 +10,9 @@ from giqa_metrics import METRICS
 from giqa_metrics.publish.space import refused_tag
 
 
+pytestmark = pytest.mark.slow
+
+
 SPACES = Path(giqa_metrics.__file__).parent / "spaces"
 PUBLISH = """
 from pathlib import Path
@@ -32,7 +35,6 @@ def asked_for(hub) -> list[str]:
     return [a.path.rpartition("/resolve/")[2] for a in hub.requests if a.method == "HEAD"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 def test_evaluate_loads_what_was_published_and_the_cards_example_runs(hub, client, publish, tmp_path, name):
     publish(f"org/{name}")
@@ -59,7 +61,6 @@ def test_a_static_space_becomes_one_with_an_app_and_back(hub, publish):
     assert len(list(hub.repos["spaces/org/giqa_vqa"].commit("main").history())) == 4
 
 
-@pytest.mark.slow
 def test_without_giqa_evaluate_says_what_to_install(client, publish, raised):
     publish("new/giqa_vqa")  # and never loaded: evaluate would fall back on what it has
     hide = "import sys; from unittest.mock import patch; hidden = patch.dict(sys.modules, giqa_metrics=None)"
@@ -68,7 +69,6 @@ def test_without_giqa_evaluate_says_what_to_install(client, publish, raised):
     assert client(LOAD, repo="new/giqa_vqa") == "giqa_vqa"
 
 
-@pytest.mark.slow
 def test_a_tag_of_evaluates_version_hides_what_is_published_later(hub, client, publish):
     publish("org/giqa_vqa")
     tag = f"v{version('evaluate')}"

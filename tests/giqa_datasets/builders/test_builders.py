@@ -142,6 +142,7 @@ def test_each_set_has_its_splits(name, splits):
     assert list(load_dataset(name)) == splits
 
 
+@pytest.mark.slow
 def test_each_row_is_its_record(workspace):
     expected = [row for entry in mini.hand_made("test") for row in rows(entry.load())]
     assert stored(workspace / "giqa-bench-mini", "test") == expected
@@ -171,6 +172,7 @@ def test_rebuilding_gives_the_same_bytes(tmp_path):
     assert files(tmp_path / "first") == files(tmp_path / "second")
 
 
+@pytest.mark.slow
 def test_rebuilding_the_benchmark_gives_the_same_bytes(workspace, tmp_path):
     build_set(Request("giqa-bench-mini"), tmp_path / "again", tmp_path / "unused", Choice())
     assert not (tmp_path / "unused").exists()

@@ -36,6 +36,9 @@ from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import main
 
 
+pytestmark = pytest.mark.slow
+
+
 SINGLE, SEVERAL = FILES["train"]
 DIST = "KADIS700K/refA_{}_detail/dist_imgs/{}.png"
 

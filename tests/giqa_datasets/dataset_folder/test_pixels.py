@@ -351,6 +351,7 @@ def test_no_file_of_a_set_says_where_it_was_built(told):
     assert PLACE.encode() not in texts_of(told / "set")
 
 
+@pytest.mark.slow
 def test_models_of_this_machine_are_stated_by_name_and_nothing_of_their_server_is(tmp_path, server, answer):
     photos, place = tmp_path / "photos", tmp_path / PLACE
     photos.mkdir()

@@ -9,7 +9,9 @@ import pytest
 from giqa_datasets.llm import Fault, Request, ask_all, open_llm
 
 
-@pytest.mark.slow
+pytestmark = pytest.mark.slow
+
+
 def test_replies_depend_on_their_request_alone(tiny_llama):
     local = open_llm(str(tiny_llama))
     assert local.name == "tiny-llama"
@@ -23,7 +25,6 @@ def test_replies_depend_on_their_request_alone(tiny_llama):
     )  # its own length, not its batch's: each token is a byte or an unknown one
 
 
-@pytest.mark.slow
 def test_a_reply_that_ends_by_itself_is_not_cut_off(make_llama):
     local = open_llm(str(make_llama("tiny-speaker", says='{"objects": []}')))
     long, short = ask_all(local, [Request("Is it?", 0, 40), Request("Is it?", 0, 5)])
@@ -37,7 +38,6 @@ def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path):
             open_llm(model)
 
 
-@pytest.mark.slow
 def test_a_model_without_a_chat_template_is_one_sentence(tiny_llama, tmp_path):
     folder = shutil.copytree(tiny_llama, tmp_path / "mute")
     (folder / "chat_template.jinja").unlink()

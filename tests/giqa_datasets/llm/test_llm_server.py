@@ -76,6 +76,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("reason", FAULTS)
+@pytest.mark.slow
 def test_a_fault_that_outlives_the_retries_is_its_requests_alone(llm, server, answer, reason):
     bad = answer(**FAULTS[reason])
     server.rule = lambda asked: bad if asked.body["seed"] == 1 else answer("fine")

@@ -26,6 +26,9 @@ from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import commands, main
 
 
+pytestmark = pytest.mark.slow
+
+
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(giqa_datasets.__file__).parents[1])}
 COMMAND = [sys.executable, "-m", "giqa_metrics.cli"]
 MERGED = "mvtbdata/images/campus/P1070507.png"  # four students are found, and two of them stand close

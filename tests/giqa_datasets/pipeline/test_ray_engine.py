@@ -20,6 +20,9 @@ from giqa_datasets.pipeline.ray_engine import Pool, on_ray, pools_of
 from giqa_datasets.sources import mini
 
 
+pytestmark = pytest.mark.slow
+
+
 PAPER = PRESETS["paper"]
 SERVED = replace(PAPER, llm_url="http://127.0.0.1:8000/v1")
 

@@ -116,6 +116,7 @@ BOXES = st.lists(st.builds(lambda x, y: [x[0] / 6, y[0] / 6, x[1] / 6, y[1] / 6]
 
 
 @given(BOXES, BOXES, st.randoms())
+@pytest.mark.slow
 def test_matching_knows_no_order_of_annotators_or_boxes(ann, bob, rng):
     one, other = (state(**({"cat": boxes} if boxes else {})) for boxes in (ann, bob))
     turned = [state(**({"cat": rng.sample(boxes, len(boxes))} if boxes else {})) for boxes in (bob, ann)]

@@ -258,6 +258,7 @@ def test_a_merge_can_be_read_again_and_knows_no_order(seed):
     assert [each.id for each in decisions] == list(begin)
 
 
+@pytest.mark.slow
 def test_a_sample_that_gets_too_many_boxes_is_named():
     side = 40
     grid = [(x / side, y / side, (x + 1) / side, (y + 1) / side) for x in range(side) for y in range(side)]
@@ -398,6 +399,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_of_two_merges_at_once_one_is_told_that_the_round_is_closed(review, folder, vote_on):
     vote_in(review, vote_on)
     pipes = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)

@@ -13,6 +13,9 @@ from giqa_datasets.review.server import make_app
 from giqa_datasets.review.votes import append_vote, read_votes
 
 
+pytestmark = pytest.mark.slow
+
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 expect = sync_api.expect

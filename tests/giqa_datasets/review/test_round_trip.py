@@ -28,6 +28,9 @@ from giqa_metrics.cli import commands
 from giqa_metrics.runs.score import Options, score_run
 
 
+pytestmark = pytest.mark.slow
+
+
 OFF = {"ann": 0.0, "ben": -0.05, "cleo": 0.05}  # of each box, in its sides
 
 

@@ -417,6 +417,7 @@ def test_the_largest_vote_fits_a_line(review, vote_on):
 
 
 @given(st.text(alphabet="[]()<>,0 5a", min_size=1, max_size=14), st.data())
+@pytest.mark.slow
 def test_text_that_reads_as_itself_takes_boxes_on_any_of_its_words(plain, data):
     assume(plain.strip() and strip(plain) == plain)
     starts = [k for k, letter in enumerate(plain) if letter not in "[] "]
@@ -450,6 +451,7 @@ def noted(review, annotator):
     return [json.loads(line)["note"] for line in vote_file(review, annotator).read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_processes_that_append_at_once_lose_nothing(folder):
     """Two annotators, one of them in two tabs, on a folder whose review is opened by all three at once."""
     who = [("ann", "left", 60), ("ann", "right", 60), ("bob", "only", 60)]

@@ -152,6 +152,7 @@ def test_every_sample_becomes_a_row_that_parses_back(everything):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.slow
 def test_the_plain_records_are_the_hand_made_ones_without_their_samples(hand_made, split):
     for plain, made in zip((entry.load() for entry in mini.entries(split)), hand_made[split], strict=True):
         assert (plain.id, plain.description, plain.photograph) == (made.id, made.description, made.photograph)

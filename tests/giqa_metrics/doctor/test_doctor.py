@@ -152,6 +152,7 @@ LIARS = {
 
 @pytest.mark.parametrize("lie", LIARS)
 @pytest.mark.parametrize("name", ["giqa", "kosmos2", "llava", "qwen2_5_vl"])
+@pytest.mark.slow
 def test_a_model_that_does_not_look_speaks_none(name, lie, pictures):
     box_of = LIARS[lie](random.Random(1), draw_pictures(20, seed=7))
     model = Scripted(lambda colour, box, size, prompt: write(name, colour, box_of(colour, box), size))
@@ -161,6 +162,7 @@ def test_a_model_that_does_not_look_speaks_none(name, lie, pictures):
     assert re.fullmatch(r"its boxes do not follow the picture \(read as .*, p = \d\.\d{3}\)", found.why)
 
 
+@pytest.mark.slow
 def test_a_grid_of_boxes_over_the_whole_picture_does_not_hit_it(pictures):
     grid = [[x, y, x + 250, y + 250] for x in range(0, 751, 50) for y in range(0, 751, 50)]
     text = json.dumps([{"bbox_2d": box, "label": "square"} for box in grid])
@@ -182,6 +184,7 @@ def test_a_grid_of_boxes_over_the_whole_picture_does_not_hit_it(pictures):
     ],
     ids=range(7),
 )
+@pytest.mark.slow
 def test_answers_without_a_box_are_counted_and_end_in_none(say, pictures):
     model = Scripted(say)
     found = examine(model, pictures[:8])

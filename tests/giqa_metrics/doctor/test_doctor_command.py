@@ -26,6 +26,9 @@ from giqa_metrics.runs.predict import predict
 from tests.paths import ROOT
 
 
+pytestmark = pytest.mark.slow
+
+
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 SHORT = ("--similarity", "exact", "--resamples", 0)
 

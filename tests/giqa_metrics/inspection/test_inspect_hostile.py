@@ -260,6 +260,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:40])
+@pytest.mark.slow
 def test_a_policy_that_is_none_is_one_sentence_before_anything_is_asked(inspect, server, tmp_path, text):
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")

@@ -21,6 +21,9 @@ from giqa_metrics.runs.score import TASKS, Options, score_run
 from tests.paths import ROOT
 
 
+pytestmark = pytest.mark.slow
+
+
 PYTHON = Path(os.environ.get("GIQA_LMMS_PYTHON", ROOT / ".venv-lmms" / "bin" / "python")).absolute()
 PAGE = (ROOT / "docs" / "lmms-eval.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -11,7 +11,9 @@ from giqa_metrics.judges import open_judge
 from giqa_metrics.judges.judge import Case
 
 
-@pytest.mark.slow
+pytestmark = pytest.mark.slow
+
+
 def test_a_real_server_with_a_random_model_gives_failures_and_no_score(served, tiny_llama, verdicts, log, lines):
     judge = open_judge(model=str(tiny_llama), base_url=served, log=log, concurrency=2, timeout=120)
     scores = giqa_description([v.answer for v in verdicts], [v.reference for v in verdicts], judge=judge)
@@ -24,7 +26,6 @@ def test_a_real_server_with_a_random_model_gives_failures_and_no_score(served, t
     assert replay.judge([v._replace(question="") for v in verdicts]) == [None] * len(verdicts)
 
 
-@pytest.mark.slow
 def test_what_a_real_server_says_of_another_model_is_shown(served, verdicts, caplog):
     judge = open_judge(model="nobody/nothing", base_url=served, retries=0, timeout=120)
     assert judge.judge(verdicts) == [None] * len(verdicts)
@@ -32,7 +33,6 @@ def test_what_a_real_server_says_of_another_model_is_shown(served, verdicts, cap
     assert "requested" in caplog.messages[0]
 
 
-@pytest.mark.slow
 def test_a_local_model_that_knows_nothing_gives_failures_and_no_score(tiny_llama, log, lines):
     batch = [Case("", "r", "short"), Case("Is it sharp?", "Yes.", "long " * 50), Case("", "r", "x" * 5000)]
     judge = open_judge(model=str(tiny_llama), log=log)
@@ -42,14 +42,12 @@ def test_a_local_model_that_knows_nothing_gives_failures_and_no_score(tiny_llama
     assert judge.name.startswith("tiny-llama@")
 
 
-@pytest.mark.slow
 def test_a_local_model_that_says_a_score_is_read_to_its_end(make_llama, log, lines, verdicts):
     model = make_llama("tiny-judge", says='{"score": 3}')
     assert open_judge(model=str(model), log=log).judge(verdicts) == [3] * len(verdicts)
     assert {(line["reply"], line["is_cut"]) for line in lines()} == {('{"score": 3}', False)}
 
 
-@pytest.mark.slow
 def test_a_reply_does_not_depend_on_its_batch(tiny_llama):
     from giqa_datasets.llm import Local, Request
     from giqa_metrics.judges import JUDGE
@@ -67,7 +65,6 @@ def test_a_local_model_that_cannot_be_had_is_one_sentence(verdicts, tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
 def test_a_local_model_without_a_chat_template_is_one_sentence(tiny_llama, tmp_path, verdicts):
     folder = tmp_path / "mute"
     shutil.copytree(tiny_llama, folder)

@@ -98,6 +98,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("reason", FAULTS)
+@pytest.mark.slow
 def test_a_fault_that_outlives_the_retries_fails_its_sample_alone_and_is_asked_again(
     judge, server, answer, verdicts, lines, caplog, reason
 ):

@@ -149,6 +149,7 @@ def test_a_dry_run_without_a_named_judge_is_for_the_default_one_and_loads_nothin
     assert {path.name for path in run.iterdir()} == {"config.yaml", "predictions.jsonl"}
 
 
+@pytest.mark.slow
 def test_repeats_put_the_judges_agreement_with_itself_into_the_summary(score, server, run, lines, opinionated):
     assert score("--repeats", 3).code == 0
     agreement = summary_of(run)["judge_agreement"]
@@ -171,6 +172,7 @@ def test_repeats_do_not_change_the_scores(score, run, opinionated):
     assert {name: often[name] for name in ("des", "vqa")} == {name: once[name] for name in ("des", "vqa")}
 
 
+@pytest.mark.slow
 def test_a_judge_that_cannot_be_reached_is_one_sentence_and_earlier_results_stay(giqa, run):
     giqa("score", run, *QUICK)
     before = {path: path.read_bytes() for path in run.iterdir()}

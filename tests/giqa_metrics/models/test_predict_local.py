@@ -10,6 +10,9 @@ import pytest
 from giqa_metrics.runs.predict import predict
 
 
+pytestmark = pytest.mark.slow
+
+
 OPTIONS = {"limit": 7, "batch_size": 4, "max_new_tokens": 6}
 
 

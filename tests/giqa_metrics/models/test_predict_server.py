@@ -21,6 +21,9 @@ from giqa_metrics.runs.predict import predict
 from tests.paths import ROOT
 
 
+pytestmark = pytest.mark.slow
+
+
 QUICK = {"retry-after-ms": "1"}
 LIMIT = 6
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(encoding="utf-8"), flags=re.DOTALL)

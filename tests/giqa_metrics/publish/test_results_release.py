@@ -251,6 +251,7 @@ def test_results_of_others_stay_where_they_are(edit, groups):
     assert text.index("model-index") < text.index("# between\nlicense: mit\n---\ntext\n")
 
 
+@pytest.mark.slow
 def test_older_results_are_replaced_in_their_places(release, run, groups):
     from huggingface_hub.utils import yaml_dump
 
@@ -287,6 +288,7 @@ def test_a_metric_of_others_on_the_same_task_and_a_score_that_this_run_lacks_sta
     assert edit_card(edited, "x", groups, {}, where="README.md") == edited
 
 
+@pytest.mark.slow
 def test_entries_of_others_are_kept_in_order_whatever_they_hold(release):
     theirs = [
         {"dataset": {"id": "cais/hle", "task_id": "default"}, "value": 20.9, "date": "2025-01-15", "new": {"a": [1]}},
@@ -369,6 +371,7 @@ def test_a_part_of_a_split_is_no_result(bench, bench_rows, release, tmp_path):
 @pytest.mark.parametrize(
     "option", [{"similarity": "exact"}, {"preset": "glamm", "similarity": "exact"}, {"exact_boxes": True}]
 )
+@pytest.mark.slow
 def test_scores_of_another_definition_are_refused(run, release, option):
     score_run(run, options=QUICK._replace(**option))
     with pytest.raises(ValueError, match="was not scored as the benchmark defines it"):
@@ -376,6 +379,7 @@ def test_scores_of_another_definition_are_refused(run, release, option):
 
 
 @pytest.mark.parametrize(("model", "found"), [(DEFAULT_MODEL, 9), ("another/judge", 6)])
+@pytest.mark.slow
 def test_a_judges_scores_are_results_if_it_is_the_protocols(run, release, model, found):
     judge = LoggedJudge(model, Backend, log=run / "judge.jsonl", repeats=1, progress=no_progress)
     score_run(run, options=QUICK, judge=judge)

@@ -22,6 +22,9 @@ from tests.paths import TESTS
 from tests.tiny_models import make
 
 
+pytestmark = pytest.mark.slow
+
+
 LLAVA = shipped("recipes") / "llava-v1.5-7b"
 PHOTOGRAPH = (640, 426)
 BOXES = np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 0.05, 1.0], [0.7, 0.5, 1.0, 0.9]])

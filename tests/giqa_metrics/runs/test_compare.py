@@ -86,6 +86,7 @@ def refused(giqa, a: Path, b: Path) -> str:
     return ran.err
 
 
+@pytest.mark.slow
 def test_a_run_does_not_differ_from_itself(pair):
     differences = found(pair[1], pair[1])
     assert any(difference is not None for difference in differences.values())
@@ -135,6 +136,7 @@ def test_the_other_way_round_the_difference_has_the_other_sign(pair):
             assert other.p_value == pytest.approx(difference.p_value)
 
 
+@pytest.mark.slow
 def test_one_answer_more_is_no_more_than_chance(bench, make_run, bench_rows):
     closed = next(row for row in bench_rows if row["question_type"] == "yes_no")
     one, other = make_run(name="one"), make_run({closed["id"]: worse(closed)}, name="other")
@@ -157,6 +159,7 @@ def test_the_order_of_the_rows_does_not_matter(pair, runs):
     assert found(*runs) == found(*pair)
 
 
+@pytest.mark.slow
 def test_runs_in_two_box_formats_may_be_compared(bench, bench_rows, pair, tmp_path):
     folder = tmp_path / "decimals"
     texts = {}
@@ -219,6 +222,7 @@ def test_runs_on_other_samples_are_refused(giqa, bench, bench_rows, pair, tmp_pa
     assert "were scored against different samples" in refused(giqa, pair[0], folder)
 
 
+@pytest.mark.slow
 def test_runs_on_other_references_are_refused(giqa, copy_of_bench, make_run, pair):
     data = copy_of_bench(lambda row: row | {"question": row["question"] + "!"})
     folder = make_run()
@@ -231,6 +235,7 @@ def test_runs_on_other_references_are_refused(giqa, copy_of_bench, make_run, pai
     [{"similarity": "lexical"}, {"preset": "glamm"}, {"exact_boxes": True}, "judge"],
     ids=["similarity", "preset", "exact boxes", "judge"],
 )
+@pytest.mark.slow
 def test_runs_that_were_scored_in_another_way_are_refused(giqa, bench, make_run, pair, options):
     class Judge:
         name = "strict"

@@ -16,6 +16,9 @@ from giqa_metrics.runs.files import read_config
 from giqa_metrics.runs.predict import predict
 
 
+pytestmark = pytest.mark.slow
+
+
 LIMIT = 7
 
 

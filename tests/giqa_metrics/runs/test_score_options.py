@@ -105,6 +105,7 @@ def test_the_boxes_in_scores_are_those_that_were_written(bench, bench_rows, tmp_
             assert min(np.abs(np.subtract(box, other)).max() for other in same) <= step + 1e-6, (row["id"], phrase)
 
 
+@pytest.mark.slow
 def test_pixels_are_those_of_the_input_size_that_the_prediction_names(giqa, bench, bench_rows, tmp_path):
     def twice(row):
         return [2 * side for side in resized((row["width"], row["height"]))]
@@ -324,6 +325,7 @@ def test_a_negative_seed_is_one_sentence_before_anything_is_written(giqa, make_r
 @pytest.mark.parametrize(
     ("options", "expected"), [((), "qwen3_vl"), (("--box-format", "giqa"), "giqa")], ids=["as it says", "as told"]
 )
+@pytest.mark.slow
 def test_the_run_says_how_its_boxes_are_written_unless_the_option_does(
     giqa, bench, bench_rows, tmp_path, options, expected
 ):

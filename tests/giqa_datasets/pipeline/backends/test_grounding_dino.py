@@ -28,6 +28,9 @@ from giqa_datasets.sources import mini
 from tests.paths import BENCHMARKS
 
 
+pytestmark = pytest.mark.slow
+
+
 WORDS = ["a", "the", "man", "wearing", "white", "t", "-", "shirt", "cup", "red", "sau", "##cer", "table", "motorcycle"]
 # The model's code knows the numbers of BERT's marks
 MARKS = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}

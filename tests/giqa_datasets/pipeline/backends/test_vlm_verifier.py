@@ -28,6 +28,9 @@ from giqa_datasets.records import Record, Tag
 from giqa_datasets.sources import mini
 
 
+pytestmark = pytest.mark.slow
+
+
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 MARKS = ["<image>", "[INST]", "[/INST]"]
 CHAT_TEMPLATE = (
