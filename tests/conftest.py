@@ -194,7 +194,7 @@ def server():
     server.stop()
 
 
-MAKE_MODEL = '''
+MAKE_MODEL = """
 import sys
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -238,7 +238,7 @@ if says:
         embeddings[now, place] = head[then, place] = 1
 network.save_pretrained(folder)
 tokenizer.save_pretrained(folder)
-'''
+"""
 
 
 @pytest.fixture(scope="session")
