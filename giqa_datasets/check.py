@@ -135,9 +135,8 @@ def shards_sums(folder: Path) -> tuple[str, str] | None:
     The datasets library looks at the card alone, and may have read older shards.
     """
     card = folder / "README.md"
-    said = (
-        re.search(r"description: sha256 ([0-9a-f]{64})", card.read_text(encoding="utf-8")) if card.is_file() else None
-    )
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    said = re.search(r"description: sha256 ([0-9a-f]{64})", text)
     return (said[1], shards_digest((folder / "data").iterdir())) if said else None
 
 

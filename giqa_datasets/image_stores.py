@@ -305,10 +305,10 @@ def _bounded(path: Path, name: str) -> bytes:
     return raw
 
 
-def _unreadable(name: str, error: OSError | RuntimeError) -> ValueError:
+def _unreadable(name: str, error: OSError | RuntimeError) -> InputError:
     """What is wrong with a file, by its upstream name alone."""
     said = error.strerror if isinstance(error, OSError) else "its links go round in a circle"
-    return ValueError(f"{name!r} cannot be read: {said}")
+    return InputError(f"{name!r} cannot be read: {said}")
 
 
 def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:

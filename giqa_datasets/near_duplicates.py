@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
 from giqa_datasets.console import Progress, no_progress
-from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.errors import GiqaError, InputError, MissingFileError
 from giqa_datasets.images import MAX_PIXELS, decode
 
 
@@ -156,6 +156,16 @@ def decode_small(image_bytes: bytes) -> tuple[Image.Image, tuple[int, int]]:
 
 def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield each image of a shard once, with the id and the sha256 of its first row; empty if it has no pixels."""
+    try:
+        yield from _read_images(shard)
+    except GiqaError:
+        raise
+    except (OSError, ValueError) as error:  # pyarrow's, of a damaged file
+        raise InputError(f"{shard} cannot be read: {error}") from error
+
+
+def _read_images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
+    """See `_images`."""
     seen: set[tuple[str, bytes]] = set()
     last: tuple[str, bytes] | None = None
     with pq.ParquetFile(shard, pre_buffer=False) as file:

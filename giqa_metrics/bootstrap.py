@@ -136,14 +136,14 @@ def _group_sums(table: Table, groups: Sequence[Any]) -> Table:
 
 def _resamples(count: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each of `count` groups is drawn, with replacement, resample after resample."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     for _ in range(resamples):
         yield np.bincount(rng.integers(0, count, count, dtype=np.int32), minlength=count).astype(np.float64)
 
 
 def _swaps(gap: Table, resamples: int, seed: int) -> Iterator[Floats]:
     """What moves from one run to the other when each group is swapped with probability 1/2."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     for _ in range(resamples):
         yield rng.integers(0, 2, len(gap), dtype=np.int8).astype(np.float64) @ gap
 
@@ -166,3 +166,14 @@ def _interval(values: Sequence[float | None], level: float) -> Interval | None:
         return None
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return low, high
+
+
+def _generator(seed: int) -> np.random.Generator:
+    """The random numbers of a seed.
+
+    Raises:
+        ValueError: If it is negative.
+    """
+    if seed < 0:
+        raise InputError(f"expected a seed from 0, got {seed}")
+    return np.random.default_rng(seed)

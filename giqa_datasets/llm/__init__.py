@@ -7,7 +7,7 @@ from giqa_datasets.llm.server import Server, require_url
 
 
 DEFAULT_MODEL = "meta-llama/Meta-Llama-3-8B-Instruct"  # ours: the paper says Llama 3
-LLM = Role("LLM", "an LLM", "GIQA_LLM_API_KEY", "annotate")
+LLM = Role("LLM", "an LLM", "GIQA_LLM_API_KEY")
 
 __all__ = [
     "DEFAULT_MODEL",

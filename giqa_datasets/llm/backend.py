@@ -52,13 +52,11 @@ class Role(NamedTuple):
         name: As errors call it: judge.
         one: One of them: a judge.
         key_variable: The environment variable that holds a server's key.
-        extra: The extra of this package that installs the client.
     """
 
     name: str
     one: str
     key_variable: str
-    extra: str
 
 
 class Backend(Protocol):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from giqa_datasets.errors import MissingExtraError, UnavailableError
+from giqa_datasets.errors import UnavailableError
+from giqa_datasets.extras import loading, require
 from giqa_datasets.llm.backend import Fault, Reply, Request, Role, label
 
 
@@ -60,20 +61,13 @@ class Local:
 
 def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:
     """Load a tokenizer and its model."""
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError(
-            f'a local {role} needs torch and transformers: pip install "giqa[annotate]"'
-        ) from error
-    try:
+    require(f"a local {role} needs torch and transformers", "local", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with loading(f"{role} {model!r} is no language model on this machine and cannot be fetched"):
         tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
         network = AutoModelForCausalLM.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"{role} {model!r} is no language model on this machine and cannot be fetched"
-        ) from error
     if not tokenizer.chat_template:
         raise UnavailableError(f"{role} {model!r} has no chat template, so it cannot be asked")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # Llama 3 has none

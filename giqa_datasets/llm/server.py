@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from giqa_datasets.errors import InputError, MissingExtraError, UnreachableError
+from giqa_datasets.errors import InputError, UnreachableError
+from giqa_datasets.extras import require
 from giqa_datasets.llm.backend import TEMPERATURE, Fault, Reply, Request, Role, label
 
 
@@ -124,12 +125,9 @@ def require_url(base_url: str, role: Role) -> None:
 
 def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
     """Make an openai client that takes nothing from the environment but our own key."""
-    try:
-        import openai
-    except ImportError as error:
-        raise MissingExtraError(
-            f'{role.one} behind a server needs openai: pip install "giqa[{role.extra}]"'
-        ) from error
+    require(f"{role.one} behind a server needs openai", "server", "openai")
+    import openai
+
     key = os.environ.get(role.key_variable, "").strip() or NO_KEY
     if not (key.isascii() and key.isprintable()):
         raise InputError(f"expected printable ASCII in {role.key_variable}, got something else")

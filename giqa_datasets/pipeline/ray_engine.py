@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import load
-from giqa_datasets.errors import MissingExtraError
+from giqa_datasets.errors import GiqaError, UnavailableError
+from giqa_datasets.extras import require
 from giqa_datasets.pipeline.annotation_lines import Finished
 from giqa_datasets.pipeline.annotation_run import Window, write_lines
 from giqa_datasets.pipeline.model_choice import OFFLINE, Choice, OpenModels
@@ -116,10 +117,9 @@ def _cluster() -> Iterator[Any]:
     """Use the Ray that runs, or one for as long as it takes; it is kept quiet, and sends nothing anywhere."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError('Ray is not installed: pip install "giqa[scale]"') from error
+    require("Ray is not installed", "scale", "ray")
+    import ray.data
+
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
     if ray.is_initialized():
@@ -189,9 +189,8 @@ class _Stage:
             os.chdir(self._folder)
             for work in self._works:
                 value = work(value)
-        except (ImportError, OSError, ValueError) as error:
-            kind = next(kind for kind in (ImportError, OSError, ValueError) if isinstance(error, kind))
-            value = Failed(kind, str(error))
+        except (GiqaError, OSError) as error:
+            value = Failed(type(error) if isinstance(error, GiqaError) else UnavailableError, str(error))
         return _pack(value)
 
 

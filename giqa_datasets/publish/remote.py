@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from giqa_datasets import __version__
 from giqa_datasets.console import printable
-from giqa_datasets.errors import InputError, UnavailableError
+from giqa_datasets.errors import GiqaError, InputError, UnavailableError
 from giqa_datasets.private_interfaces import hub_client
 
 
@@ -167,8 +167,12 @@ def one_sentence(repo: str) -> Iterator[None]:
         said = printable(error.server_message or "nothing more")[:200]
         reason = _REASONS.get(status) or f"the Hub answered {status}: {said}"
         raise UnavailableError(f"{repo}: {reason}") from error
-    except (OSError, ValueError):
+    except GiqaError:
         raise
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise UnavailableError(str(error)) from error
     except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
         said = printable(str(error) or type(error).__name__)[:200]
         raise UnavailableError(f"{repo}: no answer from the Hub ({said}); publish again") from error

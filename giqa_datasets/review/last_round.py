@@ -4,12 +4,15 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from giqa_datasets.dataset_folder.columns import Columns
 from giqa_datasets.dataset_folder.licence_gate import redistributable
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused
 from giqa_datasets.errors import InputError
+from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.review.items import Review, open_review, review_path
@@ -67,7 +70,12 @@ def _rows(folder: Path) -> dict[str, Columns]:
     for shard in open_shards(folder / "data", refuse):
         with shard.file:
             splits.add(shard.split)
-            rows |= {row["id"]: Columns.model_validate(row) for row in annotations_of(shard.path).to_pylist()}
+            try:
+                rows |= {row["id"]: Columns.model_validate(row) for row in annotations_of(shard.path).to_pylist()}
+            except ValidationError as error:
+                raise InputError(f"{shard.where}: {fault_of(error)}") from error
+            except (OSError, ValueError) as error:  # pyarrow's, of a damaged file or of a text in another encoding
+                raise InputError(f"{shard.where} cannot be read: {error}") from error
     if len(splits) > 1:
         raise InputError(
             f"expected candidates in one split, since a benchmark is not trained on, got {sorted(splits)}"

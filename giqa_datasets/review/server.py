@@ -8,8 +8,6 @@ request for data must bring it in a cookie, which the page gets by showing the t
 import hmac
 import json
 import secrets
-import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from giqa_datasets.errors import MissingExtraError
+from giqa_datasets import loopback
+from giqa_datasets.extras import require
 from giqa_datasets.files import fault_of
+from giqa_datasets.loopback import LOOPBACK, in_address, listen
 from giqa_datasets.records import QUESTION_TYPES
 from giqa_datasets.review.items import ImageItem, Review
 from giqa_datasets.review.states import State, Vote, check_name, grounded_texts
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 FILES = {"/": "index.html"} | {f"/static/{path.name}": path.name for path in STATIC.iterdir()}
 ENTER = "/api/enter"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "giqa-review"
 LONGEST = 4_000_000  # bytes of a request's body
 HEADERS = {
@@ -42,9 +41,9 @@ HEADERS = {
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+    **loopback.HEADERS,
 }
+OWN_NAMES = tuple(map(in_address, LOOPBACK))
 PNG = b"\x89PNG"  # a data set has images of this kind and JPEGs
 
 Handler = Callable[["Request"], Awaitable["Response"]]
@@ -119,15 +118,13 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
         ImportError: If the extra `review` is not installed.
         ValueError: If a vote on the disk cannot be read.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.concurrency import run_in_threadpool
-        from starlette.middleware import Middleware
-        from starlette.middleware.base import BaseHTTPMiddleware
-        from starlette.responses import FileResponse, JSONResponse, Response
-        from starlette.routing import Route
-    except ImportError as error:
-        raise MissingExtraError('the review page needs starlette: pip install "giqa[review]"') from error
+    require("the review page needs starlette and uvicorn", "review", "starlette", "uvicorn")
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.responses import FileResponse, JSONResponse, Response
+    from starlette.routing import Route
 
     this = OpenRound(review)
 
@@ -203,29 +200,35 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
     )
 
 
-def serve(review: Review, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
-    """Serve the page until it is interrupted; its address goes to stderr.
+def serve(
+    review: Review,
+    host: str = LOOPBACK[0],
+    port: int = 0,
+    token: str | None = None,
+    *,
+    announce: Callable[[str], object] = lambda address: None,
+) -> None:
+    """Serve the page until it is interrupted.
 
     Args:
         review: What `open_review` opened.
         host: The address to listen at; any but this machine's own needs a token, and gets one if none is given.
         port: 0 takes one that is free.
         token: What the page must show.
+        announce: Told the address, once it can be visited.
 
     Raises:
+        ImportError: If starlette or uvicorn is not installed.
         OSError: If the port is taken.
     """
-    import uvicorn
-
-    if token is None and host not in ("127.0.0.1", "localhost", "::1"):
+    if token is None and host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     app = make_app(review, token=token)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listener.getsockname()[1]}/" + (f"#token={token}" if token else "")
-        sys.stderr.write(f"Round {review.round} of {review.folder} is reviewed at {address}\nCtrl+C ends it.\n")
-        sys.stderr.flush()
+    import uvicorn
+
+    with listen(host, port) as listener:
+        address = f"http://{in_address(host)}:{listener.getsockname()[1]}/" + (f"#token={token}" if token else "")
+        announce(address)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 
@@ -233,9 +236,9 @@ def _check_origin(request: "Request", *, any_host: bool) -> None:
     """Refuse a foreign page: one that gave this machine a name of its own, or that posts from elsewhere."""
     host = request.headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if not any_host and name.lower() not in LOOPBACK:
+    if not any_host and name.lower() not in OWN_NAMES:
         raise RefusedRequest(
-            400, f"expected one of this machine's own names ({', '.join(LOOPBACK)}), got host {name[:100]!r}"
+            400, f"expected one of this machine's own names ({', '.join(OWN_NAMES)}), got host {name[:100]!r}"
         )
     if request.method == "POST" and request.headers.get("origin", "").partition("://")[2] != host:
         raise RefusedRequest(403, "expected a request of the review page itself, got one from another origin")

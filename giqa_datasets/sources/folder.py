@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, read_photograph
-from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.errors import GiqaError, InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.records import Sample, question_pool
@@ -73,7 +73,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
             made[entry.id] = entry
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
-        except (FileNotFoundError, ValueError) as error:
+        except GiqaError as error:
             raise type(error)(f"{place}: {error}") from error
     if not n_lines:
         raise InputError(f"expected at least one photograph in {metadata}, found none")
@@ -82,12 +82,16 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
 
 def _entry(root: Path, where: str, line: _Line) -> Entry:
     """Check one line and take up its regions."""
-    path = (root / line.file_name).resolve()
+    try:
+        path = (root / line.file_name).resolve()
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a zero byte
+        raise InputError(str(error)) from error
     if not path.is_relative_to(root.resolve()):
         raise InputError(f"file_name {line.file_name!r} lies outside the folder")
     if Path(line.file_name).is_absolute():  # it would become the id
         raise InputError(f"expected a file_name relative to the folder, got {line.file_name!r}")
-    if not path.is_file():
+    if not is_file:
         raise MissingFileError(f"photograph {path} is missing")
     identifier = line.id or Path(line.file_name).with_suffix("").as_posix()
     samples: tuple[Sample, ...] = ()

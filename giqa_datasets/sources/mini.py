@@ -10,14 +10,13 @@ import hashlib
 import json
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
 from giqa_datasets.entries import Entry, ImageSet
-from giqa_datasets.errors import MissingExtraError
+from giqa_datasets.extras import package_folder
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.regions import Region, locate
@@ -94,12 +93,7 @@ def wheel_file(path: str) -> Path:
         ImportError: If the wheel is not installed.
     """
     folder, inside = path.split("/", 1)
-    spec = find_spec(folder)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(
-            f'photograph {path!r} needs the package {_WHEELS[folder].source}: pip install "giqa[demo]"'
-        )
-    return Path(spec.submodule_search_locations[0]) / inside
+    return package_folder(folder, f"photograph {path!r} needs the package {_WHEELS[folder].source}") / inside
 
 
 def wheel_rights(path: str) -> ImageSet:

@@ -1,17 +1,16 @@
 """The page on a port of this machine: the browser is told to ask nobody else for anything."""
 
-import socket
-
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from giqa_datasets.errors import UnavailableError
+from giqa_datasets import loopback
+from giqa_datasets.loopback import LOOPBACK, in_address, listen
 from giqa_metrics.app.page import STATIC
 
 
-LOOPBACK = ("127.0.0.1", "localhost")
+OWN_NAMES = [name for name in LOOPBACK if ":" not in name]  # the middleware takes what follows a colon for a port
 LARGEST = "50mb"  # of an upload
 VISITORS = 100  # whose photographs are kept in memory
 HEADERS = {
@@ -20,8 +19,7 @@ HEADERS = {
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; object-src 'none'; form-action 'none'; frame-ancestors 'self'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+    **loopback.HEADERS,
 }
 
 
@@ -58,13 +56,14 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> str:
     Raises:
         OSError: If the port is taken.
     """
-    port = _free(host, port)
+    with listen(host, port) as listener:
+        port = int(listener.getsockname()[1])
     middleware = [Middleware(Guarded)]
-    if host in LOOPBACK:
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
+    if host in OWN_NAMES:
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=OWN_NAMES))
     font, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # of this machine: others are fetched
     _, address, _ = page.launch(
-        server_name=f"[{host}]" if ":" in host else host,
+        server_name=in_address(host),
         server_port=port,
         prevent_thread_lock=True,
         inbrowser=False,
@@ -83,15 +82,3 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> str:
         app_kwargs={"middleware": middleware},
     )
     return address
-
-
-def _free(host: str, port: int) -> int:
-    """Give the port if it can be listened at, or one that can for 0."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.create_server((host, port), family=family) as listener:
-            return int(listener.getsockname()[1])
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot serve at {host}, port {port}: {error.strerror}; see --host and --port"
-        ) from error

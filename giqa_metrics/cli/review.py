@@ -9,6 +9,7 @@ import typer
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
+from giqa_datasets.loopback import LOOPBACK
 from giqa_metrics.cli.options import Format
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -25,7 +26,7 @@ def review(
     merge: Annotated[
         bool, typer.Option("--merge", help="close the open round, and begin the next with its merger")
     ] = False,
-    host: Annotated[str, typer.Option(help="where the page is served; any but loopback wants a token")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="where the page is served; any but loopback wants a token")] = LOOPBACK[0],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one")] = 0,
     token: Annotated[
         str | None,
@@ -64,7 +65,10 @@ def review(
     else:
         from giqa_datasets.review.server import serve
 
-        serve(opened, host, port, token)
+        def announce(address: str) -> None:
+            typer.echo(f"Round {opened.round} of {opened.folder} is reviewed at {address}\nCtrl+C ends it.", err=True)
+
+        serve(opened, host, port, token, announce=announce)
 
 
 def _print_agreement(found: "Agreement", title: str) -> None:

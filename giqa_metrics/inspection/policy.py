@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.errors import GiqaError, InputError, MissingFileError
 from giqa_datasets.files import fault_of
 from giqa_metrics.inspection.defect_words import KINDS
 
@@ -160,10 +160,12 @@ def read_policy(path: Path | None) -> Policy:
         if repeated := _repeated_key(text):
             raise InputError(f"{path}: the key {repeated!r:.80} stands twice in one place")
         return Policy.model_validate(yaml.safe_load(text))
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path} is no YAML: {error}") from error
     except ValidationError as error:
         raise InputError(f"{path}: {fault_of(error).replace('value error, ', '')}") from error
+    except GiqaError:
+        raise
+    except (ValueError, yaml.YAMLError, RecursionError) as error:  # a date that there is not is a ValueError
+        raise InputError(f"{path} is no YAML: {error}") from error
 
 
 def covered(xyxy: Boxes) -> float:

@@ -10,7 +10,7 @@ from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, requi
 from giqa_metrics.judges.logged_judge import JudgePlan, LoggedJudge
 
 
-JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY", "judge")
+JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY")
 
 __all__ = ["DEFAULT_MODEL", "JudgePlan", "LoggedJudge", "open_judge"]
 

@@ -7,7 +7,8 @@ from itertools import chain, pairwise
 from threading import Lock
 from typing import Any, TypeVar
 
-from giqa_datasets.errors import MissingExtraError, UnavailableError
+from giqa_datasets.errors import UnavailableError
+from giqa_datasets.extras import loading, require
 from giqa_datasets.images import decode
 from giqa_datasets.private_interfaces import is_adapter, is_in_model
 from giqa_metrics.models.predictor import Answer, Question
@@ -113,22 +114,19 @@ def _one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple
 
 def _load(model: str) -> tuple[Any, Any]:
     """Load a processor and its network; an adapter's processor lies with the adapter, or else with its base."""
-    try:
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-    except ImportError as error:
-        raise MissingExtraError('prediction needs torch and transformers: pip install "giqa[train]"') from error
-    name = f"model {model!r}"
-    try:
+    require("prediction needs torch and transformers", "local", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    unavailable = "is no model folder here and cannot be fetched"
+    with loading(f"model {model!r} {unavailable}"):
         base = _base_of(model)
-        if base is not None:
-            name = f"adapter {model!r} or its base {base!r}"
-            if is_in_model(model, "processor_config.json"):
-                base = None
+    name = f"model {model!r}" if base is None else f"adapter {model!r} or its base {base!r}"
+    with loading(f"{name} {unavailable}"):
+        if base is not None and is_in_model(model, "processor_config.json"):
+            base = None
         processor = AutoProcessor.from_pretrained(base or model, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
-    except OSError as error:
-        raise UnavailableError(f"{name} is no model folder here and cannot be fetched") from error
     if not getattr(processor, "chat_template", None):
         raise UnavailableError(f"model {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right
@@ -140,8 +138,7 @@ def _base_of(model: str) -> str | None:
     """Name the model that an adapter of PEFT's adapts; None for what is no adapter."""
     if not is_adapter(model):
         return None
-    try:
-        from peft import PeftConfig
-    except ImportError as error:
-        raise MissingExtraError('an adapter needs peft: pip install "giqa[train]"') from error
+    require("an adapter needs peft", "train", "peft")
+    from peft import PeftConfig
+
     return str(PeftConfig.from_pretrained(model).base_model_name_or_path)

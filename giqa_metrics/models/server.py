@@ -11,7 +11,7 @@ from giqa_datasets.llm import Fault, Request, Role, Server, require_url
 from giqa_metrics.models.predictor import Answer, Question
 
 
-ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY", "judge")
+ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY")
 TIMEOUT = 300  # seconds; a request may wait for others
 RETRIES = 6  # over about half a minute, or as long as the server asks for
 # What a server's text does not hold

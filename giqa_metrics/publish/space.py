@@ -99,7 +99,7 @@ def _read(content: bytes, path: Path) -> _Card:
         parts = _CARD.fullmatch(content.decode().replace("\r\n", "\n"))
         card = _Card(*parts.groups()) if parts else _Card("", "")
         about = card.about
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"expected {path} to be UTF-8 with YAML between lines of ---, got {reason}") from error
     if not isinstance(about, dict):

@@ -16,6 +16,7 @@ from PIL import Image
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError, UnavailableError
+from giqa_datasets.extras import require
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_datasets.private_interfaces import sft_parsers
@@ -120,24 +121,26 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
 
 def _read(path: Path) -> tuple[Any, Any, Any]:
     """Read a recipe as `trl sft` does: the arguments of its script, of the training and of the model."""
-    try:
-        parser, launcher, resolve = sft_parsers()
-    except ImportError as error:
-        raise MissingExtraError('recipes need trl: pip install "giqa[train]"') from error
+    require("recipes need trl", "train", "trl", "accelerate", "torch", "transformers")
     import yaml
 
     def refuse(message: str) -> None:
         raise InputError(f"trl sft refuses {path}: {message}")
 
+    parser, launcher, resolve = sft_parsers()
     parser.error = launcher.error = refuse
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of trl's own defaults
             script, training, model, _, unknown, _ = parser.parse_args_and_config(
                 ["--config", str(path), *_HERE], return_remaining_strings=True, separate_remaining_strings=True
             )
-    except yaml.YAMLError as error:
+        launcher.parse_args([*resolve(unknown), "script.py"])
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path} is no YAML: {error}") from error
-    launcher.parse_args([*resolve(unknown), "script.py"])
+    except ImportError as error:
+        raise MissingExtraError(str(error)) from error
+    except ValueError as error:  # what the dataclasses behind the keys refuse
+        raise InputError(str(error)) from error
     if not script.dataset_name or not model.model_name_or_path:
         raise InputError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
     return script, training, model
@@ -152,8 +155,8 @@ def _load(named: Any, training: Any) -> Model:
     try:
         config = AutoConfig.from_pretrained(name, **safe)
         processor = AutoProcessor.from_pretrained(name, **safe)
-    except ImportError:
-        raise
+    except ImportError as error:
+        raise MissingExtraError(str(error)) from error
     except Exception as error:  # a broken folder may raise anything
         if not Path(name).is_dir():
             raise UnavailableError(f"model {name!r} is no model folder here and cannot be fetched") from error
@@ -168,7 +171,10 @@ def _load(named: Any, training: Any) -> Model:
     if template is not None:
         if not template.endswith((".jinja", ".j2")) or not Path(template).is_file():
             raise MissingFileError(f"expected chat_template_path to be a .jinja file, got {template!r}")
-        processor.chat_template = Path(template).read_text(encoding="utf-8")
+        try:
+            processor.chat_template = Path(template).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"expected UTF-8 in {template}: {error}") from error
     tokenizer = processor.tokenizer
     tokenizer.eos_token = training.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training.pad_token or tokenizer.pad_token or tokenizer.eos_token

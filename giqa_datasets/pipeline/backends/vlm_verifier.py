@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image
 
 from giqa_datasets.batches import batches
-from giqa_datasets.errors import MissingExtraError, UnavailableError
+from giqa_datasets.errors import UnavailableError
+from giqa_datasets.extras import loading, require
 from giqa_datasets.llm.prompt import without_surrogates
 
 
@@ -100,18 +101,13 @@ def read_verdict(answer: str) -> bool | None:
 
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
     """Load a processor and its network."""
-    try:
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-    except ImportError as error:
-        raise MissingExtraError('a verifier needs torch and transformers: pip install "giqa[annotate]"') from error
-    try:
+    require("a verifier needs torch and transformers", "annotate", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    with loading(f"verifier {model!r} is no image-text-to-text model here and cannot be fetched"):
         processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"verifier {model!r} is no image-text-to-text model here and cannot be fetched"
-        ) from error
     if not getattr(processor, "chat_template", None):
         raise UnavailableError(f"verifier {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right

@@ -47,9 +47,7 @@ def test_a_model_without_a_chat_template_is_one_sentence(tiny_llama, tmp_path):
 
 def test_without_transformers_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(
-        ImportError, match=r'^a local LLM needs torch and transformers: pip install "giqa\[annotate\]"$'
-    ):
+    with pytest.raises(ImportError, match=r'^a local LLM needs torch and transformers: pip install "giqa\[local\]"$'):
         open_llm("nobody/nothing")
 
 

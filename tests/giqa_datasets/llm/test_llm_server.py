@@ -148,7 +148,7 @@ def test_options_out_of_range_are_refused(options):
 
 def test_without_the_client_the_error_names_the_extra(llm, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ImportError, match=r'^an LLM behind a server needs openai: pip install "giqa\[annotate\]"$'):
+    with pytest.raises(ImportError, match=r'^an LLM behind a server needs openai: pip install "giqa\[server\]"$'):
         llm()
 
 

@@ -30,7 +30,8 @@ import sys
 from pathlib import Path
 from giqa_datasets.review.items import open_review
 from giqa_datasets.review.server import serve
-serve(open_review(Path(sys.argv[1])), port=int(sys.argv[2]))
+opened = open_review(Path(sys.argv[1]))
+serve(opened, port=int(sys.argv[2]), announce=lambda said: print(said, file=sys.stderr, flush=True))
 """
 
 

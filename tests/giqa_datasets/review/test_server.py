@@ -218,7 +218,8 @@ def test_with_a_token_nothing_is_told_without_it(review, said):
 def test_an_address_that_others_reach_gets_a_token(folder):
     script = (
         "import sys; from pathlib import Path; from giqa_datasets.review.items import open_review;"
-        "from giqa_datasets.review.server import serve; serve(open_review(Path(sys.argv[1])), host='0.0.0.0')"
+        "from giqa_datasets.review.server import serve;"
+        "serve(open_review(Path(sys.argv[1])), host='0.0.0.0', announce=lambda said: print(said, file=sys.stderr))"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(folder)], stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from giqa_datasets import extras
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.sources import mini, tiny
 from giqa_metrics.inspection.masks import mask
@@ -454,7 +455,7 @@ def test_an_example_is_a_photograph_to_begin_with(start, visit, server, answer):
 
 
 def test_without_the_wheels_there_are_no_examples(monkeypatch):
-    monkeypatch.setattr(mini, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "is_installed", lambda name: False)
     assert [examples(crops=crops) for crops in (True, False)] == [[], []]
 
 

@@ -104,3 +104,14 @@ def test_the_script_of_the_distribution_is_this_command():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, function = project["scripts"]["giqa"].split(":")
     assert getattr(sys.modules[module], function) is cli.main
+
+
+def test_only_the_command_prints():
+    from pathlib import Path
+
+    root = Path(__file__).parents[3]
+    prints = re.compile(r"^\s*(from|import) (rich|tqdm|typer)\b|\.std(out|err)\.write\(", re.MULTILINE)
+    files = [path for package in ("giqa_datasets", "giqa_metrics") for path in (root / package).rglob("*.py")]
+    found = {path.relative_to(root).as_posix() for path in files if prints.search(path.read_text(encoding="utf-8"))}
+    elsewhere = {name for name in found if not name.startswith("giqa_metrics/cli/")}
+    assert elsewhere == {"giqa_metrics/integrations/lmms_eval/__main__.py"}  # a command of its own

@@ -75,5 +75,5 @@ def test_a_local_model_without_a_chat_template_is_one_sentence(tiny_llama, tmp_p
 
 def test_without_transformers_the_error_names_the_extra(verdicts, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ImportError, match=r'pip install "giqa\[annotate\]"'):
+    with pytest.raises(ImportError, match=r'pip install "giqa\[local\]"'):
         open_judge(model=os.devnull).judge(verdicts)

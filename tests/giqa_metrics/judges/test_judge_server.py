@@ -249,7 +249,7 @@ def test_options_out_of_range_are_refused(options):
 
 def test_without_the_client_the_error_names_the_extra(judge, verdicts, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ImportError, match=r'pip install "giqa\[judge\]"'):
+    with pytest.raises(ImportError, match=r'pip install "giqa\[server\]"'):
         judge().judge(verdicts)
 
 
