@@ -220,7 +220,7 @@ def make_sample(id: str, row: int, text: str) -> Sample:
 
 def build(folder: Path, records: list[Record]) -> None:
     """Write a data set folder as `giqa build` does."""
-    build_folder(folder, "folder", {"train": records}, drops=[])
+    build_folder(folder, "folder", {"train": records})
 
 
 def publish(hub: CountingHub, options: Options) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from giqa_datasets.batches import batches
 from giqa_datasets.dataset_folder.columns import features, set_rows
 from giqa_datasets.dataset_folder.parquet import ROW_GROUP, write_rows
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.entries import Entry
 from giqa_datasets.pipeline.annotation_run import annotate_into, annotate_window, annotated
@@ -86,8 +87,8 @@ def overhead(count: int, folder: Path) -> tuple[int, float]:
         settings = Choice()
         outcome = annotate_into(folder / "annotations", entries, settings, engine=engine)
         records = annotated(folder / "annotations", entries, outcome.drops.append)
-        made = {"drops": outcome.drops, "funnel": lambda: outcome.funnel, "settings": settings.settings()}
-        return build_folder(folder / "set", "folder", {"train": records}, **made)["train"].rows.total()
+        said = Provenance(outcome.drops, outcome.funnel, settings.settings())
+        return build_folder(folder / "set", "folder", {"train": records}, lambda counts: said)["train"].rows.total()
 
     return timed(run)
 

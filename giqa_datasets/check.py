@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import yaml
 from jinja2 import TemplateNotFound
 
-from giqa_datasets.builders.giqa_bench import REVIEW, read_benchmark, unlike_review
+from giqa_datasets.builders.giqa_bench import REVIEW, card_fields, read_benchmark, unlike_review
 from giqa_datasets.check_rows import Rows
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.card import write_card
-from giqa_datasets.dataset_folder.columns import Rights, Source, SplitCounts, features
+from giqa_datasets.dataset_folder.columns import Rights, Source, SplitCounts
 from giqa_datasets.dataset_folder.licence_gate import (
     SOURCES,
     Absent,
@@ -29,7 +29,7 @@ from giqa_datasets.dataset_folder.licence_gate import (
     redistributable,
 )
 from giqa_datasets.dataset_folder.parquet import annotations_of
-from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
+from giqa_datasets.dataset_folder.provenance import Provenance, read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
@@ -230,9 +230,8 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Spli
     written = {split: replace(counts, rights=Counter[Rights]()) for split, counts in splits.items()}
     next(iter(written.values())).rights = rights
     try:
-        due = write_card(
-            name, written, content="", columns=features(), funnel=funnel, settings=settings, benchmark=benchmark
-        )
+        fields = card_fields(name, written, benchmark)
+        due = write_card(name, written, Provenance((), funnel, settings, fields), content="")
     except TemplateNotFound:
         return  # a set of someone else's
     there = {line.strip() for line in card.splitlines()}

@@ -1,16 +1,17 @@
 """A set from its sources to a folder that `load_dataset` reads: annotate what is not annotated yet, then write."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS
-from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, short_of
+from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, benchmark_files, card_fields
 from giqa_datasets.builders.sets import Entries, Request, entries_of
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import SplitCounts
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder, refuse_existing
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry
@@ -19,7 +20,7 @@ from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
 from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, images_together
 from giqa_datasets.pipeline.funnel import Row
-from giqa_datasets.pipeline.fuse import ungrounded as ungrounded_sample
+from giqa_datasets.pipeline.fuse import ungrounded
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
 from giqa_datasets.records import Record, Sample
 
@@ -96,7 +97,7 @@ def build_set(
         raise InputError(f"expected --draft with a benchmark out of a reviewed folder alone, got {request.name}")
     entries = entries_of(request, progress)
     benchmark = Benchmark.of_review(reviewed, entries.compared) if reviewed else None
-    outcome, settings, listed = Outcome([], entries.left_out), None, entries.splits
+    outcome, settings, splits = Outcome([], entries.left_out), None, entries.splits
     if not all(entry.samples for entry in entries.all):
         choice = choice or begun(annotations) or default_choice(request.name)
         if request.seed is not None:
@@ -104,49 +105,68 @@ def build_set(
         outcome = annotate_set(entries, annotations, choice, progress=progress)
         outcome = outcome._replace(drops=list(map(_stated_drop, outcome.drops)))
         settings = _stated(read_settings(annotations / SETTINGS))
-        listed = {split: images_together(annotations, of_split) for split, of_split in listed.items()}
-    late: Counter[str] = Counter()
-    built: Counter[str] = Counter()
+        splits = {split: images_together(annotations, of_split) for split, of_split in splits.items()}
+    made = _Made(request.name, annotations, outcome, settings, benchmark, keep_ungrounded, draft)
+    records = {split: made.records(of_split, split, progress) for split, of_split in splits.items()}
+    counts = build_folder(out, request.name, records, made.say, box_format=box_format, overwrite=overwrite)
+    return Built(counts, len(outcome.drops), made.short)
 
-    def drop(left_out: Drop) -> None:
-        outcome.drops.append(left_out)
-        late[left_out.reason] += 1
 
-    def ungrounded(record: Record) -> Sample:
-        built[UNGROUNDED] += 1
-        return ungrounded_sample(record)
+@dataclass
+class _Made:
+    """The records of a set, and what its folder says of them once they were read.
 
-    def records(entries: list[Entry], split: str) -> Iterator[Record]:
-        listed = progress(entries, len(entries), f"{request.name} {split}")
-        for record in annotated(annotations, listed, drop, sample=ungrounded if keep_ungrounded else None):
-            built["all"] += 1
+    Attributes:
+        short: What a benchmark is short of, a sentence each.
+    """
+
+    name: str
+    annotations: Path
+    outcome: Outcome
+    settings: Mapping[str, Any] | None
+    benchmark: Benchmark | None
+    keep_ungrounded: bool
+    draft: bool
+    short: list[str] = field(default_factory=list)
+    _n_out: int = 0
+    _n_ungrounded: int = 0
+    _late: Counter[str] = field(default_factory=Counter)
+
+    def records(self, entries: Sequence[Entry], split: str, progress: Progress) -> Iterator[Record]:
+        """Yield the records of a split."""
+        listed = progress(entries, len(entries), f"{self.name} {split}")
+        sample = self._ungrounded if self.keep_ungrounded else None
+        for record in annotated(self.annotations, listed, self._drop, sample=sample):
+            self._n_out += 1
             yield record
 
-    def funnel() -> list[Row]:
-        kept = [Row(UNGROUNDED, "descriptions", n, n, {}) for n in [built[UNGROUNDED]] if n]
-        n_in = built["all"] + late.total()
-        return [*outcome.funnel, *kept, Row("build", "descriptions", n_in, built["all"], dict(sorted(late.items())))]
+    def say(self, counts: Mapping[str, SplitCounts]) -> Provenance:
+        """What the folder says beside its rows.
 
-    short: list[str] = []
+        Raises:
+            Incomplete: If a benchmark is short of something and no draft.
+        """
+        fields = card_fields(self.name, counts, self.benchmark)
+        self.short = fields["short"]
+        if counts and self.short and not self.draft:
+            raise Incomplete(self.name, self.short)
+        files = benchmark_files(self.name, counts, self.benchmark)
+        funnel = self._funnel() if self.settings is not None else ()
+        return Provenance(self.outcome.drops, funnel, self.settings, fields, files)
 
-    def require(counts: Mapping[str, SplitCounts]) -> None:
-        short.extend(short_of(request.name, counts, benchmark) if benchmark else ())
-        if short and not draft:
-            raise Incomplete(request.name, short)
+    def _drop(self, left_out: Drop) -> None:
+        self.outcome.drops.append(left_out)
+        self._late[left_out.reason] += 1
 
-    counts = build_folder(
-        out,
-        request.name,
-        {split: records(of_split, split) for split, of_split in listed.items()},
-        drops=outcome.drops,
-        funnel=funnel,
-        settings=settings,
-        box_format=box_format,
-        benchmark=benchmark,
-        require=require,
-        overwrite=overwrite,
-    )
-    return Built(counts, len(outcome.drops), short)
+    def _ungrounded(self, record: Record) -> Sample:
+        self._n_ungrounded += 1
+        return ungrounded(record)
+
+    def _funnel(self) -> list[Row]:
+        kept = [Row(UNGROUNDED, "descriptions", n, n, {}) for n in [self._n_ungrounded] if n]
+        n_in = self._n_out + self._late.total()
+        built = Row("build", "descriptions", n_in, self._n_out, dict(sorted(self._late.items())))
+        return [*self.outcome.funnel, *kept, built]
 
 
 def _stated(settings: dict[str, Any]) -> dict[str, Any]:

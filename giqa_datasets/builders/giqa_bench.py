@@ -7,19 +7,21 @@ data sets with which it shares no image.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, Field
 
+from giqa_datasets.builders import giqa_160k
+from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
 from giqa_datasets.builders.giqa_160k import count_samples
 from giqa_datasets.dataset_folder.columns import Columns, SplitCounts
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import read_lines, write_whole
+from giqa_datasets.files import read_lines
 from giqa_datasets.review.agreement import Agreement, agreement
 from giqa_datasets.review.items import review_path, state_of
-from giqa_datasets.review.rounds import Round, anonymous, is_scripted, read_rounds, write_rounds
+from giqa_datasets.review.rounds import Round, anonymous, is_scripted, read_rounds, round_files
 from giqa_datasets.review.states import State, content, stored
 
 
@@ -114,10 +116,31 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     return Benchmark(read_rounds(folder / REVIEW), [line for _, line in read_lines(folder / COMPARED, Compared)])
 
 
-def write_benchmark(benchmark: Benchmark, folder: Path) -> None:
-    """Write it into a data set folder, as `read_benchmark` reads it."""
-    write_rounds(benchmark.rounds, folder / REVIEW)
-    write_whole(folder / COMPARED, (f"{each.model_dump_json()}\n" for each in benchmark.compared))
+def card_fields(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, Any]:
+    """What the text of a set's card takes beside what every set has.
+
+    Args:
+        name: The set's.
+        counts: What was written, by split.
+        benchmark: How it was made, of a benchmark out of a review.
+    """
+    return {
+        "beside_paper": beside_paper(counts) if name == "giqa-bench" else giqa_160k.beside_paper(counts),
+        "benchmark": benchmark,
+        "short": short_of(name, counts, benchmark) if benchmark else [],
+    }
+
+
+def benchmark_files(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, str]:
+    """The files of a benchmark's folder beside what every set has, as `read_benchmark` reads them; of a set, none."""
+    files = {}
+    if name in BENCHMARKS:
+        views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
+        files["eval.yaml"] = benchmark_eval_yaml(name, views)
+    if benchmark:
+        files |= {f"{REVIEW}/{path}": text for path, text in round_files(benchmark.rounds).items()}
+        files[str(COMPARED)] = "".join(f"{each.model_dump_json()}\n" for each in benchmark.compared)
+    return files
 
 
 def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from giqa_datasets.builders.giqa_bench import Benchmark, read_benchmark
+from giqa_datasets.builders.giqa_bench import Benchmark, benchmark_files, card_fields, read_benchmark
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import (
@@ -24,7 +24,7 @@ from giqa_datasets.dataset_folder.columns import (
     pixels_of,
 )
 from giqa_datasets.dataset_folder.licence_gate import SOURCES, read_sources, redistributable
-from giqa_datasets.dataset_folder.provenance import read_drops, read_pipeline
+from giqa_datasets.dataset_folder.provenance import Provenance, read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Shard, open_shards, read_rows, refuse
 from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_folder
 from giqa_datasets.drops import Drop
@@ -32,7 +32,6 @@ from giqa_datasets.entries import READERS, ImageSet, Refused, read_photograph
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
-from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import Photograph
 
 
@@ -54,7 +53,7 @@ class Joined(NamedTuple):
     left_out: list[Drop]
 
 
-class _Provenance(NamedTuple):
+class _Set(NamedTuple):
     """What a data set folder says of its rows beyond their columns.
 
     Attributes:
@@ -62,9 +61,7 @@ class _Provenance(NamedTuple):
         files: The upstream names of each image, by sha256.
         sha256: The manifest: the sha256 of each upstream name.
         allowed: The sources that are redistributable.
-        drops: What was left out when it was built.
-        funnel: What went into each stage, and what came out.
-        settings: The models; None of a set that they did not make.
+        provenance: As it was built.
         benchmark: How it was made; None of a set that no review made.
     """
 
@@ -72,10 +69,19 @@ class _Provenance(NamedTuple):
     files: Mapping[str, Sequence[str]]
     sha256: Mapping[str, str]
     allowed: frozenset[Source]
-    drops: Sequence[Drop]
-    funnel: Sequence[Row]
-    settings: Mapping[str, Any] | None
+    provenance: Provenance
     benchmark: Benchmark | None
+
+    def say(self, left_out: Sequence[Drop], counts: Mapping[str, SplitCounts]) -> Provenance:
+        """What the joined folder says beside its rows."""
+        drops, funnel, settings = self.provenance[:3]
+        return Provenance(
+            [*drops, *left_out],
+            funnel,
+            settings,
+            card_fields(self.name, counts, self.benchmark),
+            benchmark_files(self.name, counts, self.benchmark),
+        )
 
 
 def require_place(name: str) -> None:
@@ -130,7 +136,7 @@ def join_copies(
         ValueError: If something in the folder is not as it should be, it has all pixels, or no row is left.
     """
     refuse_existing(out, overwrite=overwrite)
-    said = _provenance(folder)
+    said = _read_set(folder)
     splits: defaultdict[str, list[Shard]] = defaultdict(list)
     left_out: list[Drop] = []
     joined: set[str] = set()
@@ -146,17 +152,7 @@ def join_copies(
             split: _rows(splits[split], said, _Copies(copies, pool), left_out, joined, progress)
             for split in sorted(splits, key=lambda split: split != "train")  # as the builder has them
         }
-        counts = write_folder(
-            out,
-            said.name,
-            rows,
-            drops=left_out,
-            earlier=said.drops,
-            funnel=lambda: said.funnel,
-            settings=said.settings,
-            benchmark=said.benchmark,
-            overwrite=overwrite,
-        )
+        counts = write_folder(out, said.name, rows, partial(said.say, left_out), overwrite=overwrite)
     return Joined(counts, len(joined), left_out)
 
 
@@ -181,7 +177,7 @@ class _Copies:
 
 def _rows(
     shards: Iterable[Shard],
-    said: _Provenance,
+    said: _Set,
     copies: _Copies,
     left_out: list[Drop],
     joined: set[str],
@@ -205,7 +201,7 @@ def _rows(
             yield row
 
 
-def _checked(columns: dict[str, Any], shard: Shard, said: _Provenance) -> SetRow:
+def _checked(columns: dict[str, Any], shard: Shard, said: _Set) -> SetRow:
     """Check a row from outside, and add what the folder says of it."""
     where = f"{shard.where} {columns['id']!r}"
     try:
@@ -242,7 +238,7 @@ def _lacks_pixels(shard: Shard) -> bool:
     return any(known is None or not known.has_null_count or known.null_count for known in stated)
 
 
-def _provenance(folder: Path) -> _Provenance:
+def _read_set(folder: Path) -> _Set:
     """Read what a data set folder says beyond its rows.
 
     Raises:
@@ -262,7 +258,7 @@ def _provenance(folder: Path) -> _Provenance:
     earlier = read_drops(drops) if drops.exists() else []
     allowed = redistributable(folder)
     funnel, settings = read_pipeline(folder)
-    return _Provenance(name, files, sha256, allowed, earlier, funnel, settings, read_benchmark(folder))
+    return _Set(name, files, sha256, allowed, Provenance(earlier, funnel, settings), read_benchmark(folder))
 
 
 def _refuse(folder: Path, where: str, what: str) -> None:

@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from giqa_datasets import __version__
-from giqa_datasets.builders import giqa_160k, giqa_bench
 from giqa_datasets.console import printable
-from giqa_datasets.dataset_folder.columns import SplitCounts
+from giqa_datasets.dataset_folder.columns import SplitCounts, features
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.package_files import shipped, templates
-from giqa_datasets.pipeline.funnel import Row
 
 
 # The bounds of the Hub's size categories
@@ -35,12 +34,9 @@ _MARKUP = re.compile(r"[\\`*{}\[\]<>|&~$!#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 def write_card(
     name: str,
     counts: Mapping[str, SplitCounts],
+    said: Provenance,
     *,
     content: str,
-    columns: Iterable[str],
-    funnel: Sequence[Row] = (),
-    settings: Mapping[str, Any] | None = None,
-    benchmark: giqa_bench.Benchmark | None = None,
     examples: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Render the card of a data set.
@@ -48,12 +44,9 @@ def write_card(
     Args:
         name: The set's name; `cards/datasets/<name>.md` is its text.
         counts: What was written, by split.
+        said: What else the folder says.
         content: Digest of the shards. It stands in every config, because the datasets library keys its cache on the
             card alone: a rebuilt folder would be read from the cache of the old one.
-        columns: Every column, in order.
-        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
-        settings: The pipeline's models and thresholds.
-        benchmark: How it was made, of a benchmark out of a review.
         examples: Rows to show, as of `example_rows`.
 
     Returns:
@@ -71,17 +64,15 @@ def write_card(
         kinds=kinds,
         licenses=sorted(rights),
         withheld=[(right, n_rows) for right, n_rows in sorted(rights.items()) if not right.redistributable],
-        funnel=funnel,
-        settings=settings,
-        beside_paper=(giqa_bench if name == "giqa-bench" else giqa_160k).beside_paper(counts),
-        benchmark=benchmark,
-        short=giqa_bench.short_of(name, counts, benchmark) if benchmark else [],
+        funnel=said.funnel,
+        settings=said.settings,
+        **said.fields,
         examples=examples,
         views=", ".join([*tasks, "annotations"]),
     )
     _, known, body = card.split("---\n", 2)
     front_matter = DatasetCardData(
-        configs=_configs(list(counts), tasks, list(columns), content),
+        configs=_configs(list(counts), tasks, content),
         language=["en"],
         pretty_name=name,
         size_categories=[next((label for bound, label in _SIZES if kinds.total() < bound), "1M<n<10M")],
@@ -121,7 +112,7 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(f"{name}.md")
 
 
-def _configs(splits: list[str], tasks: list[str], columns: list[str], content: str) -> list[dict[str, Any]]:
+def _configs(splits: list[str], tasks: list[str], content: str) -> list[dict[str, Any]]:
     """The configs: views on one set of shards, and the shards without images."""
 
     def view(name: str, folder: str = "data", **options: Any) -> dict[str, Any]:
@@ -132,7 +123,7 @@ def _configs(splits: list[str], tasks: list[str], columns: list[str], content: s
     return [
         view("default", default=True),
         *(view(task, filters=[["task", "==", task]]) for task in tasks),
-        view("annotations", "annotations", columns=[column for column in columns if column != "image"]),
+        view("annotations", "annotations", columns=[column for column in features() if column != "image"]),
     ]
 
 

@@ -1,19 +1,42 @@
-"""What a data set folder says of how its rows were made: read back as it was written, or refused in one sentence."""
+"""What a data set folder says beside its rows: written, and read back or refused in one sentence."""
 
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from giqa_datasets.dataset_folder.columns import Rights, SplitCounts
 from giqa_datasets.drops import Drop
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import fault_of, read_lines
-from giqa_datasets.pipeline.annotation_folder import FUNNEL, SETTINGS
-from giqa_datasets.pipeline.annotation_lines import DropLine
+from giqa_datasets.files import fault_of, read_lines, write_whole
+from giqa_datasets.image_stores import ImageFile, write_manifest
+from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
+from giqa_datasets.pipeline.annotation_lines import DropLine, drop_line
 from giqa_datasets.pipeline.funnel import Row
 
 
 _Kind = TypeVar("_Kind")
+
+
+class Provenance(NamedTuple):
+    """What a data set folder says beside its rows.
+
+    Attributes:
+        drops: What was left out.
+        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
+        settings: The models and thresholds of the pipeline.
+        fields: What else the text of the set's card takes.
+        files: What else lies in the folder: texts by their paths.
+    """
+
+    drops: Sequence[Drop] = ()
+    funnel: Sequence[Row] = ()
+    settings: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any] = {}
+    files: Mapping[str, str] = {}
 
 
 class _Settings(BaseModel):
@@ -29,6 +52,21 @@ class _Settings(BaseModel):
 
 class _DropLine(DropLine):
     id: str
+
+
+def write_provenance(folder: Path, counts: Mapping[str, SplitCounts], said: Provenance) -> None:
+    """Write where everything comes from; not at the data set's top, where load_dataset would take it for data."""
+    folder.mkdir()
+    files = {name: digest for split in counts.values() for name, digest in split.files.items()}
+    write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
+    rights = sum((split.rights for split in counts.values()), start=Counter[Rights]())
+    sources = (json.dumps(right._asdict() | {"rows": rows}) + "\n" for right, rows in sorted(rights.items()))
+    write_whole(folder / "sources.jsonl", sources)
+    if said.drops:
+        write_whole(folder / DROPS, map(drop_line, said.drops))
+    if said.settings is not None:
+        write_whole(folder / FUNNEL, [json.dumps([row._asdict() for row in said.funnel], indent=2) + "\n"])
+        write_whole(folder / SETTINGS, [json.dumps(said.settings, indent=2) + "\n"])
 
 
 def read_pipeline(folder: Path) -> tuple[list[Row], dict[str, Any] | None]:

@@ -1,7 +1,6 @@
 """Records to a folder that `load_dataset` reads: shards, card and drops, whole or not at all."""
 
 import hashlib
-import json
 import re
 import shutil
 import tempfile
@@ -9,105 +8,61 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
-from giqa_datasets.builders.giqa_bench import Benchmark, write_benchmark
 from giqa_datasets.dataset_folder.card import example_rows, write_card
-from giqa_datasets.dataset_folder.columns import Rights, SetRow, SplitCounts, features, set_rows
+from giqa_datasets.dataset_folder.columns import SetRow, SplitCounts, set_rows
 from giqa_datasets.dataset_folder.parquet import write_annotations, write_rows
+from giqa_datasets.dataset_folder.provenance import Provenance, write_provenance
 from giqa_datasets.drops import Drop
 from giqa_datasets.errors import ExistingFileError, InputError
-from giqa_datasets.files import write_whole
-from giqa_datasets.image_stores import ImageFile, write_manifest
-from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
-from giqa_datasets.pipeline.annotation_lines import drop_line
-from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.records import Record
+
+
+# Asked when all rows are written, and told of them; what it raises leaves no folder
+Say = Callable[[Mapping[str, SplitCounts]], Provenance]
+
+
+def say_nothing(counts: Mapping[str, SplitCounts]) -> Provenance:
+    """Say nothing beside the rows."""
+    return Provenance()
 
 
 def build_folder(
     out: Path,
     name: str,
     splits: Mapping[str, Iterable[Record]],
+    say: Say = say_nothing,
     *,
-    drops: list[Drop],
-    funnel: Callable[[], Sequence[Row]] = tuple,
-    settings: Mapping[str, Any] | None = None,
     box_format: str = "giqa",
-    benchmark: Benchmark | None = None,
-    require: Callable[[Mapping[str, SplitCounts]], object] = lambda counts: None,
     overwrite: bool = False,
-    progress: Callable[[Iterable[Record], str], Iterable[Record]] = lambda records, split: records,
+) -> dict[str, SplitCounts]:
+    """Write a data set folder out of annotated records by split: `write_folder` of their `rows` in a box format.
+
+    Raises:
+        FileExistsError: As `write_folder`.
+        ValueError: As `write_folder`, or if a record does not fit the columns.
+    """
+    rows = {split: set_rows(records, box_format=box_format) for split, records in splits.items()}
+    return write_folder(out, name, rows, say, overwrite=overwrite)
+
+
+def write_folder(
+    out: Path, name: str, splits: Mapping[str, Iterable[SetRow]], say: Say, *, overwrite: bool = False
 ) -> dict[str, SplitCounts]:
     """Write a data set folder. It appears whole, by a rename, or not at all.
 
     Args:
         out: The folder to make.
         name: The set's name, which has a card.
-        splits: Annotated records by split.
-        drops: What was left out; the list may still grow while `splits` is read.
-        funnel: What went into each stage of the pipeline and what came out; asked when all records are read.
-        settings: The models and thresholds of the pipeline.
-        box_format: Format of the boxes in `prompt` and `completion`.
-        benchmark: How it was made, of a benchmark out of a review.
-        require: Told of what was written before it appears; raises to prevent that.
+        splits: Rows by split, those of one image side by side.
+        say: What the folder says beside its rows.
         overwrite: Replace a data set folder that is there already.
-        progress: Wraps each split's records.
 
     Returns:
         What was written, by split; splits without rows are left out.
 
     Raises:
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
-        ValueError: If no record has a sample, or a record does not fit the columns.
-    """
-    rows = {split: set_rows(progress(records, split), box_format=box_format) for split, records in splits.items()}
-    return write_folder(
-        out,
-        name,
-        rows,
-        drops=drops,
-        funnel=funnel,
-        settings=settings,
-        benchmark=benchmark,
-        require=require,
-        overwrite=overwrite,
-    )
-
-
-def write_folder(
-    out: Path,
-    name: str,
-    splits: Mapping[str, Iterable[SetRow]],
-    *,
-    drops: list[Drop],
-    earlier: Sequence[Drop] = (),
-    funnel: Callable[[], Sequence[Row]] = tuple,
-    settings: Mapping[str, Any] | None = None,
-    benchmark: Benchmark | None = None,
-    require: Callable[[Mapping[str, SplitCounts]], object] = lambda counts: None,
-    overwrite: bool = False,
-) -> dict[str, SplitCounts]:
-    """Write a data set folder out of rows, as `build_folder` does out of records.
-
-    Args:
-        out: The folder to make.
-        name: The set's name, which has a card.
-        splits: Rows by split, those of one image side by side.
-        drops: As in `build_folder`.
-        earlier: What was left out before there were rows; stands before `drops`.
-        funnel: As in `build_folder`.
-        settings: As in `build_folder`.
-        benchmark: As in `build_folder`.
-        require: As in `build_folder`.
-        overwrite: As in `build_folder`.
-
-    Returns:
-        What was written, by split; splits without rows are left out.
-
-    Raises:
-        FileExistsError: As `build_folder`.
         ValueError: If there is no row, or two have the same id.
     """
     refuse_existing(out, overwrite=overwrite)
@@ -117,51 +72,17 @@ def write_folder(
         ids: set[str] = set()
         counts = {split: write_rows(data, split, rows, ids) for split, rows in splits.items()}
         counts = {split: count for split, count in counts.items() if count.rows}
+        said = say(counts)
         if not counts:
-            raise InputError(f"no sample was left for {name}: {_why(drops)}")
-        require(counts)
+            raise InputError(f"no sample was left for {name}: {_why(said.drops)}")
         (partial / "annotations").mkdir()
         write_annotations(data, partial / "annotations")
-        steps = funnel() if settings is not None else ()
-        card = write_card(
-            name,
-            counts,
-            content=shards_digest(data.iterdir()),
-            columns=features(),
-            funnel=steps,
-            settings=settings,
-            benchmark=benchmark,
-            examples=example_rows(data),
-        )
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        if name in BENCHMARKS:
-            views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
-            (partial / "eval.yaml").write_text(benchmark_eval_yaml(name, views), encoding="utf-8")
-        _write_provenance(partial / "provenance", counts, [*earlier, *drops], steps, settings)
-        if benchmark:
-            write_benchmark(benchmark, partial)
+        card = write_card(name, counts, said, content=shards_digest(data.iterdir()), examples=example_rows(data))
+        write_provenance(partial / "provenance", counts, said)
+        for path, text in ({"README.md": card} | dict(said.files)).items():
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            (partial / path).write_text(text, encoding="utf-8")
     return counts
-
-
-def _write_provenance(
-    folder: Path,
-    counts: Mapping[str, SplitCounts],
-    drops: Sequence[Drop],
-    funnel: Sequence[Row],
-    settings: Mapping[str, Any] | None,
-) -> None:
-    """Write where everything comes from; not at the data set's top, where load_dataset would take it for data."""
-    folder.mkdir()
-    files = {name: digest for split in counts.values() for name, digest in split.files.items()}
-    write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
-    rights = sum((split.rights for split in counts.values()), start=Counter[Rights]())
-    sources = (json.dumps(right._asdict() | {"rows": rows}) + "\n" for right, rows in sorted(rights.items()))
-    write_whole(folder / "sources.jsonl", sources)
-    if drops:
-        write_whole(folder / DROPS, map(drop_line, drops))
-    if settings is not None:
-        write_whole(folder / FUNNEL, [json.dumps([row._asdict() for row in funnel], indent=2) + "\n"])
-        write_whole(folder / SETTINGS, [json.dumps(settings, indent=2) + "\n"])
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -213,7 +134,7 @@ def shards_digest(shards: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _why(drops: list[Drop]) -> str:
+def _why(drops: Sequence[Drop]) -> str:
     """The commonest reason, for an empty set."""
     if not drops:
         return "there were no records"

@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
 from giqa_datasets.review.merge import merge
 from giqa_datasets.review.round_files import last_round, read_begin, to_line
 from giqa_datasets.review.states import State, Vote
@@ -50,15 +49,14 @@ def read_rounds(review_path: Path) -> list[Round]:
     return rounds
 
 
-def write_rounds(rounds: Sequence[Round], review_path: Path) -> None:
-    """Write rounds into a new folder, as `read_rounds` reads them."""
+def round_files(rounds: Sequence[Round]) -> dict[str, str]:
+    """The files of rounds by their paths in the review's folder, as `read_rounds` reads them."""
+    files: dict[str, Iterable[BaseModel]] = {}
     for number, (begin, votes) in enumerate(rounds, start=1):
-        folder = review_path / f"round-{number}"
-        (folder / "votes").mkdir(parents=True)
-        files: dict[Path, Iterable[BaseModel]] = {folder / "begin.jsonl": begin.values()}
-        files |= {folder / "votes" / f"{annotator}.jsonl": of_one.values() for annotator, of_one in votes.items()}
-        for path, lines in files.items():
-            write_whole(path, map(to_line, lines))
+        folder = f"round-{number}"
+        files[f"{folder}/begin.jsonl"] = begin.values()
+        files |= {f"{folder}/votes/{annotator}.jsonl": of_one.values() for annotator, of_one in votes.items()}
+    return {path: "".join(map(to_line, lines)) for path, lines in files.items()}
 
 
 def is_scripted(annotator: str) -> bool:

@@ -65,7 +65,7 @@ def built(tmp_path_factory) -> Path:
         "train": [record(name, seed) for seed, name in enumerate("abcd")],
         "test": [record(name, seed) for seed, name in enumerate("xyz", start=10)],
     }
-    build_folder(folder, "folder", splits, drops=[])
+    build_folder(folder, "folder", splits)
     shutil.rmtree(folder / "provenance", ignore_errors=True)
     return folder
 
@@ -131,7 +131,7 @@ def test_a_folder_with_another_name_holds(small):
 
 
 def test_boxes_of_another_format_hold(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": [record("a", 1)]}, drops=[], box_format="giqa_decimal")
+    build_folder(tmp_path / "set", "folder", {"train": [record("a", 1)]}, box_format="giqa_decimal")
     assert said(tmp_path / "set") == []
 
 
@@ -140,7 +140,7 @@ def test_several_shards_and_row_groups_hold(tmp_path, monkeypatch):
 
     monkeypatch.setattr(parquet, "SHARD_BYTES", 1000)
     records = [record(f"photo-{seed}", seed) for seed in range(80)]
-    build_folder(tmp_path / "set", "folder", {"train": records}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": records})
     assert len(list((tmp_path / "set" / "data").iterdir())) > 1
     assert said(tmp_path / "set") == []
 
@@ -159,7 +159,7 @@ def test_boxes_of_the_same_cells_stand_in_the_text_once(tmp_path):
     near = np.concatenate([BOX, BOX + np.array([1e-3, 1e-3, -1e-3, -1e-3]), BOX])
     made = record("a", 0)
     samples = (replace(made.samples[0], answer_regions=(Region("cat", (8, 11), near),)),)
-    build_folder(tmp_path / "set", "folder", {"train": [replace(made, samples=samples)]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": [replace(made, samples=samples)]})
     (row,) = pq.read_table(shard(tmp_path / "set")).to_pylist()
     assert row["answer"].count("<") == 1
     assert said(tmp_path / "set") == []

@@ -226,7 +226,7 @@ def record(number: int, samples: int = 3) -> Record:
 
 def test_the_images_of_a_folder_are_known_by_the_ids_of_their_first_rows(tmp_path):
     records = [record(number) for number in range(40)]  # 120 rows, two row groups
-    build_folder(tmp_path / "set", "folder", {"train": records[:35], "test": records[35:]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": records[:35], "test": records[35:]})
     known = lookalikes_of(tmp_path / "set")
     for number in range(40):
         assert known.find(sha(number), b"") == Match(f"photo-{number}-0", None)
@@ -235,7 +235,7 @@ def test_the_images_of_a_folder_are_known_by_the_ids_of_their_first_rows(tmp_pat
 
 
 def test_each_image_of_a_folder_is_hashed_once(tmp_path, monkeypatch):
-    build_folder(tmp_path / "set", "folder", {"train": [record(number, 7) for number in range(40)]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": [record(number, 7) for number in range(40)]})
     hashed = []
     monkeypatch.setattr(near_duplicates, "hash_of", lambda raw: hashed.append(raw))
     lookalikes_of(tmp_path / "set")
@@ -248,7 +248,7 @@ def change_shard(folder: Path, change) -> None:
 
 
 def test_an_image_without_its_pixels_is_known_by_its_sha256(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": [record(0), record(1)]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": [record(0), record(1)]})
 
     def empty(table):
         rows = table.to_pylist()
@@ -267,14 +267,14 @@ def test_an_image_without_its_pixels_is_known_by_its_sha256(tmp_path):
 
 @pytest.mark.parametrize("name", ["id", "image", "image_sha256"])
 def test_a_shard_without_the_columns_is_one_sentence(tmp_path, name):
-    build_folder(tmp_path / "set", "folder", {"train": [record(0)]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": [record(0)]})
     change_shard(tmp_path / "set", lambda table: table.drop_columns([name]))
     with pytest.raises(ValueError, match=r"expected the columns of a GIQA data set in .*train-00000-of-00001.parquet"):
         lookalikes_of(tmp_path / "set")
 
 
 def test_a_column_of_another_type_is_one_sentence(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": [record(0)]}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": [record(0)]})
 
     def change(table):
         at = table.column_names.index("image")

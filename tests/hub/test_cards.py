@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from giqa_datasets.builders.giqa_bench import benchmark_files, card_fields
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
@@ -42,7 +44,14 @@ def root(tmp_path_factory) -> Path:
     records = [entry.load() for entry in mini.hand_made("test")[:2]]
     for name in NAMES:
         settings = Choice().settings() if name in ("giqa-160k", "giqa-mini", "folder") else None
-        build_folder(root / name, name, {split_of(name): records}, drops=[], settings=settings)
+        build_folder(
+            root / name,
+            name,
+            {split_of(name): records},
+            lambda counts, name=name, settings=settings: Provenance(
+                settings=settings, fields=card_fields(name, counts, None), files=benchmark_files(name, counts, None)
+            ),
+        )
     return root
 
 

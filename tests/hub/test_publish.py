@@ -60,7 +60,7 @@ def record(number: int, *, may: bool = True) -> Record:
 
 
 def write(folder: Path, **splits: list[Record]) -> Path:
-    build_folder(folder, "folder", splits, drops=[], overwrite=True)
+    build_folder(folder, "folder", splits, overwrite=True)
     return folder
 
 

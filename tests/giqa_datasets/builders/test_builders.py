@@ -15,6 +15,7 @@ from giqa_datasets import Region
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import Request
 from giqa_datasets.dataset_folder import parquet
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.model_choice import Choice
@@ -168,7 +169,7 @@ def test_half_of_the_mini_sets_yes_no_answers_are_yes(workspace):
 
 def test_rebuilding_gives_the_same_bytes(tmp_path):
     for name in ("first", "second"):
-        build_folder(tmp_path / name, "folder", {"train": made(60), "test": []}, drops=[DROP])
+        build_folder(tmp_path / name, "folder", {"train": made(60), "test": []}, lambda counts: Provenance([DROP]))
     assert files(tmp_path / "first") == files(tmp_path / "second")
 
 
@@ -181,7 +182,7 @@ def test_rebuilding_the_benchmark_gives_the_same_bytes(workspace, tmp_path):
 
 def test_an_image_is_stored_once_per_row_group(tmp_path):
     records = list(made(50, samples=4, size_wh=(160, 120)))
-    build_folder(tmp_path / "set", "folder", {"train": records}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": records})
     (shard,) = (tmp_path / "set" / "data").iterdir()
     unique = sum(len(image) for image in {record.photograph.image for record in records})
     assert unique > 2_000_000
@@ -190,7 +191,7 @@ def test_an_image_is_stored_once_per_row_group(tmp_path):
 
 
 def test_a_row_group_ends_with_an_image(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(80, samples=3)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(80, samples=3)})
     (shard,) = (tmp_path / "set" / "data").iterdir()
     file = pq.ParquetFile(shard)
     *sizes, last = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
@@ -218,14 +219,14 @@ def test_row_groups_begin_at_the_same_rows_again_after_an_insertion(samples):
 
 
 def test_a_row_group_of_one_image_stays_short_enough_to_read(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(1, samples=600)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(1, samples=600)})
     (shard,) = (tmp_path / "set" / "data").iterdir()
     metadata = pq.ParquetFile(shard).metadata
     assert [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)] == [250, 250, 100]
 
 
 def test_the_shards_state_the_plain_schema(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(3)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(3)})
     (shard,) = (tmp_path / "set" / "data").iterdir()
     stated = pq.read_schema(shard)
     assert stated.equals(FEATURES.arrow_schema)
@@ -233,7 +234,7 @@ def test_the_shards_state_the_plain_schema(tmp_path):
 
 
 def test_rows_of_one_image_stand_together(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(50, samples=4)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(50, samples=4)})
     (shard,) = (tmp_path / "set" / "data").iterdir()
     images = pq.read_table(shard, columns=["image_sha256"])["image_sha256"].to_pylist()
     changes = sum(first != second for first, second in pairwise(images))
@@ -243,7 +244,7 @@ def test_rows_of_one_image_stand_together(tmp_path):
 def test_a_large_split_is_cut_into_shards_that_load_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "SHARD_BYTES", 10_000)
     records = list(made(150))
-    build_folder(tmp_path / "set", "folder", {"train": records}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": records})
     names = sorted(path.name for path in (tmp_path / "set" / "data").iterdir())
     assert names == [f"train-{k:05d}-of-00003.parquet" for k in range(3)]
     assert [row["id"] for row in stored(tmp_path / "set")] == [s.id for record in records for s in record.samples]
@@ -251,14 +252,14 @@ def test_a_large_split_is_cut_into_shards_that_load_as_one(tmp_path, monkeypatch
 
 def test_every_row_of_a_record_is_written(tmp_path):
     records = list(made(3))
-    counts = build_folder(tmp_path / "set", "folder", {"train": records}, drops=[])
+    counts = build_folder(tmp_path / "set", "folder", {"train": records})
     assert stored(tmp_path / "set") == [row for record in records for row in rows(record)]
     assert counts["train"].rows == {"des": 3, "how": 3}
     assert len(counts["train"].images) == 3
 
 
 def test_the_box_format_reaches_prompt_and_completion_alone(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(1)}, drops=[], box_format="giqa_decimal")
+    build_folder(tmp_path / "set", "folder", {"train": made(1)}, box_format="giqa_decimal")
     des, vqa = stored(tmp_path / "set")
     assert des["completion"][0]["content"] == "A sharp [cat](<0.10, 0.20, 0.50, 0.60>)."
     assert vqa["prompt"][0]["content"] == "How is the [cat](<0.10, 0.20, 0.50, 0.60>)?"
@@ -268,21 +269,21 @@ def test_the_box_format_reaches_prompt_and_completion_alone(tmp_path):
 def test_records_without_samples_and_splits_without_rows_are_left_out(tmp_path):
     first, second = made(2)
     splits = {"train": [first, replace(second, samples=())], "test": [replace(second, samples=())]}
-    counts = build_folder(tmp_path / "set", "folder", splits, drops=[])
+    counts = build_folder(tmp_path / "set", "folder", splits)
     assert list(counts) == list(load_dataset(str(tmp_path / "set"))) == ["train"]
     assert {row["id"] for row in stored(tmp_path / "set")} == {"photo-0-des", "photo-0-vqa-1"}
 
 
 def test_what_was_dropped_is_written_down_and_is_no_data(tmp_path):
     drops = [DROP, replace(DROP, what="Käfer\n")]
-    build_folder(tmp_path / "set", "folder", {"train": made(2)}, drops=drops)
+    build_folder(tmp_path / "set", "folder", {"train": made(2)}, lambda counts: Provenance(drops))
     lines = (tmp_path / "set" / "provenance" / "drops.jsonl").read_text(encoding="utf-8").splitlines()
     assert [Drop(**json.loads(line)) for line in lines] == drops
     assert list(load_dataset(str(tmp_path / "set"))) == ["train"]
 
 
 def test_missing_folders_above_the_set_are_made(tmp_path):
-    build_folder(tmp_path / "a" / "b" / "set", "folder", {"train": made(1)}, drops=[])
+    build_folder(tmp_path / "a" / "b" / "set", "folder", {"train": made(1)})
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["set"]
 
 
@@ -333,44 +334,46 @@ def same_id_twice():
 )
 def test_a_failed_build_leaves_nothing_and_keeps_what_was_there(tmp_path, splits, error, message):
     with pytest.raises(error, match=message):
-        build_folder(tmp_path / "set", "folder", splits(), drops=[])
+        build_folder(tmp_path / "set", "folder", splits())
     assert list(tmp_path.iterdir()) == []
 
-    build_folder(tmp_path / "set", "folder", {"train": made(3)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(3)})
     before = files(tmp_path / "set")
     with pytest.raises(error, match=message):
-        build_folder(tmp_path / "set", "folder", splits(), drops=[], overwrite=True)
+        build_folder(tmp_path / "set", "folder", splits(), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert files(tmp_path / "set") == before
 
 
 def test_a_failed_build_leaves_no_folder_that_it_made_above_the_set(tmp_path):
     with pytest.raises(ValueError, match="no sample was left"):
-        build_folder(tmp_path / "a" / "b" / "set", "folder", {"train": []}, drops=[])
+        build_folder(tmp_path / "a" / "b" / "set", "folder", {"train": []})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_set_says_the_commonest_reason(tmp_path):
     drops = [DROP, replace(DROP, reason="not_found"), DROP]
     with pytest.raises(ValueError, match="most often detect: unknown_word"):
-        build_folder(tmp_path / "set", "folder", {"train": []}, drops=drops)
+        build_folder(tmp_path / "set", "folder", {"train": []}, lambda counts: Provenance(drops))
 
 
 # Overwriting
 
 
 def test_a_folder_that_is_there_is_not_replaced_unasked(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(1)}, drops=[])
+    build_folder(tmp_path / "set", "folder", {"train": made(1)})
     before = files(tmp_path / "set")
     with pytest.raises(FileExistsError, match="set exists; --overwrite replaces a data set folder"):
-        build_folder(tmp_path / "set", "folder", {"train": made(2)}, drops=[])
+        build_folder(tmp_path / "set", "folder", {"train": made(2)})
     assert files(tmp_path / "set") == before
 
 
 def test_overwriting_replaces_the_whole_data_set(tmp_path):
-    build_folder(tmp_path / "set", "folder", {"train": made(1), "test": list(made(2))[1:]}, drops=[DROP])
-    build_folder(tmp_path / "set", "folder", {"train": made(2)}, drops=[], overwrite=True)
-    build_folder(tmp_path / "fresh", "folder", {"train": made(2)}, drops=[])
+    build_folder(
+        tmp_path / "set", "folder", {"train": made(1), "test": list(made(2))[1:]}, lambda counts: Provenance([DROP])
+    )
+    build_folder(tmp_path / "set", "folder", {"train": made(2)}, overwrite=True)
+    build_folder(tmp_path / "fresh", "folder", {"train": made(2)})
     assert files(tmp_path / "set") == files(tmp_path / "fresh")
     assert {path.name for path in tmp_path.iterdir()} == {"set", "fresh"}
 
@@ -392,7 +395,7 @@ def test_a_folder_that_is_no_data_set_is_never_overwritten(tmp_path, others):
         path.write_text("mine", encoding="utf-8")
     (tmp_path / "mine").mkdir(exist_ok=True)
     with pytest.raises(FileExistsError, match="is no data set folder, so it is not overwritten"):
-        build_folder(tmp_path / "mine", "folder", {"train": made(1)}, drops=[], overwrite=True)
+        build_folder(tmp_path / "mine", "folder", {"train": made(1)}, overwrite=True)
     assert set(files(tmp_path / "mine")) == set(others)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -401,7 +404,7 @@ def test_a_file_in_the_sets_place_is_never_overwritten(tmp_path):
     (tmp_path / "set").write_text("mine", encoding="utf-8")
     for overwrite in (False, True):
         with pytest.raises(FileExistsError):
-            build_folder(tmp_path / "set", "folder", {"train": made(1)}, drops=[], overwrite=overwrite)
+            build_folder(tmp_path / "set", "folder", {"train": made(1)}, overwrite=overwrite)
     assert (tmp_path / "set").read_text(encoding="utf-8") == "mine"
 
 
@@ -413,5 +416,5 @@ def test_a_rebuilt_folder_is_not_read_from_the_cache_of_the_old_one(tmp_path, mo
             replace(record, samples=(replace(record.samples[0], answer=description, answer_regions=()),))
             for record in made(1)
         ]
-        build_folder(tmp_path / "rebuilt", "folder", {"train": records}, drops=[], overwrite=True)
+        build_folder(tmp_path / "rebuilt", "folder", {"train": records}, overwrite=True)
         assert load_dataset("rebuilt", split="train")["answer"] == [description]

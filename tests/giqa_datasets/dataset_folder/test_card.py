@@ -12,10 +12,12 @@ from markdown_it import MarkdownIt
 from giqa_datasets import __version__
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import PAPER as BENCH
+from giqa_datasets.builders.giqa_bench import card_fields
 from giqa_datasets.builders.sets import SETS, Request
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.card import example_rows, write_card
 from giqa_datasets.dataset_folder.columns import Rights, SplitCounts, features
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.model_choice import Choice
@@ -179,7 +181,12 @@ def counts_of(kinds, *rights):
 
 
 def card(counts, *, name="folder", **made):
-    return front_matter(write_card(name, counts, content="0" * 64, columns=features(), **made))
+    return front_matter(card_text(name, counts, **made))
+
+
+def card_text(name, counts, *, content="0" * 64, examples=(), **said):
+    said = Provenance(**said, fields=card_fields(name, counts, None))
+    return write_card(name, counts, said, content=content, examples=examples)
 
 
 def configs_of(kinds):
@@ -234,7 +241,7 @@ def test_a_folder_that_did_not_ship_is_named():
 
 @pytest.mark.parametrize("name", CARDS)
 def test_the_front_matter_holds_what_the_hub_documents(name):
-    text = write_card(name, counts_of({"des": 1, "how": 1}), content="0" * 64, columns=features(), settings=OFFLINE)
+    text = card_text(name, counts_of({"des": 1, "how": 1}), settings=OFFLINE)
     matter, body = front_matter(text)
     assert DatasetCard(text).data.to_dict() == matter
     for key, values in DOCUMENTED.items():
@@ -377,9 +384,9 @@ def test_nothing_that_a_row_holds_is_obeyed(photograph, tmp_path):
         examples = example_rows(tmp_path / "set" / "data")
         assert examples[0]["answer"] == description
         digest = (tmp_path / "set" / "README.md").read_text().split("sha256 ")[1][:64]
-        given = {"content": digest, "columns": features(), "examples": examples}
-        cards.append(write_card("folder", counts, **given))
-        assert cards[-1] == write_card("folder", counts, **given)
+        given = {"content": digest, "examples": examples}
+        cards.append(card_text("folder", counts, **given))
+        assert cards[-1] == card_text("folder", counts, **given)
         (tmp_path / "set" / "README.md").write_text(cards[-1], encoding="utf-8")
         assert not examine_dataset(tmp_path / "set").findings
     (plain, plain_body), (matter, body) = map(front_matter, cards)

@@ -42,7 +42,7 @@ def record(number: int, source: str, *, may: bool, text: str = "apache-2.0") -> 
 
 
 def write(folder: Path, **splits: list[Record]) -> Path:
-    build_folder(folder, "folder", splits, drops=[])
+    build_folder(folder, "folder", splits)
     return folder
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from giqa_datasets.builders.giqa_bench import card_fields
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.regions import locate
@@ -51,7 +53,12 @@ def records():
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "candidates"
-    build_folder(out, "giqa-bench", {"test": records()}, drops=[])
+    build_folder(
+        out,
+        "giqa-bench",
+        {"test": records()},
+        lambda counts: Provenance(fields=card_fields("giqa-bench", counts, None)),
+    )
     return out
 
 

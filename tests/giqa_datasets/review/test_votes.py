@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from giqa_datasets.builders.giqa_bench import card_fields
+from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.files import fault_of
 from giqa_datasets.records import Photograph, Record, Sample
@@ -95,7 +97,11 @@ def made_of(folder, samples_of, photographs):
         Record(f"r{number}", photograph, "A cat.", "cc0-1.0", samples=tuple(samples_of(number)))
         for number, photograph in enumerate(photographs)
     ]
-    build_folder(folder, "giqa-bench", {"test": records}, drops=[], overwrite=folder.exists())
+
+    def say(counts):
+        return Provenance(fields=card_fields("giqa-bench", counts, None))
+
+    build_folder(folder, "giqa-bench", {"test": records}, say, overwrite=folder.exists())
 
 
 def plain_sample(number):
