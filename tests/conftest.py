@@ -40,6 +40,7 @@ from PIL import Image  # noqa: E402
 
 from giqa_datasets.records import Photograph  # noqa: E402
 from tests.paths import TESTS  # noqa: E402
+from tests.warm import warm  # noqa: E402
 
 
 # Few examples, always the same, while one works; many, of chance, in CI
@@ -93,6 +94,13 @@ def workspace(tmp_path_factory) -> Path:
     for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
         build_set(Request(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
     return root
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> Iterator[str]:
+    """A PATH whose `giqa`, `trl` and `python` begin with their libraries imported."""
+    with warm(tmp_path_factory.mktemp("warm") / "bin", os.environ | {"OMP_NUM_THREADS": "1"}) as folder:
+        yield os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="session")

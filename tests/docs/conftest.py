@@ -7,7 +7,6 @@ A block of `sh` or `python` is run; the `text` after it is what it prints, maybe
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -54,13 +53,12 @@ def assert_shown(shown: str, printed: str) -> None:
 
 
 @pytest.fixture
-def run_page(tmp_path) -> Callable[..., Path]:
+def run_page(tmp_path, programs) -> Callable[..., Path]:
     """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared."""
 
     def run(page: str, replaced: Mapping[str, str] | None = None) -> Path:
         (tmp_path / "recipes").symlink_to(shipped("recipes"))
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+        env = os.environ | {"PATH": programs, "OMP_NUM_THREADS": "1"}
         unused = set(replaced or ())
         ran = 0
         for (language, text), after in pairwise([*blocks(page), Block("", "")]):
@@ -70,7 +68,7 @@ def run_page(tmp_path) -> Callable[..., Path]:
             for long, short in (replaced or {}).items():
                 unused -= {long} if long in text else set()
                 here = here.replace(long, short)
-            shell = ["bash", "-euc", here] if language == "sh" else [sys.executable, "-c", here]
+            shell = ["bash", "-euc", here] if language == "sh" else ["python", "-c", here]
             done = subprocess.run(shell, cwd=tmp_path, env=env, check=False, capture_output=True, text=True)
             assert done.returncode == 0, f"{here}\n{done.stdout}\n{done.stderr[-3000:]}"
             if after.language == "text" and here == text:
