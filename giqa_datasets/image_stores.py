@@ -246,16 +246,6 @@ class _Line(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-def hash_images(store: ImageStore, names: Iterable[str]) -> Iterator[ImageFile]:
-    """Make the manifest's entries, in the order of `names`.
-
-    Raises:
-        FileNotFoundError: If the store lacks a file.
-    """
-    for name in names:
-        yield ImageFile(safe_name(name), hashlib.sha256(store.read(name)).hexdigest())
-
-
 def write_manifest(path: Path, entries: Iterable[ImageFile]) -> None:
     """Write a manifest: JSON Lines of `{"file", "sha256"}`."""
     write_whole(path, (json_line(entry._asdict()) for entry in entries))

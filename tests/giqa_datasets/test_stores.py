@@ -9,10 +9,10 @@ from giqa_datasets import image_stores
 from giqa_datasets.image_stores import (
     FirstOf,
     Folder,
+    ImageFile,
     OwnCopies,
     Tar,
     differences,
-    hash_images,
     images_under,
     read_manifest,
     safe_name,
@@ -187,7 +187,8 @@ def test_the_extracted_folders_come_before_the_tars(tmp_path):
 
 def test_own_copies_are_found_under_any_name_and_place(tmp_path):
     put(tmp_path / "upstream", FILES)
-    write_manifest(tmp_path / "manifest.jsonl", hash_images(Folder(tmp_path / "upstream"), FILES))
+    hashed = (ImageFile(name, hashlib.sha256(raw).hexdigest()) for name, raw in FILES.items())
+    write_manifest(tmp_path / "manifest.jsonl", hashed)
     put(tmp_path / "spaq", {"deep/down/photo.JPG": b"three", "more": b"noise"})
     put(tmp_path / "live", {"1.bmp": b"one"})
     (tmp_path / "live" / "link").symlink_to(tmp_path / "upstream")
