@@ -1,27 +1,13 @@
 """The module that `evaluate.load("giqa_grounding")` loads; the metric itself is `giqa_metrics.grounding`."""
 
-import datasets
 import evaluate
 
 from giqa_metrics.grounding import giqa_grounding  # From: giqa
+from giqa_metrics.spaces import text_metric  # From: giqa
 
 
-class GiqaGrounding(evaluate.Metric):
+class GiqaGrounding(text_metric.TextMetric, evaluate.Metric):
     """mIoU, Tag-Recall, precision and F1 of grounded text; README.md is the card."""
-
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="arXiv 2411.17237",
-            features=datasets.Features(
-                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-            ),
-        )
-
-    def add_batch(self, *, predictions=None, references=None, **inputs):
-        """Add texts; None is no answer. (evaluate tells the types by the first row, where None would be refused.)"""
-        predictions, references = ([text or "" for text in texts] for texts in (predictions, references))
-        super().add_batch(predictions=predictions, references=references, **inputs)
 
     def _compute(
         self,

@@ -1,32 +1,15 @@
 """The module that `evaluate.load("giqa_vqa")` loads; the metric itself is `giqa_metrics.vqa`."""
 
-import datasets
 import evaluate
 
+from giqa_metrics.spaces import text_metric  # From: giqa
 from giqa_metrics.vqa import giqa_vqa  # From: giqa
 
 
-class GiqaVqa(evaluate.Metric):
+class GiqaVqa(text_metric.TextMetric, evaluate.Metric):
     """Accuracy of short answers about image quality; README.md is the card."""
 
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="arXiv 2411.17237",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Value("string"),
-                    "references": datasets.Value("string"),
-                    "questions": datasets.Value("string"),
-                    "question_types": datasets.Value("string"),
-                }
-            ),
-        )
-
-    def add_batch(self, *, predictions=None, references=None, **inputs):
-        """Add texts; None is no answer. (evaluate tells the types by the first row, where None would be refused.)"""
-        predictions, references = ([text or "" for text in texts] for texts in (predictions, references))
-        super().add_batch(predictions=predictions, references=references, **inputs)
+    inputs = ("predictions", "references", "questions", "question_types")
 
     def _compute(
         self,

@@ -1,0 +1,22 @@
+"""What the three scripts share, named through this module: evaluate takes a script's first metric for its own."""
+
+import datasets
+import evaluate
+
+
+class TextMetric(evaluate.Metric):
+    """A metric of texts, described by its docstring; README.md is the card."""
+
+    inputs = ("predictions", "references")
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=self.__doc__,
+            citation="arXiv 2411.17237",
+            features=datasets.Features({name: datasets.Value("string") for name in self.inputs}),
+        )
+
+    def add_batch(self, *, predictions=None, references=None, **inputs):
+        """Add texts; None is no answer. (evaluate tells the types by the first row, where None would be refused.)"""
+        predictions, references = ([text or "" for text in texts] for texts in (predictions, references))
+        super().add_batch(predictions=predictions, references=references, **inputs)
