@@ -47,12 +47,7 @@ FLOORS = {
     for room in rooms.split()
 }
 # Ways back up that are still there; a line goes when its import does, and none is added
-STILL_UP = {
-    ("giqa_datasets.dataset_folder.card", "giqa_datasets.builders.giqa_160k"),
-    ("giqa_datasets.dataset_folder.card", "giqa_datasets.builders.giqa_bench"),
-    ("giqa_datasets.dataset_folder.write", "giqa_datasets.builders.eval_yaml"),
-    ("giqa_datasets.dataset_folder.write", "giqa_datasets.builders.giqa_bench"),
-}
+STILL_UP = {}
 
 
 class Import(NamedTuple):
