@@ -4,8 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -43,12 +41,16 @@ def test_the_notebook_is_small_and_was_run_from_top_to_bottom():
 
 
 @pytest.mark.slow
-def test_every_cell_runs_and_shows_what_the_notebook_holds(tmp_path):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+def test_every_cell_runs_and_shows_what_the_notebook_holds(tmp_path, programs):
+    env = os.environ | {"PATH": programs, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     sources = json.dumps(["".join(cell["source"]) for cell in CELLS])
     done = subprocess.run(
-        [sys.executable, "-c", RUN], input=sources, env=env, check=False, capture_output=True, text=True
+        ["python", "-c", RUN],
+        input=sources,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     printed, _, values = done.stdout.partition("values ")
