@@ -46,8 +46,6 @@ FLOORS = {
     for floor, rooms in enumerate(floors)
     for room in rooms.split()
 }
-# Ways back up that are still there; a line goes when its import does, and none is added
-STILL_UP = {}
 
 
 class Import(NamedTuple):
@@ -137,14 +135,9 @@ def test_every_room_has_its_place():
 
 
 def test_a_room_imports_only_rooms_above_it(found):
-    up = [each for each in ways_up(found) if (each.importer, each.imported) not in STILL_UP]
-    said = [f"{each}, a room below its own {room(each.importer)}: move what they share above both" for each in up]
+    below = "a room below its own"
+    said = [f"{each}, {below} {room(each.importer)}: move what they share above both" for each in ways_up(found)]
     assert not said, "\n".join(said)
-
-
-def test_a_way_up_that_is_gone_is_listed_no_longer(found):
-    gone = STILL_UP - {(each.importer, each.imported) for each in ways_up(found)}
-    assert not gone, f"these imports are gone, take them out of STILL_UP: {sorted(gone)}"
 
 
 def test_no_files_import_each_other(found):
