@@ -103,7 +103,7 @@ def test_an_id_that_occurs_twice_is_named(path):
 
 def test_a_run_that_has_not_begun_has_finished_nothing(path):
     assert resume_predictions(path) == set()
-    assert not path.exists()
+    assert path.read_bytes() == b""
 
 
 LAST = '{"id": "b", "prediction": "caf\u00e9"}'.encode()
