@@ -123,6 +123,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     finish_reason: str = "stop"
     sleep: float = 0
+    hangs: bool = False  # until the server stops
     keep_back: int = 0  # bytes of the body that never come
 
     def raw(self) -> bytes:
@@ -152,11 +153,13 @@ class ScriptedServer:
         self.script: list[Answer] = []
         self.rule = lambda asked: Answer()
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
+        self._ended.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -170,6 +173,8 @@ class ScriptedServer:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 answer = server.answer(Asked({k.lower(): v for k, v in self.headers.items()}, body))
+                if answer.hangs:
+                    server._ended.wait()
                 time.sleep(answer.sleep)
                 raw = answer.raw()
                 try:

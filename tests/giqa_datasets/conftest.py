@@ -34,7 +34,7 @@ def lay_out() -> Callable[..., None]:
 def llm(server):
     """Open a language model at the scripted server, one call after the other."""
     return lambda **options: open_llm(
-        "org/llm", server.url, **{"concurrency": 1, "retries": 0, "timeout": 5} | options
+        "org/llm", server.url, **{"concurrency": 1, "retries": 0, "timeout": 60} | options
     )
 
 

@@ -78,20 +78,23 @@ class Hub:
     def files(self, repo: str, revision: str = "main") -> Mapping[str, bytes]:
         return self.repos[repo].commit(revision).files
 
-    def fail(self, when: str | Callable[[Asked], bool], how: int | float | str, times: int = 1) -> None:
+    def fail(
+        self, when: str | Callable[[Asked], bool], how: int | float | str | threading.Event, times: int = 1
+    ) -> None:
         """Fail the next requests for which `when` is true, or is found in "METHOD /path".
 
         Args:
             when: A predicate or a regular expression.
             how: A status (429 carries Retry-After: 1), and nothing is done; below 100, seconds before it is done and
-                answered; "drop", nothing is done and the connection closes; "cut", it is done, but the connection
-                closes in the middle of the answer's body, or before the answer if that has none.
+                answered; an event that comes before it is done and answered; "drop", nothing is done and the
+                connection closes; "cut", it is done, but the connection closes in the middle of the answer's body,
+                or before the answer if that has none.
             times: How often.
         """
         found = when if callable(when) else lambda asked: bool(re.search(when, f"{asked.method} {asked.path}"))
         self._failures.append([found, how, times])
 
-    def _failure(self, asked: Asked) -> int | float | str:
+    def _failure(self, asked: Asked) -> int | float | str | threading.Event:
         for failure in self._failures:
             if failure[2] and failure[0](asked):
                 failure[2] -= 1
@@ -104,6 +107,9 @@ class Hub:
             how = self._failure(asked)
         if how == "drop":
             return Answer(lost=True)
+        if isinstance(how, threading.Event):
+            how.wait(120)
+            how = 0
         if how != "cut" and how < 100:
             time.sleep(how)
         try:

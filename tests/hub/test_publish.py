@@ -330,7 +330,7 @@ def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, m
     folder, home = tmp_path / "set", tmp_path / "home"
     write(folder, train=[record(k) for k in range(300)])
     done = start(hub, home, "publish", folder, "org/set")
-    assert done.wait(120) == 0, done.stderr.read()
+    assert done.wait(300) == 0, done.stderr.read()
     before = dict(on_hub(hub))
     write(folder, train=[record(k) for k in range(1000, 1300)])
     hub.requests.clear()
@@ -346,7 +346,7 @@ def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, m
     arrived = {asked.path for asked in hub.requests if asked.method == "PUT" and asked.status == 200}
     hub.requests.clear()
     done = start(hub, home, "publish", folder, "org/set")
-    out, err = done.communicate(timeout=120)
+    out, err = done.communicate(timeout=300)
     assert done.returncode == 0, err
     assert TOKEN not in out + err
     assert on_hub(hub) == local(folder)
@@ -358,7 +358,7 @@ def test_an_error_is_one_sentence_without_the_token(hub, tmp_path):
     folder = write(tmp_path / "set", train=[record(0)])
     hub.fail("POST .*/commit/", 500)
     failed = start(hub, tmp_path / "home", "publish", folder, "org/set")
-    _, err = failed.communicate(timeout=120)
+    _, err = failed.communicate(timeout=300)
     assert failed.returncode == 2
     assert err.splitlines()[-1] == "giqa: org/set: the Hub answered 500: injected"
     assert "Traceback" not in err

@@ -153,7 +153,7 @@ def test_a_card_with_the_users_token_is_one_sentence_and_nothing_is_published(hu
     with (folder / "README.md").open("a", encoding="utf-8") as card:
         card.write(f"\nLoad it with the token {TOKEN}.\n")
     publisher = start(hub, tmp_path / "home", "publish", folder, "org/set")
-    out, error = publisher.communicate(timeout=60)
+    out, error = publisher.communicate(timeout=300)
     assert publisher.returncode == 2
     assert "README.md holds your token" in error
     assert len(error.splitlines()) == 1
@@ -277,7 +277,7 @@ READERS = {
 def test_a_few_lines_of_merge_keys_are_refused_before_they_are_merged(reader):
     code = f"import sys; text = sys.stdin.read(); from giqa_metrics.publish.{reader}"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, input="\n".join(NAMES), capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, input="\n".join(NAMES), capture_output=True, text=True, check=False, timeout=300)
     assert "InputError" in done.stderr
     assert "it has aliases" in done.stderr
 
@@ -330,6 +330,6 @@ def test_findings_are_json_where_json_is_asked_for(hub, giqa, folder):  # noqa: 
 def test_a_home_that_cannot_be_written_stops_nothing(hub, folder, tmp_path):  # noqa: F811
     (tmp_path / "file").touch()
     publisher = start(hub, tmp_path / "file" / "home", "publish", folder, "org/set")
-    _, error = publisher.communicate(timeout=60)
+    _, error = publisher.communicate(timeout=300)
     assert publisher.returncode == 0, error
     assert on_hub(hub) == local(folder)

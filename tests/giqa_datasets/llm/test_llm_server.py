@@ -68,7 +68,6 @@ FAULTS = {
     "HTTP 429, 'too many'": {"status": 429, "body": b"too many", "headers": QUICK},
     "HTTP 500, '{}'": {"status": 500, "body": b"{}", "headers": QUICK},
     "HTTP 400, 'too long'": {"status": 400, "body": b"too long"},
-    "ReadTimeout": {"sleep": 10},
     "RemoteProtocolError": {"keep_back": 20},
     "DecodingError": {"body": gzip.compress(b"{}")[:-12] + b"x" * 12, "headers": {"content-encoding": "gzip"}},
     "no chat completion": {"body": b"<html>bad gateway</html>"},
@@ -81,7 +80,13 @@ def test_a_fault_that_outlives_the_retries_is_its_requests_alone(llm, server, an
     bad = answer(**FAULTS[reason])
     server.rule = lambda asked: bad if asked.body["seed"] == 1 else answer("fine")
     fine = Reply("fine", False)
-    assert ask_all(llm(retries=1, timeout=3), ASK[:3]) == [fine, Fault(reason), fine]
+    assert ask_all(llm(retries=1), ASK[:3]) == [fine, Fault(reason), fine]
+
+
+def test_a_server_that_hangs_is_a_fault(llm, server, answer):
+    server.rule = lambda asked: answer(hangs=True)
+    assert ask_all(llm(retries=1, timeout=0.5), ASK[:1]) == [Fault("ReadTimeout")]
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 307])

@@ -408,7 +408,7 @@ def test_of_two_merges_at_once_one_is_told_that_the_round_is_closed(review, fold
     for process in running:
         process.stdin.write("\n")
         process.stdin.flush()
-    said = sorted(process.communicate(timeout=60)[1] for process in running)
+    said = sorted(process.communicate(timeout=300)[1] for process in running)
     assert sorted(process.returncode for process in running) == [0, 1]
     assert said[0] == ""
     assert "which is open, got round 1" in said[1]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 expect = sync_api.expect
-expect.set_options(timeout=20_000)  # on a busy machine
+expect.set_options(timeout=60_000)  # on a busy machine
 
 EDGE = 6  # pixels around the picture
 HOSTILE = (
@@ -67,7 +67,7 @@ def visit(browser):
 
     def open_page(url, name=None):
         context = browser.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append((url, request.url)))

@@ -462,7 +462,7 @@ def test_processes_that_append_at_once_lose_nothing(folder):
     """Two annotators, one of them in two tabs, on a folder whose review is opened by all three at once."""
     who = [("ann", "left", 60), ("ann", "right", 60), ("bob", "only", 60)]
     running = [run(APPEND, folder, *each, stdout=subprocess.DEVNULL) for each in who]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(300) for process in running] == [0, 0, 0]
     review = open_review(folder)
     assert sorted(noted(review, "ann")) == sorted(f"{tab} {k}" for tab in ("left", "right") for k in range(60))
     assert [note for note in noted(review, "ann") if note.startswith("left")] == [f"left {k}" for k in range(60)]

@@ -165,7 +165,7 @@ def test_a_process_that_was_killed_goes_on_with_the_same_bytes(inspect, photos, 
     by_image = photos({f"{number}.png": (GOOD, BLUR, BLOCK)[number % 3] for number in range(7)})
     hold, slow = threading.Event(), list(by_image)[4:]  # the fifth is asked when three are answered
     server.rule = lambda asked: (
-        hold.wait(30) if image_of(asked) in slow else None,
+        hold.wait(120) if image_of(asked) in slow else None,
         answer(by_image[image_of(asked)]),
     )[1]
     path = tmp_path / "out" / "verdicts.jsonl"

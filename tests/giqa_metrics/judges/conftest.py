@@ -26,7 +26,7 @@ def judge(server, log):
     """A judge that asks the scripted server, one call after the other."""
 
     def make(**options):
-        defaults = {"model": "m", "base_url": server.url, "log": log, "concurrency": 1, "retries": 0, "timeout": 5}
+        defaults = {"model": "m", "base_url": server.url, "log": log, "concurrency": 1, "retries": 0, "timeout": 60}
         return open_judge(**defaults | options)
 
     return make

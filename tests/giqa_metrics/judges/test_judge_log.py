@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -78,27 +79,23 @@ def test_a_run_killed_midway_ends_with_the_same_scores_and_asks_only_what_is_mis
     judge, server, log, score_by_prompt, tail
 ):
     batch = [Case("", "Reference.", f"Answer {k}.") for k in range(40)]
-    rule = server.rule
-
-    def slowly(asked):
-        time.sleep(0.02)
-        return rule(asked)
-
-    server.rule = slowly
+    rule, killed = server.rule, threading.Event()
+    server.rule = lambda asked: (killed.wait(120) if len(server.asked) > 15 else None, rule(asked))[1]
     process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, log])
-    while len(server.asked) < 15:
+    while not log.exists() or log.read_bytes().count(b"\n") < 10:
         assert process.poll() is None
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(0.2)  # what the server still has in hand
-    logged = log.read_bytes().count(b"\n")
-    assert 0 < logged < 40
+    killed.set()
+    logged = {json.loads(line)["answer"] for line in log.open()}
+    assert 10 <= len(logged) <= 15
     with log.open("ab") as file:
         file.write(tail)
     server.asked.clear()
     assert judge().judge(batch) == [k % 5 for k in range(40)]
-    assert len(server.asked) == 40 - logged
+    # A call of the killed process may come late, but for none of those
+    assert not {verdict for verdict in logged for asked in server.asked if f'"{verdict}"' in asked.prompt}
     assert sorted(json.loads(line)["answer"] for line in log.open()) == sorted(verdict.answer for verdict in batch)
 
 
@@ -114,7 +111,7 @@ def test_a_run_that_the_server_ended_goes_on(judge, server, answer, verdicts, sc
 
 
 def test_an_interrupted_run_keeps_what_came_back_and_asks_no_more(judge, server, answer, verdicts, lines):
-    server.rule = lambda asked: answer(sleep=0.1)
+    server.rule = lambda asked: answer(sleep=1 if server.asked[1:] else 0)  # those after the first leave time to stop
 
     def interrupt(calls, total, what):
         assert total == 6

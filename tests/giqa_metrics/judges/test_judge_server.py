@@ -91,7 +91,6 @@ FAULTS = {
     "HTTP 500, '{}'": {"status": 500, "body": b"{}", "headers": {"retry-after-ms": "1"}},
     "HTTP 503, '<p>\\n\\x1b'": {"status": 503, "body": b"<p>\n\x1b", "headers": {"content-type": "text/html"}},
     "HTTP 400, 'too long'": {"status": 400, "body": b"too long"},
-    "ReadTimeout": {"sleep": 10},
     "RemoteProtocolError": {"keep_back": 20},
     "DecodingError": {"body": gzip.compress(b"{}")[:-12] + b"x" * 12, "headers": {"content-encoding": "gzip"}},
 }
@@ -104,13 +103,20 @@ def test_a_fault_that_outlives_the_retries_fails_its_sample_alone_and_is_asked_a
 ):
     bad = answer(**FAULTS[reason])
     server.rule = lambda asked: bad if "Answer 1." in asked.prompt else answer('{"score": 2}')
-    assert judge(retries=1, timeout=3).judge(verdicts[:3]) == [2, None, 2]
+    assert judge(retries=1).judge(verdicts[:3]) == [2, None, 2]
     assert caplog.messages == [f"1 of 3 calls to the judge failed: {reason} (1)"]
     assert [line["answer"] for line in lines()] == ["Answer 0.", "Answer 2."]
     server.asked.clear()
     server.rule = lambda asked: answer('{"score": 0}')
     assert judge().judge(verdicts[:3]) == [2, 0, 2]
     assert len(server.asked) == 1
+
+
+def test_a_server_that_hangs_fails_the_sample(judge, server, answer, verdicts, lines, caplog):
+    server.rule = lambda asked: answer(hangs=True)
+    assert judge(retries=1, timeout=0.5).judge(verdicts[:1]) == [None]
+    assert caplog.messages == ["1 of 1 calls to the judge failed: ReadTimeout (1)"]
+    assert (len(server.asked), lines()) == (2, [])
 
 
 BODIES = {

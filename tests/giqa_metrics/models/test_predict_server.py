@@ -105,16 +105,18 @@ def test_a_server_that_stumbles_is_asked_again(ask, server, answer, by_image, ro
 def test_a_refused_sample_is_named_what_is_under_way_is_kept_and_the_rest_is_asked_later(
     ask, server, answer, by_image, rows, tmp_path
 ):
-    rule, refused = server.rule, rows[2]["image"]["bytes"]
+    rule, plain, refused = server.rule, server.answer, rows[2]["image"]["bytes"]
     server.rule = lambda asked: (
         answer(status=400, body=b"too long") if image_of(asked) == refused else answer("x", sleep=0.3)
     )
+    gate = threading.Barrier(3, timeout=60)  # the others are under way when it is refused
+    server.answer = lambda asked: (gate.wait(), plain(asked))[1]
     said = rf"^sample {rows[2]['id']!r} got no answer from 'org/vlm' at {server.url}: HTTP 400, 'too long'$"
     with pytest.raises(OSError, match=said):
         ask(batch_size=3)
     kept = (tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8")
     assert {json.loads(line)["id"] for line in kept.splitlines()} == {rows[0]["id"], rows[1]["id"]}
-    server.rule, server.asked = rule, []
+    server.rule, server.answer, server.asked = rule, plain, []
     texts = {row["id"]: "x" if row in rows[:2] else row["id"] for row in rows}
     assert ask() == lines(rows, lambda row: texts[row["id"]])
     assert len(server.asked) == LIMIT - 2
@@ -189,7 +191,7 @@ def test_a_process_that_was_killed_while_it_asked_goes_on_with_the_same_bytes(
     hold = threading.Event()
     # The server answers one at a time, so only what is asked after these three can hold them up
     slow = {row["image"]["bytes"] for row in rows[4:]}
-    server.rule = lambda asked: (hold.wait(30) if image_of(asked) in slow else None, rule(asked))[1]
+    server.rule = lambda asked: (hold.wait(120) if image_of(asked) in slow else None, rule(asked))[1]
     path = tmp_path / "run" / "predictions.jsonl"
     command = ["--model", "org/vlm", "--data", workspace / "giqa-tiny", "--out", path.parent, "--server", server.url]
     command += ["--limit", LIMIT, "--batch-size", 2, "--max-new-tokens", 9]

@@ -94,8 +94,8 @@ def test_a_fault_costs_its_own_description(tagger, server, answer):
 
 
 def test_a_server_that_hangs_or_is_not_there_is_a_fault(llm, server, answer, unreachable):
-    server.script = [answer(sleep=10)]
-    assert LlmTagger(llm(timeout=3)).tag(["One."]) == [Failure("fault", "ReadTimeout")]
+    server.script = [answer(hangs=True)]
+    assert LlmTagger(llm(timeout=0.5)).tag(["One."]) == [Failure("fault", "ReadTimeout")]
     found = LlmTagger(open_llm("m", unreachable, retries=0)).tag(["One.", "Two."])
     assert [failure.reason for failure in found] == ["fault"] * 2
     assert found[0].what.startswith(f"LLM at {unreachable} cannot be reached: ")
