@@ -1,4 +1,4 @@
-.PHONY: demo quick test check style lock
+.PHONY: demo quick test check style lock newest lowest
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -57,3 +57,7 @@ lock: .venv/.dev
 	(echo "# Versions of demo, tests and lmms-eval, written by make lock on $$(date -u +%F)"; \
 	  grep -vE '^(cuda|nvidia|triton)' requirements.new; echo "lmms-eval==0.7.3") > requirements.lock
 	rm requirements.new
+
+# The tests with the newest or the lowest versions that pyproject.toml allows, in an environment apart; says what broke them
+newest lowest: .venv/.dev
+	$(BIN)/python .ci/versions $@
