@@ -43,10 +43,10 @@ from tests.paths import TESTS  # noqa: E402
 from tests.warm import warm  # noqa: E402
 
 
-# Few examples, always the same, while one works; many, of chance, in CI
+# Few examples while one works, four times as many in CI; always the same ones, so that no change fails by chance
 LAWS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("dev", max_examples=25, derandomize=True, **LAWS)
-settings.register_profile("ci", max_examples=300, print_blob=True, **LAWS)
+settings.register_profile("ci", max_examples=100, derandomize=True, **LAWS)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
