@@ -126,7 +126,10 @@ def _cluster() -> Iterator[Any]:
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
-    ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray has no class of its own for a machine that is too slow, or a cluster that is gone
+        raise UnavailableError(f"Ray cannot be started, or reached at {address!r}: {error}") from error
     try:
         yield ray
     finally:

@@ -7,6 +7,7 @@ A block of `sh` or `python` is run; the `text` after it is what it prints, maybe
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -54,11 +55,15 @@ def assert_shown(shown: str, printed: str) -> None:
 
 @pytest.fixture
 def run_page(tmp_path, programs) -> Callable[..., Path]:
-    """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared."""
+    """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared.
 
-    def run(page: str, replaced: Mapping[str, str] | None = None) -> Path:
+    With `cold`, each program begins anew: what starts others and hands them pipes, as Ray does, cannot be forked.
+    """
+
+    def run(page: str, replaced: Mapping[str, str] | None = None, *, cold: bool = False) -> Path:
         (tmp_path / "recipes").symlink_to(shipped("recipes"))
-        env = os.environ | {"PATH": programs, "OMP_NUM_THREADS": "1"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if cold else programs
+        env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
         unused = set(replaced or ())
         ran = 0
         for (language, text), after in pairwise([*blocks(page), Block("", "")]):

@@ -42,6 +42,7 @@ def test_scale_runs_on_one_machine_with_two_photographs(run_page):
             "giqa annotate giqa-mini  ": "giqa annotate giqa-mini --limit 2 --out one ",
             "--engine ray": "--engine ray --limit 2 --out ray ",
         },
+        cold=True,
     )
     for name in ("records.jsonl", "drops.jsonl", "funnel.json"):
         assert (work / "one" / name).read_bytes() == (work / "ray" / name).read_bytes()
