@@ -87,12 +87,12 @@ def photograph() -> Photograph:
 def workspace(tmp_path_factory) -> Path:
     """A folder with giqa-mini, giqa-bench-mini and a small giqa-tiny, built once by the real builders."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.pipeline.model_choice import Choice
 
     root = tmp_path_factory.mktemp("workspace")
     for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
-        build_set(Request(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
+        build_set(SetRequest(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
     return root
 
 

@@ -81,7 +81,7 @@ def train(folder, runs, *, program=RUNS, ends=0, **environment) -> None:
 def here(tmp_path_factory, workspace, tiny_llava) -> Path:
     """A folder with tiny models and data under the names that the recipes use, made ready as their headers say."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.pipeline.model_choice import Choice
 
     folder = tmp_path_factory.mktemp("here")
@@ -90,7 +90,7 @@ def here(tmp_path_factory, workspace, tiny_llava) -> Path:
     (folder / "giqa-tiny").symlink_to(workspace / "giqa-tiny")
     shutil.copytree(tiny_llava, folder / "tiny-llava")
     boxes = folder / "giqa-160k-qwen3-vl"
-    build_set(Request("giqa-tiny", limit=8), boxes, folder / "annotations", Choice(), box_format="qwen3_vl")
+    build_set(SetRequest("giqa-tiny", limit=8), boxes, folder / "annotations", Choice(), box_format="qwen3_vl")
     for path in LARGE:
         if path.stem == "sft_lora":
             make(FAMILIES[path.parent.name], folder / yaml.safe_load(path.read_text())["model_name_or_path"])

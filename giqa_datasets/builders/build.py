@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS
 from giqa_datasets.builders.giqa_bench import Benchmark, Incomplete, benchmark_files, card_fields
-from giqa_datasets.builders.sets import Entries, Request, entries_of
+from giqa_datasets.builders.sets import Entries, SetRequest, entries_of
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.dataset_folder.provenance import Provenance
@@ -58,7 +58,7 @@ def annotate_set(
 
 
 def build_set(
-    request: Request,
+    request: SetRequest,
     out: Path,
     annotations: Path,
     choice: Choice | None = None,

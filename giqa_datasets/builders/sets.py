@@ -18,7 +18,7 @@ from giqa_datasets.review import last_round
 from giqa_datasets.sources import folder, mini, tiny
 
 
-class Request(NamedTuple):
+class SetRequest(NamedTuple):
     """What a set is made from; each set takes what it needs, and refuses to do without.
 
     Attributes:
@@ -57,7 +57,7 @@ class Entries(NamedTuple):
         return [entry for entries in self.splits.values() for entry in entries]
 
 
-def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
+def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries:
     """List the entries of a set.
 
     Args:
@@ -87,7 +87,7 @@ def entries_of(request: Request, progress: Progress = no_progress) -> Entries:
     return Entries(listed, left_out, compared)
 
 
-def options_given(request: Request) -> list[str]:
+def options_given(request: SetRequest) -> list[str]:
     """The command's options that a request holds."""
     named = _OPTIONS | {"exclude": "--exclude", "seed": "--seed", "limit": "--limit"}
     return [option for field, option in named.items() if getattr(request, field) not in (None, ())]
@@ -123,31 +123,31 @@ def _name_of(folder: Path) -> str:
     return said or folder.resolve().name
 
 
-def _folder(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+def _folder(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """Anyone's photographs and descriptions, as one train split."""
     if request.root is None:
         raise InputError("expected a folder of photographs with a metadata.jsonl, got none")
     return {"train": folder.entries(request.root, drop)}
 
 
-def _giqa_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+def _giqa_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The mini set's plain descriptions."""
     return {"train": mini.entries("train"), "test": mini.entries("test")}
 
 
-def _giqa_bench(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+def _giqa_bench(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """What experts made of candidates; test split only."""
     if request.root is None:
         raise InputError("expected a data set folder that was reviewed with giqa review, got none")
     return {"test": last_round.entries(request.root)}
 
 
-def _giqa_bench_mini(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+def _giqa_bench_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The mini set's hand-made descriptions, questions and boxes, or what experts made of candidates; test split."""
     return {"test": mini.hand_made("test") if request.root is None else last_round.entries(request.root)}
 
 
-def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str, Iterator[Entry]]:
+def _giqa_tiny(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, Iterator[Entry]]:
     """Crops with one block that a broken decoder left, of different photographs in each split."""
     return {
         "train": tiny.entries("train", seed=request.seed or 0),
@@ -155,7 +155,7 @@ def _giqa_tiny(request: Request, drop: DropSink, progress: Progress) -> dict[str
     }
 
 
-def _giqa_160k(request: Request, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The rebuild of the paper's training set."""
     if request.q_pathway is None or request.dq_495k is None:
         raise InputError(
@@ -176,7 +176,7 @@ class _Set(NamedTuple):
             that a row without pixels needs.
     """
 
-    entries: Callable[[Request, DropSink, Progress], Mapping[str, Iterable[Entry]]]
+    entries: Callable[[SetRequest, DropSink, Progress], Mapping[str, Iterable[Entry]]]
     takes: frozenset[str] = frozenset()
     keeps_files: bool = False
 

@@ -11,11 +11,11 @@ from giqa_datasets.defaults import BOX_THRESHOLD, MERGE_AREA, MERGE_COVERAGE, TE
 from giqa_metrics.cli.options import (
     Dq495k,
     Exclude,
-    Format,
     Images,
     Limit,
     Manifest,
     Models,
+    OutputFormat,
     Printed,
     QPathway,
     Root,
@@ -95,16 +95,16 @@ def annotate(
     explain: Annotated[
         str | None, typer.Option(metavar="ID", help="tell the story of one record or sample, and draw its boxes")
     ] = None,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was."""
     from dataclasses import replace
 
     from giqa_datasets.builders.build import annotate_set, default_choice
-    from giqa_datasets.builders.sets import Request, entries_of
+    from giqa_datasets.builders.sets import SetRequest, entries_of
     from giqa_datasets.pipeline.model_choice import PRESETS
 
-    request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
+    request = SetRequest(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
     with progress_bars() as progress:
         entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")
@@ -133,7 +133,7 @@ def annotate(
         outcome = annotate_set(
             entries, folder, choice, engine=on_ray if engine is Engine.ray else None, progress=progress
         )
-    if format is Format.json:
+    if format is OutputFormat.json:
         typer.echo(json.dumps([row._asdict() for row in outcome.funnel], indent=2))
     else:
         _print_funnel(outcome.funnel)

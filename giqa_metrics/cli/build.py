@@ -15,7 +15,7 @@ from giqa_metrics.cli.tables import new_table, print_table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.dataset_folder.columns import SplitCounts
 
 
@@ -54,10 +54,10 @@ def build(
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.giqa_bench import Incomplete
-    from giqa_datasets.builders.sets import SETS, Request
+    from giqa_datasets.builders.sets import SETS, SetRequest
     from giqa_datasets.pipeline.model_choice import PRESETS
 
-    request = Request(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
+    request = SetRequest(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
     if name not in SETS:
         others = {
             "--annotations": annotations,
@@ -102,7 +102,7 @@ def build(
         print_table(table)
 
 
-def _join(request: "Request", out: Path | None, others: list[str], *, overwrite: bool) -> None:
+def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwrite: bool) -> None:
     """Join the user's own copies to a data set folder, and print what came of it."""
     from giqa_datasets.builders.join import fetch, join_copies, require_place
     from giqa_datasets.builders.sets import options_given

@@ -7,7 +7,7 @@ import typer
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.options import OutputFormat, Printed
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_checked, print_json, print_table
 
@@ -32,7 +32,7 @@ def check(
         Path | None,
         typer.Option(help="folder for pictures of a recipe's samples; default: RECIPE.check, if something is wrong"),
     ] = None,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Compute a run's numbers again, read a data set to its end, or try a recipe's data on its model's processor.
 
@@ -55,26 +55,26 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_run(folder: Path, format: Format) -> bool:
+def _check_run(folder: Path, format: OutputFormat) -> bool:
     """Print whether a run's numbers hold."""
     from giqa_metrics.runs.check import check_run
 
     numbers = check_run(folder)
-    if format is Format.json:
+    if format is OutputFormat.json:
         print_json([number._asdict() for number in numbers])
     else:
         print_checked(numbers)
     return all(number.holds for number in numbers)
 
 
-def _check_dataset(folder: Path, format: Format) -> bool:
+def _check_dataset(folder: Path, format: OutputFormat) -> bool:
     """Print what does not hold in a data set folder, and what it holds."""
     from giqa_datasets.check import examine_dataset
     from giqa_datasets.dataset_folder.columns import SOURCE
 
     with progress_bars() as progress:
         examined = examine_dataset(folder, progress=progress)
-    if format is Format.json:
+    if format is OutputFormat.json:
         print_json(
             {
                 "name": examined.name,
@@ -98,24 +98,24 @@ def _check_dataset(folder: Path, format: Format) -> bool:
     return not examined.findings
 
 
-def _check_images(manifest: Path, folders: list[Path], format: Format) -> bool:
+def _check_images(manifest: Path, folders: list[Path], format: OutputFormat) -> bool:
     """Print what of a manifest is missing or differs in the folders."""
     from giqa_datasets.check import check_images
 
     found = check_images(manifest, folders)
-    if format is Format.json:
+    if format is OutputFormat.json:
         print_json(found)
     else:
         typer.echo("".join(f"{sentence}\n" for sentence in found) + f"findings: {len(found)}")
     return not found
 
 
-def _check_recipe(path: Path, limit: int, folder: Path | None, format: Format) -> bool:
+def _check_recipe(path: Path, limit: int, folder: Path | None, format: OutputFormat) -> bool:
     """Print what a recipe's samples are trained on, and what does not hold."""
     from giqa_metrics.recipe_check.recipe import check_recipe
 
     checked = check_recipe(path, limit=limit, folder=folder)
-    if format is Format.json:
+    if format is OutputFormat.json:
         samples = [
             sample._asdict()
             | {"boxes": [placed._asdict() | {"landed": placed.landed._asdict()} for placed in sample.boxes]}

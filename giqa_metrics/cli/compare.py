@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from giqa_datasets.defaults import RESAMPLES
-from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.options import OutputFormat, Printed
 from giqa_metrics.cli.tables import print_compared, print_json
 
 
@@ -15,13 +15,13 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="another, on the same samples")],
     resamples: Annotated[int, typer.Option(min=1, help="of the images, and random swaps")] = RESAMPLES,
     seed: Annotated[int, typer.Option(help="of the random numbers")] = 0,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Compare two runs on the same samples: differences, their confidence intervals, and a paired test."""
     from giqa_metrics.runs.compare import compare_runs
 
     found = compare_runs(a, b, resamples=resamples, seed=seed)
-    if format is Format.json:
+    if format is OutputFormat.json:
         print_json([each._asdict() | {"difference": each.difference and each.difference._asdict()} for each in found])
         return
     print_compared(found, a.resolve().name, b.resolve().name)

@@ -10,7 +10,7 @@ import typer
 from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE
 from giqa_datasets.errors import UnavailableError
-from giqa_metrics.cli.options import BatchSize, Format, MaxNewTokens, Printed, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, OutputFormat, Printed, Server
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -46,7 +46,7 @@ def doctor(
     draw: Annotated[
         Path | None, typer.Option(help="folder for a picture of all squares and of the model's boxes")
     ] = None,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Find out in which format a model writes boxes, and write that down for predict and score.
 
@@ -80,7 +80,7 @@ def doctor(
         sheet = draw / f"{path.stem}.png"
         draw_sheet(drawn, diagnosis, _sentence(found["model"], diagnosis)).save(sheet)
     write_format_file(path, found)
-    if format is Format.json:
+    if format is OutputFormat.json:
         typer.echo(json.dumps(found | {"file": str(path), "sheet": sheet and str(sheet)}, indent=2))
     else:
         _print(found["model"], diagnosis, found["left_out"])

@@ -10,7 +10,7 @@ import typer
 from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.options import BatchSize, Format, MaxNewTokens, Model, Printed, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, OutputFormat, Printed, Server
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -51,7 +51,7 @@ def inspect(
     question: Annotated[str | None, typer.Option(help="what is asked about each; default: to describe it")] = None,
     batch_size: BatchSize = BATCH_SIZE,
     max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Inspect photographs by a policy: PASS (exit code 0), REVIEW (3) or FAIL (1), masks and pictures."""
     from giqa_metrics.inspection.calibration import calibrate as count
@@ -87,7 +87,7 @@ def inspect(
     if calibrate:
         _print_calibration(count(lines), calibrate.resolve().name, format)
         return
-    if format is Format.json:
+    if format is OutputFormat.json:
         typer.echo(json.dumps([line.model_dump(mode="json") for line in lines], indent=2))
     else:
         _print_lines(lines)
@@ -104,9 +104,9 @@ def _print_lines(lines: "list[VerdictLine]") -> None:
     typer.echo(f"photographs: {len(lines)} ({', '.join(counts)})")
 
 
-def _print_calibration(found: "Calibration", name: str, format: Format) -> None:
+def _print_calibration(found: "Calibration", name: str, format: OutputFormat) -> None:
     """Print how often good photographs do not pass, and by which rules."""
-    if format is Format.json:
+    if format is OutputFormat.json:
         shares = {verdict: share._asdict() for verdict, share in found.verdicts.items()}
         typer.echo(json.dumps(found._asdict() | {"verdicts": shares}, indent=2))
         return

@@ -14,7 +14,7 @@ class ModelPreset(StrEnum):
     paper = "paper"
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How a result is printed."""
 
     human = "human"
@@ -35,7 +35,7 @@ BatchSize = Annotated[
     int, typer.Option(min=1, help="images at once, halved where memory ends; or requests to the server at once")
 ]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="longest answer in tokens")]
-Printed = Annotated[Format, typer.Option("--format", help="what to print")]
+Printed = Annotated[OutputFormat, typer.Option("--format", help="what to print")]
 
 Root = Annotated[
     Path | None,

@@ -13,7 +13,7 @@ import giqa_metrics
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_metrics import METRICS
-from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.options import OutputFormat, Printed
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -52,7 +52,7 @@ def publish(
         str | None, typer.Option(metavar="REPO", help="the benchmark on the Hub, for a run on a local folder")
     ] = None,
     sdk: Annotated[Sdk | None, typer.Option(help="of a Space: static, or gradio, for a paid plan")] = None,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Publish on the Hub in one commit: a data set, a metric, or a run's results."""
     from giqa_datasets.publish.dataset import is_dataset
@@ -84,20 +84,20 @@ def publish(
             raise InputError(f"expected a data set folder, a metric's folder or a scored run, got {path}")
         bars.close()
         others = None if create_pr else foreign(planned)
-        if format is Format.human:
+        if format is OutputFormat.human:
             print_plan(planned, diff)
             typer.echo("".join(f"{remark}\n" for remark in remarks), nl=False)
         if others and not (onto and len(onto) > 6 and str(planned.remote.head).startswith(onto)):
             raise InputError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
         published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)
-    if format is Format.json:
+    if format is OutputFormat.json:
         typer.echo(json.dumps(_as_json(planned, remarks, published), indent=2))
     elif published is not None:
         typer.echo(_said(published))
 
 
 def _plan_dataset(
-    folder: Path, repo: str, revision: str, work: Path, format: Format, progress: "Progress"
+    folder: Path, repo: str, revision: str, work: Path, format: OutputFormat, progress: "Progress"
 ) -> "tuple[Plan, list[str]]":
     """Plan the release of a data set folder that holds what it says; its findings end the command."""
     from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
@@ -107,7 +107,7 @@ def _plan_dataset(
     remote = look(repo, "dataset", revision)
     sums = hash_files(folder, progress=progress)
     if examined := unfit(folder, sums, progress=progress):
-        if format is Format.json:
+        if format is OutputFormat.json:
             typer.echo(json.dumps({"findings": [finding._asdict() for finding in examined.findings]}, indent=2))
         else:
             typer.echo("".join(f"{finding.where}: {finding.what}\n" for finding in examined.findings), nl=False)

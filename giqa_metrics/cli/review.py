@@ -10,7 +10,7 @@ import typer
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
 from giqa_datasets.loopback import LOOPBACK
-from giqa_metrics.cli.options import Format
+from giqa_metrics.cli.options import OutputFormat
 from giqa_metrics.cli.tables import new_table, print_table
 
 
@@ -32,7 +32,7 @@ def review(
         str | None,
         typer.Option(envvar="GIQA_REVIEW_TOKEN", help="what a visitor must show; made up where one is needed"),
     ] = None,
-    format: Annotated[Format, typer.Option(help="what --agreement and --merge print")] = Format.human,
+    format: Annotated[OutputFormat, typer.Option(help="what --agreement and --merge print")] = OutputFormat.human,
 ) -> None:
     """Review a data set with others: a page to correct texts and boxes on, agreement, and rounds."""
     from giqa_datasets.review.items import open_review
@@ -45,7 +45,7 @@ def review(
         from giqa_datasets.review.votes import read_votes
 
         found = agree(opened.begin, read_votes(opened.path, opened.round))
-        if format is Format.json:
+        if format is OutputFormat.json:
             typer.echo(json.dumps(found._asdict(), indent=2))
         else:
             _print_agreement(found, f"{folder.resolve().name}, round {opened.round}")
@@ -53,7 +53,7 @@ def review(
         from giqa_datasets.review.merge import merge_round
 
         merged = merge_round(opened)
-        if format is Format.json:
+        if format is OutputFormat.json:
             typer.echo(json.dumps([each.model_dump() for each in merged], indent=2))
             return
         rules = Counter(each.rule for each in merged)

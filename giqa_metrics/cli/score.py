@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from giqa_datasets.defaults import RESAMPLES
-from giqa_metrics.cli.options import Format, Printed
+from giqa_metrics.cli.options import OutputFormat, Printed
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import print_json, print_tables
 
@@ -53,7 +53,7 @@ def score(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what the judge would be asked, and stop")] = False,
     resamples: Annotated[int, typer.Option(min=0, help="of the confidence intervals")] = RESAMPLES,
     seed: Annotated[int, typer.Option(help="of the confidence intervals")] = 0,
-    format: Printed = Format.human,
+    format: Printed = OutputFormat.human,
 ) -> None:
     """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""
     from giqa_metrics.judges import DEFAULT_MODEL, open_judge
@@ -71,7 +71,7 @@ def score(
     with progress_bars() as progress:
         judging = opened(progress=progress) if judge or judge_url else None
         summary = score_run(predictions, data, out=out, config=config, split=split, options=options, judge=judging)
-    if format is Format.json:
+    if format is OutputFormat.json:
         print_json(summary)
         return
     print_tables(summary)

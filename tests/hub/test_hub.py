@@ -33,11 +33,11 @@ def repo(hub, client):
 def bench(tmp_path_factory) -> Path:
     """What `giqa build giqa-bench-mini --limit 2` writes."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.pipeline.model_choice import Choice
 
     root = tmp_path_factory.mktemp("bench")
-    build_set(Request("giqa-bench-mini", limit=2), root / "giqa-bench-mini", root / "annotations", Choice())
+    build_set(SetRequest("giqa-bench-mini", limit=2), root / "giqa-bench-mini", root / "annotations", Choice())
     return root / "giqa-bench-mini"
 
 

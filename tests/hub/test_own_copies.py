@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file
@@ -34,7 +34,7 @@ def built(tmp_path_factory) -> Path:
     lines = [{"file_name": name, "description": f"A sharp {name}.", "regions": []} for name in names]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (root / "photos" / "metadata.jsonl").write_text(text, encoding="utf-8")
-    build_set(Request("folder", root=root / "photos"), root / "set", root / "annotations", Choice())
+    build_set(SetRequest("folder", root=root / "photos"), root / "set", root / "annotations", Choice())
     return root / "set"
 
 

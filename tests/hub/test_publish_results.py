@@ -43,11 +43,11 @@ OF = "list(results.benchmark_of(Path(run), dataset))"
 def made(tmp_path_factory) -> Path:
     """A folder with a random LLaVA and the first entries of giqa-bench-mini."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.sets import Request
+    from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.pipeline.model_choice import Choice
 
     root = tmp_path_factory.mktemp("made")
-    build_set(Request("giqa-bench-mini", limit=3), root / "giqa-bench-mini", root / "annotations", Choice())
+    build_set(SetRequest("giqa-bench-mini", limit=3), root / "giqa-bench-mini", root / "annotations", Choice())
     make_model = shipped("recipes") / "tiny" / "make_model.py"
     subprocess.run([sys.executable, make_model, root / "tiny-llava"], check=True)
     return root

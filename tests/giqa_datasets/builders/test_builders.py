@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from giqa_datasets import Region
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.dataset_folder import parquet
 from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder
@@ -175,7 +175,7 @@ def test_rebuilding_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.slow
 def test_rebuilding_the_benchmark_gives_the_same_bytes(workspace, tmp_path):
-    build_set(Request("giqa-bench-mini"), tmp_path / "again", tmp_path / "unused", Choice())
+    build_set(SetRequest("giqa-bench-mini"), tmp_path / "again", tmp_path / "unused", Choice())
     assert not (tmp_path / "unused").exists()
     assert files(tmp_path / "again") == files(workspace / "giqa-bench-mini")
 

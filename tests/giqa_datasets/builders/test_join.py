@@ -19,7 +19,7 @@ from PIL import Image
 
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.join import join_copies
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder import parquet
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
@@ -77,7 +77,7 @@ def lay_photos(root: Path, files: dict[str, bytes] = FILES, lines: list[dict] = 
 
 
 def build(photos: Path, out: Path) -> Path:
-    build_set(Request("folder", root=photos), out, out.with_name(f"{out.name}.annotations"), Choice())
+    build_set(SetRequest("folder", root=photos), out, out.with_name(f"{out.name}.annotations"), Choice())
     return out
 
 

@@ -13,7 +13,7 @@ from giqa_datasets import __version__
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import PAPER as BENCH
 from giqa_datasets.builders.giqa_bench import card_fields
-from giqa_datasets.builders.sets import SETS, Request
+from giqa_datasets.builders.sets import SETS, SetRequest
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.card import example_rows, write_card
 from giqa_datasets.dataset_folder.columns import Rights, SplitCounts, features
@@ -379,7 +379,7 @@ def test_nothing_that_a_row_holds_is_obeyed(photograph, tmp_path):
     for description, licence in (("Plain.", "plain"), (HOSTILE, bad)):
         line = {"file_name": "a.png", "description": description, "regions": [], "image_license": licence}
         (tmp_path / "in" / "metadata.jsonl").write_text(json.dumps(line))
-        request = Request("folder", tmp_path / "in")
+        request = SetRequest("folder", tmp_path / "in")
         counts = build_set(request, tmp_path / "set", tmp_path / "no", overwrite=True).counts
         examples = example_rows(tmp_path / "set" / "data")
         assert examples[0]["answer"] == description

@@ -15,7 +15,7 @@ from PIL import Image
 
 from giqa_datasets.builders import build
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder import parquet
 from giqa_datasets.dataset_folder.licence_gate import Absent, Pixels, redistributable, without_pixels
@@ -336,7 +336,7 @@ def told(tmp_path_factory) -> Path:
         (root / "elsewhere").write_text("mine")
         return items
 
-    build_set(Request("folder", root=photos), root / "set", root / "annotations", Choice(), progress=spoil)
+    build_set(SetRequest("folder", root=photos), root / "set", root / "annotations", Choice(), progress=spoil)
     return root
 
 
@@ -364,7 +364,7 @@ def test_models_of_this_machine_are_stated_by_name_and_nothing_of_their_server_i
         answer(status=500, body=f"{place} {server.url}".encode()) if "cup b" in asked.prompt else answer(reply)
     )
     choice = Choice(llm=str(place / "llama-3"), llm_url=server.url)
-    build_set(Request("folder", root=photos), tmp_path / "set", tmp_path / "annotations", choice)
+    build_set(SetRequest("folder", root=photos), tmp_path / "set", tmp_path / "annotations", choice)
 
     settings = {
         folder: json.loads((tmp_path / folder / "settings.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import pytest
 
 from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.giqa_bench import MINI, PAPER, Benchmark, Incomplete, read_benchmark, short_of
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.publish.dataset import hash_files
@@ -43,7 +43,7 @@ def voted(folder, vote_on):
 @pytest.fixture
 def draft(voted, tmp_path):
     out = tmp_path / "giqa-bench"
-    built = build_set(Request("giqa-bench", voted), out, tmp_path / "none", draft=True)
+    built = build_set(SetRequest("giqa-bench", voted), out, tmp_path / "none", draft=True)
     return out, built.short
 
 
@@ -106,28 +106,28 @@ def test_the_card_has_the_agreement_of_each_round(draft):
 
 def test_without_draft_nothing_is_written(voted, tmp_path):
     with pytest.raises(Incomplete, match="giqa-bench is short of 10 things: images: expected 100"):
-        build_set(Request("giqa-bench", voted), tmp_path / "giqa-bench", tmp_path / "none")
+        build_set(SetRequest("giqa-bench", voted), tmp_path / "giqa-bench", tmp_path / "none")
     assert not (tmp_path / "giqa-bench").exists()
 
 
 def test_votes_that_are_not_merged_are_said(voted, vote_on, tmp_path):
     review = open_review(voted)
     append_vote(review, vote_on(review.begin["alpha-des"], "ann", round=3))
-    built = build_set(Request("giqa-bench", voted), tmp_path / "set", tmp_path / "none", draft=True)
+    built = build_set(SetRequest("giqa-bench", voted), tmp_path / "set", tmp_path / "none", draft=True)
     assert "votes: expected all to be merged by giqa review --merge, got 1 new ones in round 3" in built.short
 
 
 def test_a_photograph_of_an_excluded_set_is_left_out_and_the_set_is_named(voted, built, tmp_path):
-    request = Request("giqa-bench", voted, exclude=[built])
+    request = SetRequest("giqa-bench", voted, exclude=[built])
     with pytest.raises(ValueError, match=r"no sample was left for giqa-bench: most often source: excluded_image"):
         build_set(request, tmp_path / "set", tmp_path / "none", draft=True)
 
 
 def test_a_folder_without_a_review_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"expected the rounds of a review in .*candidates.review, found none"):
-        build_set(Request("giqa-bench", folder), tmp_path / "set", tmp_path / "none", draft=True)
+        build_set(SetRequest("giqa-bench", folder), tmp_path / "set", tmp_path / "none", draft=True)
     with pytest.raises(ValueError, match="expected a data set folder that was reviewed with giqa review, got none"):
-        build_set(Request("giqa-bench"), tmp_path / "set", tmp_path / "none")
+        build_set(SetRequest("giqa-bench"), tmp_path / "set", tmp_path / "none")
 
 
 def test_a_round_that_does_not_follow_from_the_one_before_is_refused(voted):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from giqa_datasets import strip
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.review.agreement import agreement
@@ -62,7 +62,7 @@ def candidates(root):
         lines.append(line | {"image_license": record.photograph.license, "text_license": record.text_license})
     (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     out = root / "candidates"
-    request = Request("folder", photos)
+    request = SetRequest("folder", photos)
     build_set(request, out, root / "annotations", Choice(), keep_ungrounded=True)
     return out
 

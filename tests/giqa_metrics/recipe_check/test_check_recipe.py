@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import Request
+from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.package_files import shipped
 from giqa_datasets.pipeline.model_choice import Choice
@@ -129,7 +129,7 @@ def test_a_shipped_recipe_passes_on_a_family_that_needs_torchvision(python, here
     if family == "qwen3_vl":
         shutil.copy(shipped("recipes") / "qwen3-vl-8b" / "preprocessor_config.json", here / model)
         out, annotations = here / "giqa-160k-qwen3-vl", workspace / "giqa-mini.annotations"
-        build_set(Request("giqa-mini"), out, annotations, Choice(), box_format="qwen3_vl")
+        build_set(SetRequest("giqa-mini"), out, annotations, Choice(), box_format="qwen3_vl")
     command = ("-m", "giqa_metrics.cli", "check", f"recipes/{name}.yaml", "--limit", "2", "--format", "json")
     ran = python(*command, cwd=here, PYTHONPATH=TESTS / "stand_ins")
     assert ran.code == 0, ran.err
