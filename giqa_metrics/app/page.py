@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from giqa_datasets.errors import GiqaError
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.private_interfaces import event_values, into_gradio_cache
 from giqa_metrics.app.examples import Example
@@ -69,7 +70,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
     def open_upload(picture: Picture | None, raw: bytes) -> list[Any]:
         try:
             return show(open_picture(raw))
-        except ValueError as error:
+        except GiqaError as error:
             return show(picture, fault=str(error))
 
     def open_example(event: gr.EventData) -> list[Any]:
@@ -82,7 +83,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
             (answer,) = predictor.answer([[Question("upload", picture.raw, question)]])
             sizes = Sizes(picture.size, answer.input_size)
             return show(picture, read_exchange(question, answer.prediction, sizes, spoken))
-        except (OSError, ValueError) as error:
+        except GiqaError as error:
             return show(picture, fault=" ".join(str(error).split()))
 
     def describe(picture: Picture | None) -> list[Any]:
@@ -92,7 +93,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
         sent = event_values(event)
         try:
             written = question_about(exchange, sent["link"], sent["box"], spoken) if exchange else None
-        except ValueError as error:
+        except GiqaError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error  # shown as HTML
         return gr.skip() if written is None else written
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from giqa_datasets.errors import GiqaError
 from giqa_datasets.formats import FORMATS
 
 
@@ -15,7 +16,7 @@ def page(name: str, score: Callable[..., dict[str, Any]], inputs: Sequence[Any],
     def show(*values):
         try:
             return score(*values)
-        except (ImportError, OSError, ValueError) as error:
+        except GiqaError as error:
             raise gr.Error(escape(str(error), quote=False), print_exception=False) from error  # shown as HTML
 
     return gr.Interface(

@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from giqa_datasets.errors import InputError
 from giqa_metrics import giqa_description
 from giqa_metrics.spaces.page import box_formats, page
 
@@ -9,7 +10,7 @@ from giqa_metrics.spaces.page import box_formats, page
 def score(prediction, reference, box_format, tokenize):
     """Scores a description of image quality, boxes stripped; LLM-Score needs a judge, and this page has none."""
     if not reference.strip():
-        raise ValueError("expected a reference, got an empty text")
+        raise InputError("expected a reference, got an empty text")
     return giqa_description([prediction], [reference], box_format=box_format, tokenize=tokenize)
 
 

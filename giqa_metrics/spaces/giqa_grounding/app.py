@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from giqa_datasets.errors import InputError
 from giqa_metrics import giqa_grounding
 from giqa_metrics.spaces.page import box_formats, page
 
@@ -18,7 +19,7 @@ def score(prediction, reference, box_format, similarity, iou_threshold, similari
         per_sample=True,
     )
     if not scores["n_counted"]:
-        raise ValueError(f"expected a box in the reference, as in [dog](<142, 309>), got {reference!r}")
+        raise InputError(f"expected a box in the reference, as in [dog](<142, 309>), got {reference!r}")
     return scores
 
 
