@@ -1,6 +1,5 @@
 """`giqa build giqa-160k` end to end, offline, on small upstream-shaped folders of real photographs."""
 
-import contextlib
 import hashlib
 import io
 import json
@@ -33,7 +32,7 @@ from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.pipeline.model_choice import DETECTOR, PRESETS, VERIFIER
 from giqa_datasets.sources.dq_495k import FILES
 from giqa_datasets.sources.mini import wheel_file
-from giqa_metrics.cli import main
+from tests.command import Done, giqa, refusal
 
 
 pytestmark = pytest.mark.slow
@@ -146,28 +145,6 @@ def lay_out_upstream(lay_out):
 # The command
 
 
-class Done(NamedTuple):
-    """What a command left."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def giqa(*arguments: object) -> Done:
-    """The command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        patch.setattr(sys, "argv", ["giqa", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return Done(ended.value.code or 0, out.getvalue(), err.getvalue())
-
-
 def build(upstream: Upstream, out: Path, *options: object) -> Done:
     """Build the set offline; it must come about."""
     done = giqa("build", "giqa-160k", *upstream.options, "--models", "offline", "--out", out, *options)
@@ -184,14 +161,6 @@ def started(*arguments: object) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def the_one_sentence(done: Done) -> str:
-    """What is wrong, of a command that must have said so; progress may stand before it."""
-    assert (done.code, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
-    (sentence,) = (line for line in done.stderr.replace("\r", "\n").splitlines() if "giqa: " in line)
-    return sentence.rsplit("giqa: ", 1)[1]
 
 
 # What was made
@@ -813,7 +782,7 @@ def test_the_funnel_tells_the_set_where_the_build_alone_leaves_photographs_out(c
 
 def test_a_set_that_excludes_itself_ends_in_one_sentence(leaky, clean, cleaned, tmp_path):
     arguments = [*leaky.options, "--models", "offline", "--out", tmp_path / "set", "--exclude", cleaned[0]]
-    sentence = the_one_sentence(giqa("build", "giqa-160k", *arguments))
+    sentence = refusal(giqa("build", "giqa-160k", *arguments))
     assert "no sample was left" in sentence
     assert "excluded_image" in sentence
     assert not (tmp_path / "set").exists()
@@ -1023,7 +992,7 @@ def wrong(tmp_path, lay_out_upstream, upstream):
         def sentence(self, *options: object) -> str:
             before = sorted(tmp_path.iterdir())
             arguments = ["build", "giqa-160k", "--models", "offline", "--out", tmp_path / "set", *options]
-            said = the_one_sentence(giqa(*arguments))
+            said = refusal(giqa(*arguments))
             assert sorted(tmp_path.iterdir()) == before
             return said
 
@@ -1067,7 +1036,7 @@ def test_wrong_options_end_in_one_sentence_and_leave_nothing(wrong, name):
 
 def test_a_wrong_name_of_the_set_is_answered_with_the_right_ones(wrong, tmp_path):
     done = giqa("build", "GIQA-160K", *wrong.upstream.options, "--out", tmp_path / "set")
-    assert "'giqa-160k'" in the_one_sentence(done)
+    assert "'giqa-160k'" in refusal(done)
 
 
 @pytest.mark.parametrize("options", [["--limit", 0], ["--limit", "many"], ["--models", "best"], ["--seed", "x"]])
@@ -1153,7 +1122,7 @@ def test_a_tar_that_is_none_is_named(wrong, kind, which):
 
 def test_without_a_single_image_one_sentence_says_what_is_missing(bare, tmp_path):
     done = giqa("build", "giqa-160k", *bare.options, "--models", "offline", "--out", tmp_path / "set")
-    sentence = the_one_sentence(done)
+    sentence = refusal(done)
     assert "no sample was left" in sentence
     assert "missing_image" in sentence
     assert {path.name for path in tmp_path.iterdir()} == {"set.annotations"}
@@ -1208,7 +1177,7 @@ def test_by_default_the_papers_models_are_wanted(without_models):
     _, out, done = without_models
     paper = PRESETS["paper"]
     assert (paper.detector, paper.verifier) == (DETECTOR, VERIFIER)
-    sentence = the_one_sentence(done)
+    sentence = refusal(done)
     assert any(model in sentence for model in (paper.llm, paper.detector, paper.verifier)), sentence
     names = {path.name for path in out.parent.iterdir()}
     assert names <= {"Q-Instruct-DB", "DataDepictQA", "set.annotations"}
@@ -1229,7 +1198,7 @@ def test_models_that_contradict_the_annotations_are_not_passed_over_in_silence(f
     # BUG: --models paper builds a set by the offline models, as if it had not been said
     shutil.copytree(annotations_of(folder), annotations_of(tmp_path / "set"))
     done = giqa("build", "giqa-160k", *upstream.options, "--models", "paper", "--out", tmp_path / "set")
-    assert str(annotations_of(tmp_path / "set")) in the_one_sentence(done)
+    assert str(annotations_of(tmp_path / "set")) in refusal(done)
     assert not (tmp_path / "set").exists()
 
 
@@ -1261,7 +1230,7 @@ def test_annotate_and_build_give_what_build_gives_alone(folder, upstream, tmp_pa
 def test_another_seed_is_refused_for_annotations_that_are_there(folder, upstream, tmp_path):
     shutil.copytree(annotations_of(folder), annotations_of(tmp_path / "set"))
     options = [*upstream.options, "--models", "offline", "--out", tmp_path / "set"]
-    assert "seed" in the_one_sentence(giqa("build", "giqa-160k", *options, "--seed", 1))
+    assert "seed" in refusal(giqa("build", "giqa-160k", *options, "--seed", 1))
     assert not (tmp_path / "set").exists()
 
 
@@ -1321,7 +1290,7 @@ def test_overwrite_replaces_the_set_alone(upstream, folder, copy, tmp_path):
     arguments = [*upstream.options, "--models", "offline", "--out", copy, "--limit", 3]
     arguments += ["--annotations", shutil.copytree(annotations_of(folder), tmp_path / "annotations")]
     before = tree(copy)
-    assert "--overwrite" in the_one_sentence(giqa("build", "giqa-160k", *arguments))
+    assert "--overwrite" in refusal(giqa("build", "giqa-160k", *arguments))
     assert tree(copy) == before
     assert giqa("build", "giqa-160k", *arguments, "--overwrite").code == 0
     assert 0 < len(rows_of(copy)) < len(rows_of(folder))
@@ -1332,5 +1301,5 @@ def test_overwrite_replaces_the_set_alone(upstream, folder, copy, tmp_path):
 def test_a_build_that_fails_keeps_the_set_that_is_there(bare, copy, tmp_path):
     before = tree(copy)
     arguments = [*bare.options, "--models", "offline", "--out", copy, "--overwrite"]
-    assert "no sample was left" in the_one_sentence(giqa("build", "giqa-160k", *arguments))
+    assert "no sample was left" in refusal(giqa("build", "giqa-160k", *arguments))
     assert tree(copy) == before

@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.write import shards_digest
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.sources.mini import wheel_file
-from giqa_metrics.cli import main
+from tests.command import giqa, refusal
 
 
 def picture(seed: int, mode: str = "RGB", size_wh: tuple[int, int] = (60, 40)) -> Image.Image:
@@ -145,32 +144,10 @@ def mine(tmp_path) -> Path:
     return copies(tmp_path / "mine")
 
 
-@pytest.fixture
-def giqa(monkeypatch, capsys):
-    """The command in this process: its exit code, stdout and stderr."""
-
-    def call(*arguments: object):
-        monkeypatch.setattr(sys, "argv", ["giqa", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return call
-
-
-def the_one_sentence(done) -> str:
-    code, stdout, stderr = done
-    assert (code, stdout) == (2, "")
-    assert "Traceback" not in stderr
-    (sentence,) = (line for line in stderr.replace("\r", "\n").splitlines() if "giqa: " in line)
-    assert sentence.isprintable()
-    return sentence.rsplit("giqa: ", 1)[1]
-
-
 # All copies are found
 
 
-def test_renamed_copies_give_the_folder_that_was_built_byte_for_byte(built, downloaded, mine, tmp_path, giqa):
+def test_renamed_copies_give_the_folder_that_was_built_byte_for_byte(built, downloaded, mine, tmp_path):
     assert sum(row["image"] is None for row in rows_of(downloaded)) == len(FILES) - 1
     code, stdout, stderr = giqa("build", downloaded, "--images", mine, "--out", tmp_path / "set")
     assert code == 0, stderr
@@ -222,7 +199,7 @@ def test_rows_that_have_pixels_stay_as_they_are(built, downloaded, tmp_path):
 
 
 @pytest.fixture
-def partly(downloaded, mine, tmp_path, giqa):
+def partly(downloaded, mine, tmp_path):
     """A join for which one copy is missing, and one is another file of the same name."""
     by_bytes = {path.read_bytes(): path for path in mine.rglob("mine")}
     by_bytes[FILES["bitmap.bmp"]].unlink()
@@ -327,11 +304,11 @@ def test_a_copy_of_another_size_than_the_row_says_costs_the_row(small, mine, tmp
     assert examine_dataset(tmp_path / "set").findings == []
 
 
-def test_no_copy_at_all_is_one_sentence(downloaded, built, tmp_path, giqa):
+def test_no_copy_at_all_is_one_sentence(downloaded, built, tmp_path):
     (tmp_path / "mine").mkdir()
     bare = shutil.copytree(downloaded, tmp_path / "bare")
     rewrite(bare, lambda rows: [row.update(image=None) for row in rows])
-    sentence = the_one_sentence(giqa("build", bare, "--images", tmp_path / "mine", "--out", tmp_path / "set"))
+    sentence = refusal(giqa("build", bare, "--images", tmp_path / "mine", "--out", tmp_path / "set"))
     assert sentence.startswith("no sample was left for folder: most often join: missing_image (expected a copy of ")
     assert {path.name for path in tmp_path.iterdir()} == {"mine", "bare"}
 
@@ -430,9 +407,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("change", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_wrong_with_a_folder_is_one_sentence(small, mine, tmp_path, giqa, change, message):
+def test_what_is_wrong_with_a_folder_is_one_sentence(small, mine, tmp_path, change, message):
     change(small)
-    sentence = the_one_sentence(giqa("build", small, "--images", mine, "--out", tmp_path / "set"))
+    sentence = refusal(giqa("build", small, "--images", mine, "--out", tmp_path / "set"))
     assert message in sentence
     assert {path.name for path in tmp_path.iterdir()} == {"small", "mine"}
 
@@ -460,23 +437,23 @@ def test_a_join_that_is_cut_off_leaves_nothing(downloaded, mine, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_set_with_all_its_pixels_says_so(built, mine, tmp_path, giqa):
-    sentence = the_one_sentence(giqa("build", built, "--images", mine, "--out", tmp_path / "joined"))
+def test_a_set_with_all_its_pixels_says_so(built, mine, tmp_path):
+    sentence = refusal(giqa("build", built, "--images", mine, "--out", tmp_path / "joined"))
     assert sentence == f"every row of {built} has its pixels, so there is nothing to join"
 
 
-def test_a_folder_that_is_there_is_replaced_on_demand(built, downloaded, mine, tmp_path, giqa):
+def test_a_folder_that_is_there_is_replaced_on_demand(built, downloaded, mine, tmp_path):
     shutil.copytree(built, tmp_path / "set")
     (tmp_path / "set" / "provenance" / "sources.jsonl").unlink()
     before = tree(tmp_path / "set")
     command = ("build", downloaded, "--images", mine, "--out", tmp_path / "set")
-    assert the_one_sentence(giqa(*command)) == f"{tmp_path / 'set'} exists; --overwrite replaces a data set folder"
+    assert refusal(giqa(*command)) == f"{tmp_path / 'set'} exists; --overwrite replaces a data set folder"
     assert tree(tmp_path / "set") == before
     assert giqa(*command, "--overwrite")[0] == 0
     assert tree(tmp_path / "set") == tree(built)
 
 
-def test_a_joined_folder_is_named_as_the_one_it_came_from(built, downloaded, mine, tmp_path, monkeypatch, giqa):
+def test_a_joined_folder_is_named_as_the_one_it_came_from(built, downloaded, mine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert giqa("build", downloaded, "--images", mine)[0] == 0
     assert tree(tmp_path / "downloaded") == tree(built)
@@ -494,20 +471,20 @@ USAGE = {
 
 
 @pytest.mark.parametrize(("options", "message"), USAGE.values(), ids=USAGE)
-def test_what_a_join_takes_is_said(downloaded, tmp_path, monkeypatch, giqa, options, message):
+def test_what_a_join_takes_is_said(downloaded, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
-    assert the_one_sentence(giqa("build", downloaded, *options, "--out", "set")).startswith(message)
+    assert refusal(giqa("build", downloaded, *options, "--out", "set")).startswith(message)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["giqa-huge", "a/b/c", "./none", "/none", "org/"])
-def test_what_is_neither_a_set_nor_a_folder_nor_on_the_hub_is_said(tmp_path, giqa, name):
-    sentence = the_one_sentence(giqa("build", name, "--images", tmp_path))
+def test_what_is_neither_a_set_nor_a_folder_nor_on_the_hub_is_said(tmp_path, name):
+    sentence = refusal(giqa("build", name, "--images", tmp_path))
     assert sentence.startswith("expected a data set out of ['folder', 'giqa-160k', ")
     assert sentence.endswith(f"a data set folder or its id on the Hub, got {name!r}")
 
 
-def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path, giqa):
-    sentence = the_one_sentence(giqa("build", "org/set", "--images", tmp_path, "--out", tmp_path / "set"))
+def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path):
+    sentence = refusal(giqa("build", "org/set", "--images", tmp_path, "--out", tmp_path / "set"))
     assert sentence.startswith("the data set 'org/set' cannot be had from the Hub: ")
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,8 @@ from PIL import ImageOps
 import giqa_datasets
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.sources.mini import wheel_file
-from giqa_metrics.cli import commands, main
+from giqa_metrics.cli import commands
+from tests.command import giqa, the_one_sentence
 
 
 pytestmark = pytest.mark.slow
@@ -45,26 +46,6 @@ TEXTS = {
     "chelsea.png": "The cat is sharp. The unicorn is blurred.",
 }
 NOT_LOOKED_FOR = "The castle is sharp."  # a word that the offline detector does not have, so that it does not look
-
-
-@pytest.fixture
-def giqa(monkeypatch, capsys):
-    """The command in this process: its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["giqa", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return call
-
-
-def the_one_sentence(stderr):
-    """The line that says what is wrong; progress may stand before it."""
-    assert "Traceback" not in stderr
-    (sentence,) = (line for line in stderr.replace("\r", "\n").splitlines() if line.startswith("giqa: "))
-    return sentence
 
 
 def describe(root, lines):
@@ -142,7 +123,7 @@ def count_lines(folder):
     return path.read_bytes().count(b"\n") if path.exists() else -1
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_builds_the_same_set(photos, tmp_path, giqa):
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_builds_the_same_set(photos, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert giqa("annotate", "folder", photos, "--out", whole)[0] == 0
     seen = []
@@ -175,7 +156,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_build
     assert drops == (whole / "drops.jsonl").read_bytes()
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(few, tmp_path, giqa):
+def test_a_build_that_is_killed_goes_on_where_it_was(few, tmp_path):
     folder, out = tmp_path / "set.annotations", tmp_path / "set"
     killed_when(lambda: count_lines(folder) >= 1, ["build", "folder", few, "--out", out], tmp_path)
     assert giqa("build", "folder", few, "--out", out, "--overwrite")[0] == 0
@@ -184,7 +165,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(few, tmp_path, giqa):
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_limit_of_the_command_leaves_no_trace_when_it_is_raised(few, tmp_path, giqa):
+def test_a_limit_of_the_command_leaves_no_trace_when_it_is_raised(few, tmp_path):
     assert giqa("annotate", "folder", few, "--out", tmp_path / "a", "--limit", 2)[0] == 0
     assert [line["id"] for line in lines_of(tmp_path / "a")] == ["cof-0", "cam-1"]
     assert giqa("annotate", "folder", few, "--out", tmp_path / "a")[0] == 0
@@ -212,7 +193,7 @@ def annotated(few, tmp_path_factory) -> Path:
     return folder
 
 
-def test_json_stands_alone_on_stdout_and_says_what_the_folder_says(few, annotated, tmp_path, giqa):
+def test_json_stands_alone_on_stdout_and_says_what_the_folder_says(few, annotated, tmp_path):
     code, stdout, _ = giqa("annotate", "folder", few, "--out", annotated, "--format", "json")
     assert code == 0
     rows = json.loads(stdout)
@@ -237,7 +218,7 @@ def picture_of(stdout):
 
 
 @pytest.mark.parametrize("identifier", ["cof-0", "cof-0-des", "cof-0-vqa-1"])
-def test_explain_tells_the_story_and_draws_a_picture(few, annotated, giqa, identifier):
+def test_explain_tells_the_story_and_draws_a_picture(few, annotated, identifier):
     code, stdout, _ = giqa("annotate", "folder", few, "--out", annotated, "--explain", identifier)
     assert code == 0
     story, path = picture_of(stdout)
@@ -252,7 +233,7 @@ def test_explain_tells_the_story_and_draws_a_picture(few, annotated, giqa, ident
         assert picture.width > picture.height
 
 
-def test_explain_leaves_the_annotations_as_they_are(few, annotated, giqa):
+def test_explain_leaves_the_annotations_as_they_are(few, annotated):
     before = {name: raw for name, raw in contents(annotated).items() if not name.startswith("explain/")}
     for identifier in ("cof-0", "cam-1", "mot-2", "che-3"):
         assert giqa("annotate", "folder", few, "--out", annotated, "--explain", identifier)[0] == 0
@@ -261,20 +242,20 @@ def test_explain_leaves_the_annotations_as_they_are(few, annotated, giqa):
 
 
 @pytest.mark.parametrize("identifier", ["nobody", "nobody-des", "", "cof", "../../etc/passwd", "cof-0-vqa-x"])
-def test_explain_of_an_unknown_id_ends_in_one_sentence(few, annotated, giqa, identifier):
+def test_explain_of_an_unknown_id_ends_in_one_sentence(few, annotated, identifier):
     code, stdout, stderr = giqa("annotate", "folder", few, "--out", annotated, "--explain", identifier)
     assert (code, stdout) == (2, "")
     assert repr(identifier) in the_one_sentence(stderr)
 
 
-def test_explain_of_what_is_not_annotated_ends_in_one_sentence_and_makes_nothing(few, tmp_path, giqa):
+def test_explain_of_what_is_not_annotated_ends_in_one_sentence_and_makes_nothing(few, tmp_path):
     code, stdout, stderr = giqa("annotate", "folder", few, "--out", tmp_path / "a", "--explain", "cof-0")
     assert (code, stdout) == (2, "")
     assert "'cof-0' is not annotated in" in the_one_sentence(stderr)
     assert [*tmp_path.iterdir()] == []
 
 
-def test_two_records_have_two_pictures(few, tmp_path, giqa):
+def test_two_records_have_two_pictures(few, tmp_path):
     root = tmp_path / "photos"
     shutil.copytree(few, root)
     ids = ["more/cup", "more_cup", "more cup"]
@@ -284,7 +265,7 @@ def test_two_records_have_two_pictures(few, tmp_path, giqa):
     assert len({picture_of(story)[1] for story in stories}) == 3
 
 
-def test_the_story_of_a_record_with_a_broken_photograph_is_told(few, tmp_path, giqa):
+def test_the_story_of_a_record_with_a_broken_photograph_is_told(few, tmp_path):
     root = tmp_path / "photos"
     shutil.copytree(few, root)
     (root / "cut.jpg").write_bytes(as_file(photograph("coffee.png"), "JPEG")[:20000])
@@ -303,7 +284,7 @@ def n_boxes(folder):
     return sum(len(tag["boxes"]) for line in lines_of(folder) for tag in line["tags"])
 
 
-def test_thresholds_reach_their_stages(few, annotated, tmp_path, giqa):
+def test_thresholds_reach_their_stages(few, annotated, tmp_path):
     root = tmp_path / "photos"
     root.mkdir()
     with Pillow.open(wheel_file(MERGED)) as image:
@@ -322,7 +303,7 @@ def test_thresholds_reach_their_stages(few, annotated, tmp_path, giqa):
     assert 0 < n_boxes(tmp_path / "sure") < n_boxes(annotated)
 
 
-def test_the_seed_draws_other_questions(few, annotated, tmp_path, giqa):
+def test_the_seed_draws_other_questions(few, annotated, tmp_path):
     assert giqa("annotate", "folder", few, "--out", tmp_path / "a", "--seed", 7)[0] == 0
     questions, others = (
         [sample["question"] for line in lines_of(folder) for sample in line["samples"]]
@@ -334,7 +315,7 @@ def test_the_seed_draws_other_questions(few, annotated, tmp_path, giqa):
 
 @pytest.mark.parametrize("option", ["--box-threshold", "--text-threshold", "--merge-area", "--merge-coverage"])
 @pytest.mark.parametrize("value", ["-0.01", "1.01", "nan", "inf", "much"])
-def test_a_threshold_out_of_range_is_refused(few, tmp_path, giqa, option, value):
+def test_a_threshold_out_of_range_is_refused(few, tmp_path, option, value):
     code, stdout, _ = giqa("annotate", "folder", few, "--out", tmp_path / "a", option, value)
     assert (code, stdout) == (2, "")
     assert [*tmp_path.iterdir()] == []
@@ -348,7 +329,7 @@ def test_a_threshold_out_of_range_is_refused(few, tmp_path, giqa, option, value)
         (["--merge-area", 0.1, "--llm", "m"], "llm, merge_area"),
     ],
 )
-def test_other_settings_are_refused_by_name(few, annotated, giqa, options, names):
+def test_other_settings_are_refused_by_name(few, annotated, options, names):
     before = contents(annotated)
     code, stdout, stderr = giqa("annotate", "folder", few, "--out", annotated, *options)
     assert (code, stdout) == (2, "")
@@ -356,7 +337,7 @@ def test_other_settings_are_refused_by_name(few, annotated, giqa, options, names
     assert contents(annotated) == before
 
 
-def test_a_build_of_annotations_with_another_seed_is_refused(few, annotated, tmp_path, giqa):
+def test_a_build_of_annotations_with_another_seed_is_refused(few, annotated, tmp_path):
     options = ("--annotations", annotated, "--out", tmp_path / "set", "--seed", 3)
     code, _, stderr = giqa("build", "folder", few, *options)
     assert code == 2
@@ -364,7 +345,7 @@ def test_a_build_of_annotations_with_another_seed_is_refused(few, annotated, tmp
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_build_takes_the_thresholds_that_the_annotations_were_begun_with(few, tmp_path, giqa):
+def test_a_build_takes_the_thresholds_that_the_annotations_were_begun_with(few, tmp_path):
     folder, out = tmp_path / "a", tmp_path / "set"
     assert giqa("annotate", "folder", few, "--out", folder, "--limit", 2, "--box-threshold", 0.9)[0] == 0
     assert giqa("build", "folder", few, "--annotations", folder, "--out", out)[0] == 0
@@ -544,7 +525,7 @@ def test_a_hostile_folders_rows_are_upright_pictures_of_the_stated_size(hostile)
     assert ids == [sample["id"] for line in lines_of(root / "a") for sample in line["samples"]]
 
 
-def test_a_hostile_folder_is_annotated_once(hostile, giqa):
+def test_a_hostile_folder_is_annotated_once(hostile):
     root, _, _ = hostile
     before = contents(root / "a")
     giqa("annotate", "folder", root / "photos", "--out", root / "a")
@@ -554,7 +535,7 @@ def test_a_hostile_folder_is_annotated_once(hostile, giqa):
 @pytest.mark.parametrize(
     "identifier", ["a \"cup\" & 'more'.jpg", "Käffchen ☕ 咖啡.jpg", "-rf.jpg", "controls", "lines"]
 )
-def test_a_hostile_records_story_is_told(hostile, giqa, identifier):
+def test_a_hostile_records_story_is_told(hostile, identifier):
     root, _, _ = hostile
     options = ("--out", root / "a", f"--explain={identifier}")
     code, stdout, _ = giqa("annotate", "folder", root / "photos", *options)
@@ -565,7 +546,7 @@ def test_a_hostile_records_story_is_told(hostile, giqa, identifier):
 
 
 @pytest.mark.parametrize("identifier", ["controls", "lines"])
-def test_a_story_holds_no_control_character_of_a_description(hostile, giqa, identifier):
+def test_a_story_holds_no_control_character_of_a_description(hostile, identifier):
     root, _, _ = hostile
     _, stdout, _ = giqa("annotate", "folder", root / "photos", "--out", root / "a", f"--explain={identifier}")
     assert re.findall(r"[\x00\x07\x0b\x1b]", stdout) == []
@@ -628,7 +609,7 @@ def annotate_with(url, photos, out):
 
 
 def test_a_server_that_is_not_there_ends_in_one_sentence_and_what_was_annotated_stays(
-    few, tmp_path, giqa, good, unreachable
+    few, tmp_path, good, unreachable
 ):
     folder = tmp_path / "a"
     code, stdout, stderr = giqa(*annotate_with(unreachable, few, folder))
@@ -644,7 +625,7 @@ def test_a_server_that_is_not_there_ends_in_one_sentence_and_what_was_annotated_
     assert contents(folder) == contents(tmp_path / "b")
 
 
-def test_what_was_annotated_before_a_server_was_gone_stays(few, tmp_path, giqa, good, unreachable):
+def test_what_was_annotated_before_a_server_was_gone_stays(few, tmp_path, good, unreachable):
     folder = tmp_path / "a"
     assert giqa(*annotate_with(good.url, few, folder), "--limit", 2)[0] == 0
     before = (folder / "records.jsonl").read_bytes()
@@ -660,7 +641,7 @@ def test_what_was_annotated_before_a_server_was_gone_stays(few, tmp_path, giqa, 
 
 
 @pytest.mark.parametrize("at_the_end", [1, 5])
-def test_a_server_that_dies_leaves_faults_that_a_living_one_makes_good(few, tmp_path, giqa, good, dying, at_the_end):
+def test_a_server_that_dies_leaves_faults_that_a_living_one_makes_good(few, tmp_path, good, dying, at_the_end):
     whole, folder = tmp_path / "whole", tmp_path / "a"
     root = tmp_path / "photos"
     shutil.copytree(few, root)
@@ -686,7 +667,7 @@ def test_a_server_that_dies_leaves_faults_that_a_living_one_makes_good(few, tmp_
     assert contents(folder) == contents(whole)
 
 
-def test_a_set_is_built_without_the_server_when_everything_is_annotated(few, tmp_path, giqa, good):
+def test_a_set_is_built_without_the_server_when_everything_is_annotated(few, tmp_path, good):
     assert giqa(*annotate_with(good.url, few, tmp_path / "a"))[0] == 0
     good.stop()
     code, _, stderr = giqa("build", "folder", few, "--annotations", tmp_path / "a", "--out", tmp_path / "set")
@@ -694,7 +675,7 @@ def test_a_set_is_built_without_the_server_when_everything_is_annotated(few, tmp
     assert load_dataset(str(tmp_path / "set"), split="train").num_rows > 3
 
 
-def test_a_set_is_built_without_the_server_when_a_photograph_is_broken(few, tmp_path, giqa, good):
+def test_a_set_is_built_without_the_server_when_a_photograph_is_broken(few, tmp_path, good):
     root = tmp_path / "photos"
     shutil.copytree(few, root)
     (root / "chelsea.png").write_bytes(b"")

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 import giqa_datasets
 from giqa_datasets.sources import folder
 from giqa_datasets.sources.mini import wheel_file
-from giqa_metrics.cli import main
+from tests.command import giqa, the_one_sentence
 
 
 REGIONS = [{"phrase": "cat", "boxes": [[0.1, 0.2, 0.5, 0.6]]}]
@@ -51,28 +51,6 @@ def run(*arguments, cwd):
     )
 
 
-@pytest.fixture
-def giqa(monkeypatch, capsys):
-    """The command in this process: its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["giqa", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return call
-
-
-def the_one_sentence(stderr):
-    """The line that says what is wrong; progress may stand before it, on lines of its own."""
-    lines = stderr.replace("\r", "\n").splitlines()
-    assert "Traceback" not in stderr
-    (sentence,) = (line for line in lines if "giqa: " in line)
-    assert sentence.startswith("giqa: ")
-    return sentence
-
-
 def test_the_command_builds_a_set_from_a_folder(photos, tmp_path):
     dog = {"file_name": "more/dog.jpg", "description": "A dull dog.", "regions": [], "image_license": "cc-by-4.0"}
     describe(photos, CAT, "", dog)
@@ -100,7 +78,7 @@ def test_the_command_ends_in_one_sentence_and_leaves_nothing(photos, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_photographs_without_regions_go_through_the_pipeline(photos, tmp_path, giqa):
+def test_photographs_without_regions_go_through_the_pipeline(photos, tmp_path):
     (photos / "coffee.png").write_bytes(wheel_file("skimage/data/coffee.png").read_bytes())
     describe(
         photos,
@@ -119,7 +97,7 @@ def test_photographs_without_regions_go_through_the_pipeline(photos, tmp_path, g
     assert {"id": "more/dog", "stage": "detect", "reason": "unknown_word", "what": "castle"} in drops
 
 
-def test_a_limited_build_writes_down_only_what_its_own_records_lost(photos, tmp_path, giqa):
+def test_a_limited_build_writes_down_only_what_its_own_records_lost(photos, tmp_path):
     (photos / "coffee.png").write_bytes(wheel_file("skimage/data/coffee.png").read_bytes())
     describe(
         photos,
@@ -169,7 +147,7 @@ def with_box(*xyxy):
         pytest.param([CAT, CAT], "line 2: expected unique ids, got 'cat' twice", id="same-photograph-twice"),
     ],
 )
-def test_bad_input_ends_in_one_sentence_and_leaves_nothing(photos, tmp_path, giqa, lines, says):
+def test_bad_input_ends_in_one_sentence_and_leaves_nothing(photos, tmp_path, lines, says):
     raw = (photos / "cat.png").read_bytes()
     (photos / "broken.png").write_bytes(raw[: len(raw) // 2])
     (tmp_path / "secret.png").write_bytes(raw)
@@ -182,7 +160,7 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(photos, tmp_path, giq
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_metadata_that_is_not_utf_8_is_refused_by_name(photos, tmp_path, giqa, encoding):
+def test_metadata_that_is_not_utf_8_is_refused_by_name(photos, tmp_path, encoding):
     (photos / "metadata.jsonl").write_text('{"file_name": "cat.png", "description": "Das Kätzchen."}\n', encoding)
     code, _, stderr = giqa("build", "folder", photos, "--out", tmp_path / "set")
     assert code == 2
@@ -196,7 +174,7 @@ def test_metadata_with_a_byte_order_mark_is_read(photos):
 
 
 @pytest.mark.parametrize("arguments", [["folder"], ["folder", "lost"], ["folder", "photos"]])
-def test_a_missing_folder_or_metadata_ends_in_one_sentence(photos, tmp_path, giqa, monkeypatch, arguments):
+def test_a_missing_folder_or_metadata_ends_in_one_sentence(photos, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     code, stdout, stderr = giqa("build", *arguments, "--out", "set")
     assert (code, stdout) == (2, "")
@@ -213,7 +191,7 @@ def test_a_missing_folder_or_metadata_ends_in_one_sentence(photos, tmp_path, giq
         (["folder", "photos", "--out", "photos", "--overwrite"], "photos is no data set folder"),
     ],
 )
-def test_a_wrong_argument_ends_in_one_sentence(photos, tmp_path, giqa, monkeypatch, arguments, says):
+def test_a_wrong_argument_ends_in_one_sentence(photos, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     describe(photos, CAT)
     code, stdout, stderr = giqa("build", *arguments)
@@ -222,7 +200,7 @@ def test_a_wrong_argument_ends_in_one_sentence(photos, tmp_path, giqa, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_overwrite_replaces_a_set_that_the_command_built(photos, tmp_path, giqa):
+def test_overwrite_replaces_a_set_that_the_command_built(photos, tmp_path):
     describe(photos, CAT)
     out = tmp_path / "set"
     assert giqa("build", "folder", photos, "--out", out)[0] == 0
@@ -233,7 +211,7 @@ def test_overwrite_replaces_a_set_that_the_command_built(photos, tmp_path, giqa)
     assert load_dataset(str(out), split="train")["id"] == ["tom-des"]
 
 
-def test_limit_takes_the_first_records(photos, tmp_path, giqa):
+def test_limit_takes_the_first_records(photos, tmp_path):
     describe(photos, CAT, CAT | {"id": "two"}, CAT | {"id": "three"})
     assert giqa("build", "folder", photos, "--out", tmp_path / "set", "--limit", 2)[0] == 0
     assert load_dataset(str(tmp_path / "set"), split="train")["id"] == ["cat-des", "two-des"]
