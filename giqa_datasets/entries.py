@@ -4,12 +4,13 @@ An entry can be counted, skipped, kept in memory by the hundred thousand and sen
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import NamedTuple, Self
+from threading import Lock
+from typing import Any, NamedTuple, Self
 
 from giqa_datasets.batches import batches
 from giqa_datasets.drops import Drop, DropSink
@@ -21,6 +22,7 @@ from giqa_datasets.text import parse
 
 
 READERS = 8  # threads; reading waits for disks and network file systems
+KEPT_BYTES = 256 << 20  # of encoded photographs that `read_once` keeps
 
 
 class ImageSet(NamedTuple):
@@ -215,3 +217,64 @@ def _checked(photograph: Callable[[], Photograph], refuse: Callable[[Photograph]
     read = photograph()
     refuse(read)
     return read
+
+
+def read_once(entries: Iterable[Entry], max_bytes: int = KEPT_BYTES) -> Iterator[Entry]:
+    """Let a photograph be read once, also by several entries, as long as what was read fits into memory.
+
+    Args:
+        entries: Any; what reads their photographs is known by its arguments.
+        max_bytes: Encoded bytes that are kept; later photographs are read whenever they are wanted.
+    """
+    room = _Room(max_bytes)
+    readers: dict[Hashable, _Once] = {}
+    for entry in entries:
+        reader = readers.setdefault(_identity(entry.photograph), _Once(entry.photograph, room))
+        yield replace(entry, photograph=reader)
+
+
+class _Room:
+    """Bytes that are left."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._left = n_bytes
+        self._lock = Lock()
+
+    def take(self, n_bytes: int) -> bool:
+        """Take so many, if there are as many."""
+        with self._lock:
+            fits = n_bytes <= self._left
+            self._left -= n_bytes * fits
+            return fits
+
+
+class _Once:
+    """Reads a photograph and keeps it while there is room; sent to another process, it reads there."""
+
+    def __init__(self, read: Callable[[], Photograph], room: _Room) -> None:
+        self._read = read
+        self._room = room
+        self._kept: Photograph | None = None
+        self._lock = Lock()
+
+    def __call__(self) -> Photograph:
+        with self._lock:
+            photograph = self._kept or self._read()
+            if self._kept is None and self._room.take(len(photograph.image)):
+                self._kept = photograph
+            return photograph
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return partial, (self._read,)
+
+
+def _identity(read: Any) -> Hashable:
+    """What tells one reading from another: a function, and what it is given."""
+    if isinstance(read, partial):
+        named = ((name, _identity(value)) for name, value in sorted(read.keywords.items()))
+        return read.func, *map(_identity, read.args), *named
+    try:
+        hash(read)
+    except TypeError:
+        return id(read)
+    return read  # type: ignore[no-any-return]

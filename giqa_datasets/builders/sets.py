@@ -10,7 +10,7 @@ from giqa_datasets.builders.giqa_bench import Compared
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.entries import Entry, Refused, unique, without
+from giqa_datasets.entries import Entry, Refused, read_once, unique, without
 from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import copies_of
 from giqa_datasets.records import Photograph
@@ -84,7 +84,8 @@ def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries
         listed = {split: list(without(entries, refuse)) for split, entries in listed.items()}
     kept = {id(entry) for entry in unique(chain.from_iterable(listed.values()), left_out.append)}
     listed = {split: [entry for entry in entries if id(entry) in kept] for split, entries in listed.items()}
-    return Entries(listed, left_out, compared)
+    once = read_once(entry for entries in listed.values() for entry in entries)
+    return Entries({split: list(islice(once, len(entries))) for split, entries in listed.items()}, left_out, compared)
 
 
 def options_given(request: SetRequest) -> list[str]:

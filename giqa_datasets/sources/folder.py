@@ -57,6 +57,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     metadata = root / "metadata.jsonl"
     if not metadata.is_file():
         raise MissingFileError(f"expected {metadata} with one line per photograph, found none")
+    images = Folder(root)
     made: dict[str, Entry] = {}
     n_lines = 0
     for place, raw in numbered_lines(metadata):
@@ -67,7 +68,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
         where = Path(place).name
         line = read_line(raw, place, _Line)
         try:
-            entry = _entry(root, where, line)
+            entry = _entry(images, where, line)
             if entry.id in made:
                 raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry
@@ -80,14 +81,14 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     return by_photograph(made.values())
 
 
-def _entry(root: Path, where: str, line: _Line) -> Entry:
+def _entry(images: Folder, where: str, line: _Line) -> Entry:
     """Check one line and take up its regions."""
     try:
-        path = (root / line.file_name).resolve()
+        path = (images.root / line.file_name).resolve()
         is_file = path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a zero byte
         raise InputError(str(error)) from error
-    if not path.is_relative_to(root.resolve()):
+    if not path.is_relative_to(images.root):
         raise InputError(f"file_name {line.file_name!r} lies outside the folder")
     if Path(line.file_name).is_absolute():  # it would become the id
         raise InputError(f"expected a file_name relative to the folder, got {line.file_name!r}")
@@ -106,7 +107,7 @@ def _entry(root: Path, where: str, line: _Line) -> Entry:
         )
     photograph = partial(
         read_photograph,
-        Folder(root),
+        images,
         line.file_name,
         ImageSet("folder", line.image_license, line.redistributable),
         verify=bool(samples),
