@@ -98,7 +98,7 @@ def _scenes(coco: _Instances, root: Path, size: int | None) -> list[Scene]:
             side = crowds if annotation.iscrowd else boxes
             side[annotation.image_id][names[annotation.category_id]].append(box)
     return [
-        Scene(
+        Scene(  # type: ignore[call-arg]
             image.file_name,
             _photograph(root, image),
             *({name: np.stack(found) for name, found in side[image.id].items()} for side in (boxes, crowds)),

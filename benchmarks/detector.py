@@ -54,7 +54,7 @@ def make_model(folder: Path) -> None:
     words = sorted({word for phrase in PHRASES for word in phrase.split()})
     pieces = [MARKS.get(index, f"[unused{index}]") for index in range(1030)] + words
     tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
-    backbone = SwinConfig(
+    backbone = SwinConfig(  # type: ignore[call-arg]
         image_size=384,
         embed_dim=128,
         depths=[2, 2, 18, 2],

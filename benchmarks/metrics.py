@@ -152,8 +152,8 @@ def bootstrap(texts: Texts, images: Sequence[int]) -> None:
         files = Path(folder) / "table.npy", Path(folder) / "images.npy"
         np.save(files[0], GroundingStats.table(rows))
         np.save(files[1], images)
-        seconds, peak, interval = _fresh_process(RESAMPLE, *files).split(maxsplit=2)
-    share, peak = float(seconds) / scoring, float(peak)
+        seconds, megabytes, interval = _fresh_process(RESAMPLE, *files).split(maxsplit=2)
+    share, peak = float(seconds) / scoring, float(megabytes)
     print(f"\nbootstrap over the images of {len(texts):,} samples; miou {interval}")
     print(f"time / time of scoring: {share:.2f}, target <= 1, {_verdict(share <= 1)}")
     print(f"peak: {peak:.1f} MB, target < {BOOTSTRAP_MB}, {_verdict(peak < BOOTSTRAP_MB)}")

@@ -119,7 +119,7 @@ def read_recipe(method: str, arguments: list[str], **changes: Any) -> tuple[SFTC
         changes |= {"bf16": False, "use_cpu": True}
     for name, value in changes.items():
         config += [f"--{name}", str(value)]
-    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig))  # type: ignore[arg-type]
+    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig))
     _, training, model = parser.parse_args_and_config([*config, *arguments])
     training.chat_template_path = None  # the processor has it; the recipe's path starts at the top of the checkout
     return training, model

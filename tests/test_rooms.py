@@ -76,10 +76,10 @@ def imports(root: Path) -> list[Import]:
     files, found = modules(root), []
     for importer, path in files.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
                 base = node.module or ""
                 if node.level:
                     package = importer.split(".") if path.name == "__init__.py" else importer.split(".")[:-1]

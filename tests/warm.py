@@ -108,6 +108,6 @@ if __name__ == "__main__":
     asked = socket.socket(fileno=int(sys.argv[1]))
     from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration  # noqa: F401
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # noqa: F401
-    from trl import SFTTrainer  # noqa: F401
+    from trl import SFTTrainer  # type: ignore[attr-defined]  # noqa: F401
 
     run(*serve(asked))

@@ -30,7 +30,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_is_one_that_giqa_has(page):
-    group = typer.main.get_command(cli.commands)
+    group = typer.main.get_group(cli.commands)
     for line in commands(page, "giqa"):
         _, verb, *arguments = shlex.split(line.replace("|", " # "), comments=True)
         assert verb in group.commands, line

@@ -24,6 +24,7 @@ from giqa_datasets.dataset_folder.licence_gate import Absent, Pixels
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import build_folder, shards_digest
 from giqa_datasets.image_stores import ImageFile, write_manifest
+from giqa_datasets.near_duplicates import decode_small
 from giqa_datasets.records import Photograph, Record, Sample
 
 
@@ -187,7 +188,7 @@ def test_what_is_there_is_counted(small):
 
 def test_each_image_is_decoded_once_and_each_row_group_read_once(small, monkeypatch):
     decoded, groups = [], []
-    real = check_rows.decode_small
+    real = decode_small
     monkeypatch.setattr(check_rows, "decode_small", lambda raw: decoded.append(raw) or real(raw))
     examine_dataset(small, progress=lambda each, total, what: groups.append(total) or each)
     assert len(decoded) == len(set(decoded)) == 7

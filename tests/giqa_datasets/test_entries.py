@@ -79,7 +79,7 @@ def test_a_photograph_that_is_refused_is_refused_every_time():
 def test_an_entry_that_is_sent_takes_no_pixels_along(photograph):
     record = entry(pickle.loads, "x")  # any function that can be pickled
     (once,) = read_once([record])
-    once.photograph._kept = photograph
+    once.photograph._kept = photograph  # type: ignore[attr-defined]
     sent = pickle.dumps(once)
     assert photograph.image not in sent
     assert pickle.loads(sent).photograph.func is pickle.loads

@@ -15,6 +15,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
@@ -125,12 +126,13 @@ class Hub:
     def _dispatch(self, asked: Asked) -> Answer:
         wanted = "GET" if asked.method == "HEAD" else asked.method
         found = ((pattern.fullmatch(asked.path), *taken) for method, pattern, *taken in ROUTES if method == wanted)
-        match, function, writes = next((each for each in found if each[0]), (None, None, None))
-        if match is None:
+        taken: tuple[Any, ...] | None = next((each for each in found if each[0]), None)
+        if taken is None:
             raise Refused(404, "no such route")
+        match, function, writes = taken
         asked.route = function.__name__
         self._authorise(asked, writes)
-        given = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
+        given: dict[str, Any] = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
         if "name" in given:
             given["repo"] = self._repo(asked, given.pop("kind", "models"), given.pop("name"))
         if "rev" in given:

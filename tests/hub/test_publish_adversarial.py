@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def sent(hub) -> bytes:
 
 # Every request fails once, in every way
 
-SCENES = {
+SCENES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a first release with a tag": (None, {"tag": "v1"}),
     "a release": (FILES, {}),
     "a pull request": (FILES, {"create_pr": True}),

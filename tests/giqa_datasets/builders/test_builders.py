@@ -54,7 +54,7 @@ def noise_photograph(seed, size_wh=(40, 30)):
     pixels = np.random.default_rng(seed).integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, "PNG")
-    return Photograph(
+    return Photograph(  # type: ignore[call-arg]
         buffer.getvalue(), *size_wh, f"{seed:064x}", "test", "cc0-1.0", distortions=(Distortion("darken", 2),)
     )
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,7 +60,7 @@ FILES = {
 FREE = "free.png"
 
 
-def lay_photos(root: Path, files: dict[str, bytes] = FILES, lines: list[dict] = ()) -> Path:
+def lay_photos(root: Path, files: dict[str, bytes] = FILES, lines: Sequence[dict] = ()) -> Path:
     """A folder of photographs with a hand-made description each, and further lines."""
     written = []
     for name, raw in files.items():

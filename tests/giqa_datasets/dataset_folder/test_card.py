@@ -84,7 +84,7 @@ def test_the_front_matter_is_what_the_hub_reads(built):
     assert matter["size_categories"] == ["n<1K"]
     assert set(matter["tags"]) >= {"image-quality-assessment", "arxiv:2411.17237"}
     card = DatasetCard((built / "README.md").read_text(encoding="utf-8"))
-    assert card.data.configs == matter["configs"]
+    assert card.data.configs == matter["configs"]  # type: ignore[attr-defined]
 
 
 def test_the_configs_are_views_on_one_set_of_shards_and_on_the_texts_alone(built):
@@ -185,8 +185,8 @@ def card(counts, *, name="folder", **made):
 
 
 def card_text(name, counts, *, content="0" * 64, examples=(), **said):
-    said = Provenance(**said, fields=card_fields(name, counts, None))
-    return write_card(name, counts, said, content=content, examples=examples)
+    provenance = Provenance(**said, fields=card_fields(name, counts, None))
+    return write_card(name, counts, provenance, content=content, examples=examples)
 
 
 def configs_of(kinds):

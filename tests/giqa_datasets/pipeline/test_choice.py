@@ -80,5 +80,5 @@ def test_a_model_that_cannot_be_had_is_named_when_it_is_asked_for(tmp_path):
 
 def test_a_language_model_runs_on_the_device_of_the_choice(tiny_llama):
     models = OpenModels(Choice(llm=str(tiny_llama), device="meta"))
-    assert models.tagger._backend._network.device.type == "meta"
-    assert models.asker._backend is models.tagger._backend
+    assert models.tagger._backend._network.device.type == "meta"  # type: ignore[attr-defined]
+    assert models.asker._backend is models.tagger._backend  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ import pytest
 
 from giqa_datasets import parse, strip
 from giqa_datasets.distortions import DISTORTIONS
+from giqa_datasets.entries import ImageSet
 from giqa_datasets.images import decode
 from giqa_datasets.records import QUESTION_TYPES, rows
 from giqa_datasets.sources import mini
@@ -160,6 +161,6 @@ def test_the_plain_records_are_the_hand_made_ones_without_their_samples(hand_mad
 
 
 def test_a_photograph_of_a_wheel_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", mini.ImageSet("no-such-wheel", "mit"))
+    monkeypatch.setitem(mini._WHEELS, "no_such_wheel", ImageSet("no-such-wheel", "mit"))
     with pytest.raises(ImportError, match=r'needs the package no-such-wheel: pip install "giqa\[demo\]"$'):
         mini.wheel_file("no_such_wheel/cat.png")

@@ -7,6 +7,7 @@ import pytest
 from giqa_datasets.images import decode
 from giqa_datasets.records import rows
 from giqa_datasets.sources import tiny
+from giqa_datasets.sources.mini import wheel_file
 from giqa_datasets.text import parse, strip
 
 
@@ -130,7 +131,7 @@ def test_a_broken_crop_names_its_distortion_and_an_intact_one_none(drawn):
 
 @pytest.mark.parametrize("intact", [0.0, 1.0])
 def test_the_share_of_intact_crops_is_a_choice(intact):
-    photographs = [decode(tiny.wheel_file("skimage/data/coffee.png").read_bytes(), name="coffee")]
+    photographs = [decode(wheel_file("skimage/data/coffee.png").read_bytes(), name="coffee")]
     crops = list(tiny.crops(photographs, n=20, rng=random.Random(0), intact=intact))
     assert [crop.colour is None for crop in crops] == [crop.xyxy is None for crop in crops] == [intact == 1] * 20
     assert {crop.photograph for crop in crops} == {0}

@@ -508,8 +508,10 @@ def run(work, tmp_path):
         environment = os.environ | {"TMPDIR": str(tmp_path)} | variables
         # As in a terminal: what is started by a background job would not hear Ctrl+C
         hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        options = {"cwd": work, "env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": hear}
-        processes.append(subprocess.Popen(command, **options))
+        process = subprocess.Popen(
+            command, cwd=work, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=hear
+        )
+        processes.append(process)
         return processes[-1]
 
     yield begin

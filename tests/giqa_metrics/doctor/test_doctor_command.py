@@ -67,7 +67,7 @@ def speak(server, answer, pictures, rows):
                 return answer("No, I am afraid.")
             else:
                 plain = f"A {pictures[image].colour} square."
-                regions = [Region(plain[2:-1], (2, len(plain) - 1), pictures[image].box[None])]
+                regions = (Region(plain[2:-1], (2, len(plain) - 1), pictures[image].box[None]),)
             size = Image.open(io.BytesIO(image)).size
             return answer(box_format(name).write(plain, regions, Sizes(size, size)))
 

@@ -137,10 +137,11 @@ def test_file_index_and_table_say_the_numbers_of_the_summary(scored, release):
         assert entry.source_url.endswith(f"/datasets/{DATASET[0]}/tree/{DATASET[1]}")
         assert entry.date is None  # no file of a run tells one
     card = ModelCard(files["README.md"].decode())
-    index = {f"{result.dataset_config}_{result.metric_type}": result for result in card.data.eval_results}
+    results = card.data.eval_results  # type: ignore[attr-defined]
+    index = {f"{result.dataset_config}_{result.metric_type}": result for result in results}
     assert {name: result.metric_value for name, result in index.items()} == {n: e.value for n, e in found.items()}
     assert {result.dataset_revision for result in index.values()} == {DATASET[1]}
-    assert card.data.model_name == "llava"
+    assert card.data.model_name == "llava"  # type: ignore[attr-defined]
     miou = f"{found['des_miou'].value:.4f}"
     assert f"| {REPO} | {miou} (" in card.text
     assert "| blind: whole image |" in card.text
@@ -235,7 +236,7 @@ def test_what_a_card_said_stays_to_the_byte_and_publishing_again_changes_nothing
     keys = [key for key in front_matter(edited.removeprefix(mark)) if key != "model-index"]
     assert keys == [key for key in (front_matter(head) or {} if head else {}) if key != "model-index"]
     assert edited.count(b"\r\n") == (edited.count(b"\n") if b"\r\n" in card else 0)
-    assert len(ModelCard(edited.decode("utf-8-sig")).data.eval_results) >= 6
+    assert len(ModelCard(edited.decode("utf-8-sig")).data.eval_results) >= 6  # type: ignore[attr-defined]
     assert edit(edited) == edited
 
 
@@ -253,7 +254,7 @@ def test_results_of_others_stay_where_they_are(edit, groups):
 
 @pytest.mark.slow
 def test_older_results_are_replaced_in_their_places(release, run, groups):
-    from huggingface_hub.utils import yaml_dump
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
     old = release(dataset=(DATASET[0], "f" * 40))
     other = release({**old.files}, dataset=("elsewhere/giqa-bench", "e" * 40))

@@ -154,8 +154,8 @@ def test_what_takes_longest_comes_first_and_the_file_ends_in_the_data_sets_order
 
 
 def test_a_process_that_was_killed_goes_on_and_ends_with_the_same_bytes(giqa, model, bench, whole, tmp_path):
-    command = ("predict", "--model", model, "--data", bench, "--out", tmp_path, "--batch-size", 4)
-    command += ("--max-new-tokens", 4)
+    command = ["predict", "--model", model, "--data", bench, "--out", tmp_path, "--batch-size", 4]
+    command += ["--max-new-tokens", 4]
     path = tmp_path / "predictions.jsonl"
     process = subprocess.Popen([sys.executable, "-m", "giqa_metrics.cli", *map(str, command)])
     try:

@@ -82,7 +82,7 @@ def test_the_script_keeps_to_what_evaluates_scanner_understands(folder):
 def test_it_takes_the_options_of_the_function_with_the_same_defaults(folder):
     module = importlib.import_module(f"giqa_metrics.spaces.{folder.name}.{folder.name}")
     (metric,) = (value for value in vars(module).values() if inspect.isclass(value))
-    takes = dict(inspect.signature(metric._compute).parameters)
+    takes = dict(inspect.signature(metric._compute).parameters)  # type: ignore[attr-defined]
     takes.pop("self")
     others = takes.popitem()[1]
     assert others.kind is inspect.Parameter.VAR_KEYWORD
@@ -154,7 +154,7 @@ def test_a_judge_passes_through_evaluate(name, fake_judge):
 def test_exact_references_pass_through_evaluate():
     from giqa_datasets import parse
 
-    exact = [list(parse(text or "").regions) for text in TEXTS["references"]]
+    exact = [list(parse(text or "").regions) for text in TEXTS["references"]]  # type: ignore[attr-defined]
     options = {"similarity": "lexical", "exact_references": exact, "per_sample": True}
     assert load("giqa_grounding").compute(**TEXTS, **options) == giqa_metrics.giqa_grounding(**TEXTS, **options)
 

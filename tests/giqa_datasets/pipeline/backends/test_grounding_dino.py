@@ -48,7 +48,7 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-dino"
     tokenizer = make_tokenizer()
     config = GroundingDinoConfig(
-        backbone_config=SwinConfig(
+        backbone_config=SwinConfig(  # type: ignore[call-arg]
             image_size=64, embed_dim=16, depths=[1] * 4, num_heads=[1, 1, 2, 4], window_size=4, out_indices=[2, 3, 4]
         ),
         text_config=BertConfig(
