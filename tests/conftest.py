@@ -50,8 +50,8 @@ settings.register_profile("ci", max_examples=100, derandomize=True, **LAWS)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# What takes one of these waits for a browser, a process or a network's weights
-SLOW = {"browser", "serve", "served", "make_llama", "tiny_llava", "two_workers", "client"}
+# What takes one of these waits for a browser, a process, a network's weights or three data sets
+SLOW = {"browser", "serve", "served", "make_llama", "tiny_llava", "two_workers", "client", "workspace"}
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -10,6 +10,9 @@ from giqa_datasets import private_interfaces
 from tests.paths import ROOT
 
 
+pytestmark = pytest.mark.slow
+
+
 def test_huggingface_hub_makes_a_client_whose_time_can_be_set():
     with private_interfaces.hub_client() as client:
         client.timeout = 3.0

@@ -18,6 +18,9 @@ from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.sources import mini
 
 
+pytestmark = pytest.mark.slow
+
+
 NEW = "f" * 64  # the sha256 of a file that is not known
 
 

@@ -156,6 +156,7 @@ def test_text_without_brackets_is_plain(text):
         ("[a](<1, 2>", ", <1, 2>"),
     ],
 )
+@pytest.mark.slow
 def test_a_megabyte_of_hostile_text_is_parsed(head, piece):
     text = head + piece * (1_000_000 // len(piece))
     grounded = parse(text)

@@ -62,6 +62,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
 def test_a_megabyte_of_anything_is_split(piece):
     # Half a second in linear time; in quadratic time this would not come to an end

@@ -600,6 +600,7 @@ def test_what_does_not_move_the_number_is_not_in_the_signature():
         "prose",
     ],
 )
+@pytest.mark.slow
 def test_a_prediction_of_one_megabyte_is_scored(text):
     # In quadratic time this would not come to an end
     scores = scores_of([text, "[dog](<0, 42>)"], ["[dog](<0, 42>)", "[dog](<0, 42>)"])

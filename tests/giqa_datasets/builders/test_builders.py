@@ -23,6 +23,9 @@ from giqa_datasets.records import Distortion, Photograph, Record, Sample, rows
 from giqa_datasets.sources import mini
 
 
+pytestmark = pytest.mark.slow
+
+
 # The contract's column table
 BOX = List(Value("float32"), length=4)
 TURN = List({"role": Value("string"), "content": Value("string")})

@@ -28,6 +28,9 @@ from giqa_datasets.sources.mini import wheel_file
 from tests.command import giqa, refusal
 
 
+pytestmark = pytest.mark.slow
+
+
 def picture(seed: int, mode: str = "RGB", size_wh: tuple[int, int] = (60, 40)) -> Image.Image:
     patches = Image.frombytes("RGB", (8, 8), random.Random(seed).randbytes(192))
     return patches.resize(size_wh, Image.Resampling.BICUBIC).convert(mode)

@@ -24,6 +24,9 @@ from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.records import QUESTION_TYPES
 
 
+pytestmark = pytest.mark.slow
+
+
 NAMES = ["giqa-mini", "giqa-bench-mini", "giqa-tiny"]
 TEXTS = shipped("cards") / "datasets"
 CARDS = sorted(path.stem for path in TEXTS.glob("*.md") if path.stem != "base")

@@ -25,6 +25,9 @@ from giqa_datasets.records import Distortion, Photograph, Record, Sample
 from giqa_datasets.sources.mini import wheel_file
 
 
+pytestmark = pytest.mark.slow
+
+
 SIZE_WH = (48, 32)
 
 

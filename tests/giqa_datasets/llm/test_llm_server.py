@@ -10,6 +10,9 @@ import pytest
 from giqa_datasets.llm import DEFAULT_MODEL, Fault, Reply, Request, Schema, ask_all, open_llm
 
 
+pytestmark = pytest.mark.slow
+
+
 SCHEMA = Schema("cups", {"type": "object"})
 ASK = [Request(f"Question {k}.", k, 64, SCHEMA) for k in range(6)]
 QUICK = {"retry-after-ms": "1"}

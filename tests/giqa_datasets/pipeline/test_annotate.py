@@ -30,6 +30,9 @@ from giqa_datasets.pipeline.stages import Rules
 from giqa_datasets.records import Photograph, Record, Tag, rows
 
 
+pytestmark = pytest.mark.slow
+
+
 CHOICE = Choice()
 FAULTS = ("tagraise", "tagfault", "detectraise", "refineraise", "askraise", "askfault")  # what a later run tries again
 STAGES = dict(zip(FAULTS, ("tags", "tags", "detect", "refine", "ask", "ask"), strict=True))

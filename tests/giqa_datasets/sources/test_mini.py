@@ -13,6 +13,9 @@ from giqa_datasets.records import QUESTION_TYPES, rows
 from giqa_datasets.sources import mini
 
 
+pytestmark = pytest.mark.slow
+
+
 LICENSES = {"apache-2.0", "cc-by-2.0", "cc0-1.0", "mit"}
 
 

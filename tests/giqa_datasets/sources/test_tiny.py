@@ -11,6 +11,9 @@ from giqa_datasets.sources.mini import wheel_file
 from giqa_datasets.text import parse, strip
 
 
+pytestmark = pytest.mark.slow
+
+
 INTACT_ANSWER = "The image is intact."
 
 

@@ -125,6 +125,7 @@ LACKING = [  # what is not installed, a command without its folders, and the ext
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "command", "package"), LACKING, ids=lambda value: str(value)[:40])
 def test_a_missing_package_is_one_sentence_that_ends_with_what_to_install(
     giqa, bench, make_run, monkeypatch, tmp_path, extra, command, package

@@ -23,6 +23,9 @@ from giqa_metrics.models import Answer
 from giqa_metrics.models.server import UNFIT
 
 
+pytestmark = pytest.mark.slow
+
+
 MAX_PIXELS = 200_000  # of the scripted Qwen2.5-VL, so that its input is smaller than the image
 PADDED = {"llava", "shikra", "groundinggpt"}  # one frame, and one box is written alike but for spaces and decimals
 DES, WHERE, AS_JSON, LLAVA = QUESTIONS

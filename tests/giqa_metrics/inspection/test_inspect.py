@@ -25,6 +25,9 @@ from giqa_metrics.runs.files import read_config
 from tests.giqa_metrics.conftest import Saying
 
 
+pytestmark = pytest.mark.slow
+
+
 SIZE = (80, 40)
 BLOCK = "A [green block](<0, 42>) covers part of the image."  # from 0.025 to 0.125 of each side
 BLUR = "The [cup](<5, 233>) is blurred."

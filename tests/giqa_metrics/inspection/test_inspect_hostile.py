@@ -16,6 +16,9 @@ from giqa_metrics.inspection.photographs import file_name
 from tests.giqa_metrics.conftest import Saying
 
 
+pytestmark = pytest.mark.slow
+
+
 BLOCK = "A [green block](<0, 42>) covers part of the image."
 NAMES = [
     "-rf.png",

@@ -136,6 +136,7 @@ def test_no_number_outside_0_to_4_becomes_one_inside(number, form):
 @pytest.mark.parametrize(
     "piece", [*PIECES, "the ", "score is ", 'score: {"score": ', "3 ", "\uff13", "\x1c", "score 3/"]
 )
+@pytest.mark.slow
 def test_a_megabyte_of_anything_is_read(piece):
     # Instant in linear time; in quadratic time this would not come to an end
     for end in ("", "3", "x", "}"):

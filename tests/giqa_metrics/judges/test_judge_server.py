@@ -13,6 +13,9 @@ from giqa_metrics.judges import DEFAULT_MODEL, open_judge
 from giqa_metrics.judges.judge import Case
 
 
+pytestmark = pytest.mark.slow
+
+
 COMPLETION = b'{"choices": [{"message": {"role": "assistant", "content": "%s"}}]}'
 SECRETS = {
     name: f"secret-of-{name.lower()}"

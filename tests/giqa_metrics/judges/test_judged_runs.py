@@ -14,6 +14,9 @@ from giqa_metrics.judges.logged_judge import BYTES_PER_TOKEN, REPLY_TOKENS
 from giqa_metrics.runs.table import NOT_COMPARABLE
 
 
+pytestmark = pytest.mark.slow
+
+
 LIMIT = 24
 QUICK = ("--similarity", "exact", "--resamples", 20)
 

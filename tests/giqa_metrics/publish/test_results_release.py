@@ -18,6 +18,9 @@ from giqa_metrics.runs.score import Options, score_run
 from giqa_metrics.runs.table import COLUMNS
 
 
+pytestmark = pytest.mark.slow
+
+
 REPO = "org/llava"
 DATASET = ("org/giqa-bench", "0123456789" * 4)
 ENTRIES = ".eval_results/giqa-bench.yaml"

@@ -19,6 +19,9 @@ from giqa_metrics.runs.check import check_run
 from giqa_metrics.runs.score import Options, score_run
 
 
+pytestmark = pytest.mark.slow
+
+
 LIMIT = 14
 CHANGED = {
     "astronaut-des": "The [head](<6, 151>) is fine, the [purple elephant](<200, 305>) is [gone](<3",

@@ -15,6 +15,9 @@ from giqa_metrics.runs.compare import compare_runs
 from giqa_metrics.runs.score import Options, score_run
 
 
+pytestmark = pytest.mark.slow
+
+
 EXACT = Options(similarity="exact", resamples=0)
 SCORES = {
     "des": ["miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1", "bleu4", "llm_score"],

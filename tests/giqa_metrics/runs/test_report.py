@@ -11,6 +11,9 @@ from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.table import NOT_COMPARABLE, paper_tables, tables
 
 
+pytestmark = pytest.mark.slow
+
+
 HOSTILE = "<img src=x onerror=alert(1)> </script><script>alert(2)</script> {{ 7 * 7 }} &amp;"
 CHANGED = {
     "astronaut-des": f"The [head](<6, 151>) is fine. {HOSTILE} [<b onclick=alert(3)>cap</b>](<200, 305>)",

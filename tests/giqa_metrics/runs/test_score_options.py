@@ -18,6 +18,9 @@ from giqa_metrics.bootstrap import intervals
 from giqa_metrics.runs.score import Options, compute, measure, score_run
 
 
+pytestmark = pytest.mark.slow
+
+
 EXACT = Options(similarity="exact", resamples=0)
 # How far a written corner may be from the box: half a step, in shares of the frame's longer side
 STEPS = {
