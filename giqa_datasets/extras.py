@@ -30,7 +30,7 @@ def require(what: str, extra: str, *packages: str) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported; it is not."""
+    """True if a package is installed; it is not imported to find out."""
     return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
 
 
