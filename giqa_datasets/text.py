@@ -21,7 +21,7 @@ from giqa_datasets.regions import Region, in_order
 Form = Literal["cells", "decimals"]
 FORMS: tuple[Form, ...] = ("cells", "decimals")
 
-Kind = Literal["not_a_box", "out_of_range", "reversed", "syntax", "unclosed", "unnamed", "nested"]
+Kind = Literal["not_a_box", "out_of_range", "reversed", "syntax", "unclosed", "unnamed", "nested", "foreign"]
 """What is wrong with a malformed box, in GIQA text and (after the dash) in the other box formats:
 
 - `not_a_box`: between the angle brackets stand neither two cells nor four decimals, or a form that was not declared -
@@ -32,7 +32,8 @@ Kind = Literal["not_a_box", "out_of_range", "reversed", "syntax", "unclosed", "u
 - `syntax`: the parentheses close, but what they hold is no list of boxes: `[dog](35, 319)` - or the JSON is broken;
 - `unclosed`: half-written, as when generation stopped early: `[dog](<35, 3`;
 - `unnamed`: a box without a phrase;
-- `nested`: brackets inside the phrase - or inside the box.
+- `nested`: brackets inside the phrase - or inside the box;
+- `foreign`: a box in the form of another family of models (`reply.py`).
 """
 
 
@@ -46,12 +47,21 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundedText:
-    """What `parse` reads: the text as given, the plain text, its regions in reading order, and what was malformed."""
+    """What `parse` reads.
+
+    Attributes:
+        text: As given.
+        plain: The text without markup.
+        regions: In reading order.
+        malformed: In reading order.
+        markup: Spans of `text` that `plain` lacks, in reading order.
+    """
 
     text: str
     plain: str
     regions: tuple[Region, ...]
     malformed: tuple[Malformed, ...]
+    markup: tuple[tuple[int, int], ...] = ()
 
 
 # Alternatives in the order they are tried. The placeholder stands in the paper's questions as an instruction: it is
@@ -93,7 +103,7 @@ def parse(text: str, *, forms: Iterable[Form] = FORMS) -> GroundedText:
     tokens = tokenize(text, frozenset(forms))
     xyxy = decode_boxes(tokens.boxes)
     regions = tuple(Region(name, span, xyxy[of_phrase]) for name, span, of_phrase in tokens.phrases)
-    return GroundedText(text, tokens.plain, regions, tokens.malformed)
+    return GroundedText(text, tokens.plain, regions, tokens.malformed, tokens.markup)
 
 
 class Tokens(NamedTuple):
@@ -104,12 +114,14 @@ class Tokens(NamedTuple):
         phrases: Name, span in the plain text, and which of the boxes are its.
         boxes: Two cells or four decimals each.
         malformed: What was meant as a box and is none.
+        markup: Spans of the text that the plain text lacks.
     """
 
     plain: str
     phrases: list[tuple[str, tuple[int, int], slice]]
     boxes: list[tuple[float, ...]]
     malformed: tuple[Malformed, ...]
+    markup: tuple[tuple[int, int], ...]
 
 
 def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
@@ -120,6 +132,7 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
     boxes: list[tuple[float, ...]] = []
     phrases: list[tuple[str, tuple[int, int], slice]] = []
     malformed: list[Malformed] = []
+    markup: list[tuple[int, int]] = []
     for token in _TOKEN.finditer(text):
         placeholder, name, its_boxes, broken = token.groups()
         if placeholder is not None:
@@ -127,6 +140,7 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
         begin, end = token.span()
         name = name or ""
         plain += [text[last:begin], name]
+        markup += [(begin, begin + 1), (token.end("name"), end)] if name else [(begin, end)]
         start = length + begin - last
         length = start + len(name)
         last = end
@@ -143,7 +157,7 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
         if len(boxes) > first:
             phrases.append((name, (start, length), slice(first, len(boxes))))
     plain.append(text[last:])
-    return Tokens("".join(plain), phrases, boxes, tuple(malformed))
+    return Tokens("".join(plain), phrases, boxes, tuple(malformed), tuple(markup))
 
 
 def strip(text: str) -> str:

@@ -63,7 +63,7 @@ def read(text: str, frame: Frame) -> GroundedText:
             regions.append(Region(label, span, np.array(boxes)))
     regions.sort(key=lambda region: region.span)
     malformed.sort(key=lambda wrong: wrong.span)
-    return GroundedText(text, plain, tuple(regions), tuple(malformed))
+    return GroundedText(text, plain, tuple(regions), tuple(malformed), tuple(drops))
 
 
 def write(plain: str, regions: Iterable[Region], frame: Frame) -> str:

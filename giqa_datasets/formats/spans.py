@@ -63,7 +63,7 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
         if boxes:
             before = gone[bisect_left(starts, start)]
             regions.append(Region(text[start:end], (start - before, end - before), np.array(boxes)))
-    return GroundedText(text, plain, tuple(regions), tuple(malformed))
+    return GroundedText(text, plain, tuple(regions), tuple(malformed), tuple(drops))
 
 
 def sort_out(found: Sequence[Found], reason: Kind | None) -> tuple[list[Corners], list[Malformed]]:

@@ -76,6 +76,11 @@ def assert_consistent(grounded):
     for wrong in grounded.malformed:
         assert end <= wrong.span[0] < wrong.span[1] <= len(grounded.text)
         end = wrong.span[1]
+    ends = [0, *(stop for _, stop in grounded.markup)]
+    starts = [*(start for start, _ in grounded.markup), len(grounded.text)]
+    assert sorted([*ends, *starts]) == [n for pair in zip(ends, starts, strict=True) for n in pair]
+    kept = "".join(grounded.text[end:start] for end, start in zip(ends, starts, strict=True))
+    assert grounded.plain.startswith(kept)  # labels that the prose lacks follow
 
 
 def assert_near(found, known, name):
