@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from giqa_datasets.errors import GiqaError
     from giqa_datasets.formats import FORMATS, Sizes, box_format
     from giqa_datasets.regions import Region
+    from giqa_datasets.reply import GroundedReply, read
     from giqa_datasets.text import GroundedText, Malformed, parse, render, strip
 else:
     __getattr__ = lazy_names(
@@ -16,12 +17,14 @@ else:
         {
             "FORMATS": "formats",
             "GiqaError": "errors",
+            "GroundedReply": "reply",
             "GroundedText": "text",
             "Malformed": "text",
             "Region": "regions",
             "Sizes": "formats",
             "box_format": "formats",
             "parse": "text",
+            "read": "reply",
             "render": "text",
             "strip": "text",
         },
@@ -32,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FORMATS",
     "GiqaError",
+    "GroundedReply",
     "GroundedText",
     "Malformed",
     "Region",
@@ -39,6 +43,7 @@ __all__ = [
     "__version__",
     "box_format",
     "parse",
+    "read",
     "render",
     "strip",
 ]

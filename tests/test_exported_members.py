@@ -16,6 +16,7 @@ EXPORTED = {
     "giqa_datasets": {
         "FORMATS",
         "GiqaError",
+        "GroundedReply",
         "GroundedText",
         "Malformed",
         "Region",
@@ -23,6 +24,7 @@ EXPORTED = {
         "__version__",
         "box_format",
         "parse",
+        "read",
         "render",
         "strip",
     },
