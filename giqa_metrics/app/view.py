@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from giqa_datasets.formats import Format, Sizes
+from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import box_to_cells
 from giqa_datasets.images import bake, decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.regions import Region
+from giqa_datasets.reply import cut, read
 from giqa_datasets.text import GroundedText
 from giqa_metrics.inspection.masks import mask
 
@@ -45,10 +47,19 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """A question, its answer, the sizes that their boxes refer to, and whether the answer was cut at `LONGEST`."""
+    """A question and its answer.
+
+    Attributes:
+        question: As it was asked.
+        answer: As it was read out of the reply.
+        reply: As the model gave it.
+        sizes: What the boxes refer to.
+        is_cut: Whether the answer is longer than `LONGEST`.
+    """
 
     question: GroundedText
     answer: GroundedText
+    reply: str
     sizes: Sizes
     is_cut: bool
 
@@ -72,14 +83,16 @@ def data_uri(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
-def read_exchange(question: str, answer: str, sizes: Sizes, box_format: Format) -> Exchange:
-    """Read the boxes of a question and of its answer, in the model's format.
+def read_exchange(question: str, reply: str, sizes: Sizes, box_format: str) -> Exchange:
+    """Read the boxes of a question and of the answer in a reply, in the model's format.
 
     Raises:
         ValueError: If the format needs a size that is not known.
     """
-    read = box_format.read
-    return Exchange(read(question, sizes), read(answer[:LONGEST], sizes), sizes, len(answer) > LONGEST)
+    asked = format_named(box_format).read(question, sizes)
+    answer = cut(reply).text  # a long thought is no long answer
+    found = read(answer[:LONGEST], box_format, sizes).answer
+    return Exchange(asked, found, reply, sizes, len(answer) > LONGEST)
 
 
 def render(template: str, **values: Any) -> str:

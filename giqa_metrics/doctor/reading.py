@@ -10,6 +10,7 @@ import numpy as np
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import FORMATS, Sizes, inline, json_boxes
 from giqa_datasets.formats.frames import Frame, whole
+from giqa_datasets.reply import cut
 from giqa_datasets.text import GroundedText
 from giqa_metrics.doctor.squares import SquarePicture
 
@@ -64,6 +65,7 @@ def read(name: str, text: str, picture: SquarePicture, input_size: tuple[int, in
     """
     reader: Reader = FOREIGN[name] if name in FOREIGN else FORMATS[name].read
     sizes = Sizes(picture.size, input_size)
+    text = cut(text).text
     found = reader(text, sizes)
     is_named = True
     if not found.regions and any(wrong.kind == "unnamed" for wrong in found.malformed):

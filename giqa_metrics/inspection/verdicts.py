@@ -13,8 +13,9 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import Sizes, box_format
+from giqa_datasets.formats import Sizes
 from giqa_datasets.llm.prompt import without_surrogates
+from giqa_datasets.reply import read
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photo, PhotoSource, as_source, read_photo
@@ -207,34 +208,34 @@ def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
     """Read an answer and hold it against the policy. Never raises because of the answer."""
     policy = asked.policy
     text = without_surrogates(answer.prediction)
-    read = box_format(asked.box_format).read(text, Sizes(photograph.size_wh, answer.input_size))
-    n_boxes = sum(len(region.boxes) for region in read.regions)
+    answered = read(text, asked.box_format, Sizes(photograph.size_wh, answer.input_size)).answer
+    n_boxes = sum(len(region.boxes) for region in answered.regions)
     reasons: list[Reason] = []
     regions: list[JudgedRegion] = []
     if n_boxes > MAX_BOXES:
         reasons.append(Reason("malformed", policy.malformed, f"{n_boxes:,} boxes, which is over {MAX_BOXES:,}"))
     else:
-        found = read_defects(read)
+        found = read_defects(answered)
         regions = [
             JudgedRegion(region.phrase, region.boxes, said.defects, said.text, Verdict.PASS)
-            for region, said in zip(read.regions, found.of_regions, strict=True)
+            for region, said in zip(answered.regions, found.of_regions, strict=True)
         ]
         regions, reasons = _by_rules(regions, policy)
         for said in found.elsewhere[:1]:
             why = f"{', '.join(said.defects)} without a box: {said.text[:200]!r}"
             reasons.append(Reason("unplaced", policy.unplaced, why))
-        if not n_boxes and not policy.is_intact(text):
-            reasons.append(Reason("no_box", policy.no_box, f"no box in the answer {text[:200]!r}"))
-    if read.malformed:
-        kinds = ", ".join(sorted({wrong.kind for wrong in read.malformed}))
-        reasons.append(Reason("malformed", policy.malformed, f"{len(read.malformed)} malformed boxes ({kinds})"))
+        if not n_boxes and not policy.is_intact(answered.plain):
+            reasons.append(Reason("no_box", policy.no_box, f"no box in the answer {answered.plain[:200]!r}"))
+    if answered.malformed:
+        kinds = ", ".join(sorted({wrong.kind for wrong in answered.malformed}))
+        reasons.append(Reason("malformed", policy.malformed, f"{len(answered.malformed)} malformed boxes ({kinds})"))
     return Inspection(
         answer.id,
         Verdict.worst([reason.verdict for reason in reasons]),
         tuple(reasons),
         tuple(regions),
         text,
-        len(read.malformed),
+        len(answered.malformed),
         photograph.size_wh,
         photograph.sha256,
     )

@@ -3,6 +3,7 @@
 import re
 
 from giqa_datasets.llm import Reply, Schema
+from giqa_datasets.reply import cut
 
 
 SCHEMA = Schema(
@@ -32,7 +33,7 @@ def score_of(reply: Reply) -> int | None:
 def read_score(reply: str) -> int | None:
     r"""Read the integer from 0 to 4 that a reply states; None where it states none, or not clearly one.
 
-    What a thinking model writes up to `</think>` is no part of the reply. A score is stated by
+    Thoughts and template tokens are no part of the answer, see `giqa_datasets.reply`. A score is stated by
 
     - the object `{"score": 3}`, alone or in prose, if there is no other brace and the prose claims no score itself;
     - a number alone: `3`, `3.`, `3/4`, `3 out of 4`;
@@ -47,7 +48,7 @@ def read_score(reply: str) -> int | None:
         >>> [read_score(text) for text in ("score 10 of 100: wrong", "3 out of 5", "3.5", "between 2 and 3")]
         [None, None, None, None]
     """
-    text = reply.rpartition("</think>")[2]
+    text = cut(reply).text
     if "{" in text or "}" in text:
         return _object_score(text)
     text = text.translate(_MARKDOWN)

@@ -12,6 +12,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.llm import Fault, Reply, Schema
 from giqa_datasets.llm.prompt import without_surrogates
 from giqa_datasets.pipeline.protocols import Failure
+from giqa_datasets.reply import cut
 
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class Listing(NamedTuple):
     def read(self, text: str) -> list[Entry] | None:
         r"""Read the entries of a reply; None where it is no such list. Never raises.
 
-        What a thinking model writes up to `</think>` is no part of the reply. The list is
+        Thoughts and template tokens are no part of the answer, see `giqa_datasets.reply`. The list is
 
         - the JSON object of the schema, or its list alone, wherever it stands in the reply, if no other JSON does;
         - or, without any JSON, the lines of the form `phrase | quality | effect`, bare, numbered, bulleted or in a
@@ -80,7 +81,7 @@ class Listing(NamedTuple):
             >>> listing.read("1. mug | big\n2. glass | large"), listing.read("1. mug | big\n2. glass | huge")
             ([{'name': 'mug', 'size': 'large'}, {'name': 'glass', 'size': 'large'}], None)
         """
-        text = text.rpartition("</think>")[2]
+        text = cut(text).text
         start = _JSON.search(text)
         rows = self._lines(text) if start is None else self._json(text, start.start())
         if rows is None:

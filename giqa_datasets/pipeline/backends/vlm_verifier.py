@@ -15,6 +15,7 @@ from giqa_datasets.batches import batches
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.extras import loading, require
 from giqa_datasets.llm.prompt import without_surrogates
+from giqa_datasets.reply import cut
 
 
 PROMPT = (Path(__file__).parent / "prompts" / "verify.v1.txt").read_text(encoding="utf-8")
@@ -86,7 +87,7 @@ def question(quality: str) -> str:
 
 
 def read_verdict(answer: str) -> bool | None:
-    """Read an answer by its first word; None if that is neither yes nor no.
+    """Read a reply by the first word of its answer; None if that is neither yes nor no.
 
     It is the first rule by which `giqa_metrics.yes_no` reads an answer, and the only one: a verifier that does not
     answer the question is not guessed at.
@@ -95,7 +96,7 @@ def read_verdict(answer: str) -> bool | None:
         >>> [read_verdict(text) for text in ("Yes.", "**No**, blurred", "Yesterday", "I say yes")]
         [True, False, None, None]
     """
-    found = _VERDICT.match(answer)
+    found = _VERDICT.match(cut(answer).text)
     return None if found is None else found[1].lower() == "yes"
 
 

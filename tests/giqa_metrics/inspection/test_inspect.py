@@ -398,3 +398,15 @@ def test_the_package_is_light_to_import():
     code = "import sys, giqa_metrics.cli.inspect; print({'pydantic', 'PIL', 'scipy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout == "set()\n"
+
+
+def test_a_thought_is_no_finding_and_a_foreign_box_is_malformed(inspect, photos, says, tmp_path):
+    thought = f"<think>Is there a [blurred wall](<0, 399>)? {BLOCK} No.</think>{GOOD}"
+    foreign = "The <ref>cup</ref><box>(10,20),(300,400)</box> is sharp."
+    says(photos({"a.png": thought, "b.png": foreign}))
+    assert inspect(tmp_path / "photos").code == 3
+    first, second = lines_of(tmp_path / "out")
+    assert (first["verdict"], [region["phrase"] for region in first["regions"]]) == ("PASS", ["cup"])
+    assert first["prediction"] == thought
+    assert (second["verdict"], second["malformed"]) == ("REVIEW", 1)
+    assert "1 malformed boxes (foreign)" in [reason["why"] for reason in second["reasons"]]
