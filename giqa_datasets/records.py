@@ -6,8 +6,6 @@ photograph make one row of the data set.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +14,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.questions import question_in
 from giqa_datasets.regions import Region, region_to_row
 from giqa_datasets.text import render
 
@@ -24,13 +23,6 @@ Task = Literal["des", "vqa"]
 QuestionType = Literal["des", "yes_no", "what", "why", "how", "which"]
 QUESTION_TYPES: tuple[QuestionType, ...] = ("des", "yes_no", "what", "why", "how", "which")
 Effect = Literal["positive", "negative", "none"]
-
-
-@cache
-def question_pool() -> tuple[str, ...]:
-    """The 15 questions that a description answers (ours, after the two that the paper shows)."""
-    path = Path(__file__).parent / "pipeline" / "des_questions.v1.txt"
-    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +125,7 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
             answer = render(sample.answer, sample.answer_regions)
             prompt, completion = question, answer
             if box_format != "giqa":
-                prompt = write(sample.question, sample.question_regions, sizes)
+                prompt = question_in(box_format, sample.question, sample.question_regions, sizes)
                 completion = write(sample.answer, sample.answer_regions, sizes)
         except ValueError as error:
             raise InputError(f"sample {sample.id!r}: {error}") from error

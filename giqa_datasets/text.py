@@ -18,6 +18,8 @@ from giqa_datasets.grid import SIDE, box_to_cells, cells_to_boxes, is_rectangle
 from giqa_datasets.regions import Region, in_order
 
 
+PLACEHOLDER = "[label](<x, y>)"  # of the hint in the paper's questions: an instruction, no region
+
 Form = Literal["cells", "decimals"]
 FORMS: tuple[Form, ...] = ("cells", "decimals")
 

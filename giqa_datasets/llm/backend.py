@@ -20,9 +20,16 @@ class Schema(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One prompt, the seed it goes out with, the longest reply in tokens, the reply's schema, and an image's URL.
+    """One prompt.
 
-    Not every backend heeds the schema: a reply must be readable without it too. A server alone takes an image.
+    Attributes:
+        prompt: Its text.
+        seed: It goes out with it.
+        max_tokens: Of the longest reply.
+        schema: Of the reply. Not every backend heeds it: a reply must be readable without it too.
+        image: Its URL; a server alone takes one.
+        with_special_tokens: Whether the reply is to hold them, for the boxes that are written in them. Not every
+            server heeds it.
     """
 
     prompt: str
@@ -30,6 +37,7 @@ class Request(NamedTuple):
     max_tokens: int
     schema: Schema | None = None
     image: str | None = None
+    with_special_tokens: bool = False
 
 
 class Reply(NamedTuple):

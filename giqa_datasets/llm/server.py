@@ -1,5 +1,6 @@
 """A language model behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, `transformers serve`, a paid service."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ NO_KEY = "none"  # a server on this machine asks for none
 # What a request may carry: the client adds headers from OPENAI_* variables, and they are not meant for this server
 HEADERS = frozenset({"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"})
 HEADERS |= {"host", "user-agent", "x-stainless-raw-response"}  # by the last one the client knows what we want back
+logger = logging.getLogger(__name__)
+
 UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
 REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})  # whatever is asked
 
@@ -54,7 +57,7 @@ class Server:
         self._model = model
         self._place = f"{role.name} at {base_url}"
         self._client = _client(base_url, role, timeout=timeout, retries=retries)
-        self._has_schema = True
+        self._takes_options = True
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
         """Answer each request.
@@ -82,17 +85,23 @@ class Server:
             raise UnreachableError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
 
     def _post_any(self, request: Request) -> bytes:
-        """Post with the schema; without it, from then on, if that is what the server cannot read."""
+        """Post with schema and special tokens; without, from then on, if that is what the server cannot read."""
         import openai
 
-        if request.schema is None or not self._has_schema:
+        options: dict[str, Any] = {}
+        if request.schema is not None:
+            schema = request.schema._asdict() | {"strict": True}
+            options["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if request.with_special_tokens:
+            options["skip_special_tokens"] = False  # vLLM and SGLang know it
+        if not options or not self._takes_options:
             return self._post(request)
-        schema = request.schema._asdict() | {"strict": True}
         try:
-            return self._post(request, response_format={"type": "json_schema", "json_schema": schema})
+            return self._post(request, **options)
         except (openai.BadRequestError, openai.UnprocessableEntityError):
             content = self._post(request)
-            self._has_schema = False
+            self._takes_options = False
+            logger.info("%s does not take %s", self._place, ", ".join(options))
             return content
 
     def _post(self, request: Request, **options: Any) -> bytes:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from giqa_datasets.batches import seed_of
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.records import Record, Sample, question_pool
+from giqa_datasets.questions import question_pool
+from giqa_datasets.records import Record, Sample
 from giqa_datasets.regions import Region
 from giqa_datasets.text import is_groundable
 

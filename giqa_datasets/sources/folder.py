@@ -19,7 +19,8 @@ from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check
 from giqa_datasets.errors import GiqaError, InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
-from giqa_datasets.records import Sample, question_pool
+from giqa_datasets.questions import question_pool
+from giqa_datasets.records import Sample
 from giqa_datasets.regions import locate
 
 

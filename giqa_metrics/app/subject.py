@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from giqa_datasets.llm import label
+from giqa_datasets.questions import question_in
 from giqa_datasets.sources.tiny import VQA_QUESTION
 from giqa_metrics.models.tiny_model import NOTE, describe_question, is_tiny
 
@@ -28,4 +29,4 @@ class Subject(NamedTuple):
 def subject_of(model: str, box_format: str) -> Subject:
     """Describe a model: the tiny one, which knows its own two questions alone, or any other."""
     question, note = (VQA_QUESTION, NOTE) if is_tiny(model) else ("", "")
-    return Subject(label(model), box_format, describe_question(model), question, note)
+    return Subject(label(model), box_format, question_in(box_format, describe_question(model)), question, note)

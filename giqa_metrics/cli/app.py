@@ -13,7 +13,7 @@ from giqa_datasets.defaults import MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.extras import require
 from giqa_datasets.loopback import LOOPBACK
-from giqa_metrics.cli.options import MaxNewTokens, Server
+from giqa_metrics.cli.options import MaxNewTokens, Processor, Server
 
 
 PATIENCE = 120  # seconds for each of two tries: somebody is waiting
@@ -26,6 +26,7 @@ def app(
         typer.Option(help="a folder or Hub id, or a server's name for its model; default: what giqa demo trained"),
     ] = None,
     server: Server = None,
+    processor: Processor = None,
     box_format: Annotated[
         str | None,
         typer.Option(
@@ -46,7 +47,7 @@ def app(
 
     model = model or _default_model(server)
     name = format_of(model, box_format)
-    require_fit(name, server)
+    require_fit(name, server, processor)
     with tempfile.TemporaryDirectory(prefix="giqa-app-") as folder:  # uploads and masks go with it
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}  # read as gradio is imported
         require("the app needs gradio", "app", "gradio")
@@ -58,7 +59,13 @@ def app(
             predictor = LocalPredictor(model, batch_size=1, max_new_tokens=max_new_tokens)
         else:
             predictor = ServerPredictor(
-                model, server, concurrency=1, max_new_tokens=max_new_tokens, timeout=PATIENCE, retries=1
+                model,
+                server,
+                concurrency=1,
+                max_new_tokens=max_new_tokens,
+                timeout=PATIENCE,
+                retries=1,
+                processor=processor,
             )
         subject = subject_of(model, name)
         page = make_page(predictor, subject, examples(crops=bool(subject.note)))

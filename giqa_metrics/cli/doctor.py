@@ -10,7 +10,7 @@ import typer
 from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE
 from giqa_datasets.errors import UnavailableError
-from giqa_metrics.cli.options import BatchSize, MaxNewTokens, OutputFormat, Printed, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, OutputFormat, Printed, Processor, Server
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -29,6 +29,7 @@ def doctor(
         ),
     ],
     server: Server = None,
+    processor: Processor = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -62,18 +63,20 @@ def doctor(
     folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise UnavailableError(f"{path} cannot be written: choose another file with --out")
-    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    predictor = open_predictor(
+        model, server, batch_size=batch_size, max_new_tokens=max_new_tokens, processor=processor
+    )
     drawn = draw_pictures(pictures, seed)
     with progress_bars() as progress:
         diagnosis = examine(
             predictor,
             drawn,
             questions=question or QUESTIONS,
-            without=left_out(server is not None),
+            without=list(left_out(server, processor)),
             seed=seed,
             progress=progress,
         )
-    found = summary(model, diagnosis, server=server is not None, seed=seed)
+    found = summary(model, diagnosis, server=server is not None, left_out=left_out(server, processor), seed=seed)
     sheet: Path | None = None
     if draw is not None:
         draw.mkdir(parents=True, exist_ok=True)

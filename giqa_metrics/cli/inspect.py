@@ -10,7 +10,7 @@ import typer
 from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, OutputFormat, Printed, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, OutputFormat, Printed, Processor, Server
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -42,6 +42,7 @@ def inspect(
         typer.Option(metavar="FOLDER", help="photographs known to be good: print the policy's false-alarm rate"),
     ] = None,
     server: Server = None,
+    processor: Processor = None,
     box_format: Annotated[
         str | None,
         typer.Option(
@@ -66,12 +67,16 @@ def inspect(
     if bool(photos) == bool(calibrate):
         raise InputError("expected photographs to inspect, or --calibrate with a folder of good ones; one of them")
     out = out or Path("calibrated" if calibrate else "inspected")
-    asked = settle_inquiry(model, server, read_policy(policy), question=question, given=box_format)
+    asked = settle_inquiry(
+        model, server, read_policy(policy), question=question, given=box_format, processor=processor
+    )
     sources, left_out = find([calibrate] if calibrate else photos or [], out=out)
     if left_out:
         some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
         logger.warning("left out: %d files or folders that are no photographs by their name: %s", len(left_out), some)
-    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    predictor = open_predictor(
+        model, server, batch_size=batch_size, max_new_tokens=max_new_tokens, processor=processor
+    )
     if server is None and is_tiny(model):
         logger.warning(NOTE)
     hint_at_native(model, predictor.model_type, asked.box_format, given=box_format)

@@ -31,6 +31,12 @@ Server = Annotated[
         "its key is in GIQA_PREDICT_API_KEY; default: run the model here"
     ),
 ]
+Processor = Annotated[
+    str | None,
+    typer.Option(
+        help="with --server: the folder or Hub id of its model, whose image processor tells how images are resized"
+    ),
+]
 BatchSize = Annotated[
     int, typer.Option(min=1, help="images at once, halved where memory ends; or requests to the server at once")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
-from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Server
+from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Processor, Server
 from giqa_metrics.cli.progress import progress_bars
 
 
@@ -27,6 +27,13 @@ def predict(
     limit: Annotated[int | None, typer.Option(min=1, help="answer the first so many samples")] = None,
     batch_size: BatchSize = BATCH_SIZE,
     max_new_tokens: MaxNewTokens = MAX_NEW_TOKENS,
+    question_as_is: Annotated[
+        bool,
+        typer.Option(
+            "--question-as-is", help="ask with the data set's column prompt; default: hint and boxes in the box format"
+        ),
+    ] = False,
+    processor: Processor = None,
 ) -> None:
     """Let a model answer a data set: RUN/predictions.jsonl."""
     from giqa_metrics.runs.predict import predict as run
@@ -43,6 +50,8 @@ def predict(
             limit=limit,
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
+            question_as_is=question_as_is,
+            processor=processor,
             progress=progress,
         )
     typer.echo(f"{count} answers in {out / 'predictions.jsonl'}")

@@ -6,7 +6,7 @@ from typing import Any
 from giqa_datasets import __version__
 from giqa_datasets.batches import batches
 from giqa_datasets.console import Progress, no_progress
-from giqa_datasets.formats import FORMATS
+from giqa_datasets.questions import question_pool
 from giqa_datasets.sources.tiny import DES_QUESTION
 from giqa_metrics.doctor.diagnose import Diagnosis, diagnose
 from giqa_metrics.doctor.squares import SquarePicture
@@ -17,6 +17,7 @@ from giqa_metrics.models.server import UNFIT
 
 COLOUR = "{colour}"
 QUESTIONS = (
+    question_pool()[0],  # the benchmark's own
     DES_QUESTION,
     f"Where is the {COLOUR} square? Answer with its bounding box.",
     f"Locate the {COLOUR} square and output its bbox coordinates using JSON format.",
@@ -64,7 +65,7 @@ def examine(
     return max(found, key=lambda diagnosis: diagnosis.fits[0].mean_iou)
 
 
-def summary(model: str, diagnosis: Diagnosis, *, server: bool, seed: int) -> dict[str, Any]:
+def summary(model: str, diagnosis: Diagnosis, *, server: bool, left_out: dict[str, str], seed: int) -> dict[str, Any]:
     """What the file and `--format json` hold of a diagnosis."""
     return {
         "model": model if server else model_name(model),
@@ -81,11 +82,11 @@ def summary(model: str, diagnosis: Diagnosis, *, server: bool, seed: int) -> dic
             fit.name: {name: value for name, value in fit._asdict().items() if name != "name"}
             for fit in diagnosis.fits
         },
-        "left_out": {name: UNFIT[name] for name in UNFIT if server},
+        "left_out": left_out,
         "giqa": __version__,
     }
 
 
-def left_out(server: bool) -> list[str]:
-    """Formats that the texts of a server cannot show."""
-    return [name for name in FORMATS if server and name in UNFIT]
+def left_out(server: str | None, processor: str | None) -> dict[str, str]:
+    """Give the formats that the texts of a server cannot show, and why."""
+    return UNFIT if server and processor is None else {}

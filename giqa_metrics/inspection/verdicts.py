@@ -15,6 +15,7 @@ from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.llm.prompt import without_surrogates
+from giqa_datasets.questions import question_in
 from giqa_datasets.reply import read
 from giqa_metrics.inspection.defect_words import KINDS, read_defects
 from giqa_metrics.inspection.masks import mask
@@ -110,6 +111,7 @@ def inspect_photographs(
     model: str | Predictor,
     *,
     server: str | None = None,
+    processor: str | None = None,
     policy: Policy | None = None,
     question: str | None = None,
     box_format: str | None = None,
@@ -123,6 +125,7 @@ def inspect_photographs(
         photographs: Paths of files, their bytes, or images.
         model: See `giqa_metrics.runs.predict.predict`; or a model that is open already.
         server: See there.
+        processor: See there.
         policy: None is the default one.
         question: What is asked about each; None asks to describe it.
         box_format: How the model writes boxes: a format's name or a file that `giqa doctor` wrote; None takes the
@@ -142,25 +145,36 @@ def inspect_photographs(
     """
     sources = [as_source(photograph, number) for number, photograph in enumerate(photographs, start=1)]
     named = {source.name: source for source in sources}
-    asked = settle_inquiry(model, server, policy or read_policy(None), question=question, given=box_format)
+    asked = settle_inquiry(
+        model, server, policy or read_policy(None), question=question, given=box_format, processor=processor
+    )
     if isinstance(model, str):
-        model = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+        model = open_predictor(
+            model, server, batch_size=batch_size, max_new_tokens=max_new_tokens, processor=processor
+        )
     found = progress(inspections(list(named.values()), model, asked), len(named), "inspect")
     by_name = {inspected.inspection.photo: inspected.inspection for inspected in found}
     return [by_name[source.name] for source in sources]
 
 
 def settle_inquiry(
-    model: str | Predictor, server: str | None, policy: Policy, *, question: str | None, given: str | None
+    model: str | Predictor,
+    server: str | None,
+    policy: Policy,
+    *,
+    question: str | None,
+    given: str | None,
+    processor: str | None = None,
 ) -> Inquiry:
-    """Settle how a model is asked and read.
+    """Settle how a model is asked and read: its hint shows the box format, a question of the user's stays as it is.
 
     Raises:
         ValueError: If the box format is none, or none that a server's text can hold.
     """
     name = format_of(model if isinstance(model, str) else None, given)
-    require_fit(name, server)
-    return Inquiry(question or describe_question(model if isinstance(model, str) else None), name, policy)
+    require_fit(name, server, processor)
+    describe = describe_question(model if isinstance(model, str) else None)
+    return Inquiry(question or question_in(name, describe), name, policy)
 
 
 def inspections(

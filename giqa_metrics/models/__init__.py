@@ -8,7 +8,9 @@ from giqa_metrics.models.server import ServerPredictor
 __all__ = ["Answer", "LocalPredictor", "Predictor", "Question", "ServerPredictor", "open_predictor"]
 
 
-def open_predictor(model: str, server: str | None, *, batch_size: int, max_new_tokens: int) -> Predictor:
+def open_predictor(
+    model: str, server: str | None, *, batch_size: int, max_new_tokens: int, processor: str | None = None
+) -> Predictor:
     """Open a model. A local one is loaded; to a server nothing is sent yet.
 
     Args:
@@ -16,6 +18,7 @@ def open_predictor(model: str, server: str | None, *, batch_size: int, max_new_t
         server: An OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`; None runs `model` here.
         batch_size: Samples generated at once, or requests to the server at once.
         max_new_tokens: Longest answer in tokens.
+        processor: With a server, the folder or Hub id of its model, whose image processor tells resized sizes.
 
     Raises:
         ImportError: If torch, transformers or peft is not installed, or the server's client.
@@ -24,4 +27,4 @@ def open_predictor(model: str, server: str | None, *, batch_size: int, max_new_t
     """
     if server is None:
         return LocalPredictor(model, batch_size=batch_size, max_new_tokens=max_new_tokens)
-    return ServerPredictor(model, server, concurrency=batch_size, max_new_tokens=max_new_tokens)
+    return ServerPredictor(model, server, concurrency=batch_size, max_new_tokens=max_new_tokens, processor=processor)

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import chain, pairwise
 from threading import Lock
 from typing import Any, TypeVar
+
+from PIL import Image
 
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.extras import loading, require
@@ -97,10 +100,43 @@ class LocalPredictor:
 
     def _input_sizes(self, inputs: Any) -> list[tuple[int, int] | None]:
         """(width, height) of each resized image, of models that say how many patches they cut it into."""
-        if "image_grid_thw" not in inputs:
-            return [None] * len(inputs["input_ids"])
-        side = self._processor.image_processor.patch_size
-        return [(width * side, height * side) for _, height, width in inputs["image_grid_thw"].tolist()]
+        return _resized(inputs, self._processor.image_processor) or [None] * len(inputs["input_ids"])
+
+
+def input_size_by(model: str) -> Callable[[tuple[int, int]], tuple[int, int] | None]:
+    """Give the function from an image's size to the one that a model's image processor makes of it.
+
+    It is None for processors that do not say how many patches they cut an image into. Sizes are (width, height).
+
+    Args:
+        model: A folder or Hub id; its image processor is all that is loaded.
+
+    Raises:
+        ImportError: If transformers is not installed.
+        OSError: If the processor cannot be had.
+    """
+    require("an image processor needs torch and transformers", "local", "torch", "transformers")
+    from transformers import AutoImageProcessor
+
+    with loading(f"image processor of {model!r} is no folder here and cannot be fetched"):
+        processor = AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
+    lock = Lock()
+
+    @lru_cache(maxsize=4096)
+    def resized(size: tuple[int, int]) -> tuple[int, int] | None:
+        with lock:
+            found = _resized(processor(images=[Image.new("RGB", size)], return_tensors="pt"), processor)
+        return found[0] if found else None
+
+    return resized
+
+
+def _resized(inputs: Any, image_processor: Any) -> list[tuple[int, int] | None]:
+    """Read the sizes off the numbers of patches; empty where the inputs have none."""
+    if "image_grid_thw" not in inputs:
+        return []
+    side = image_processor.patch_size
+    return [(width * side, height * side) for _, height, width in inputs["image_grid_thw"].tolist()]
 
 
 def _one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:

@@ -6,29 +6,37 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import chain, islice
 
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.images import bake
+from giqa_datasets.images import bake, decode
 from giqa_datasets.llm import Fault, Request, Role, Server, require_url
+from giqa_metrics.models.local import input_size_by
 from giqa_metrics.models.predictor import Answer, Question
 
 
 ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY")
 TIMEOUT = 300  # seconds; a request may wait for others
 RETRIES = 6  # over about half a minute, or as long as the server asks for
-# What a server's text does not hold
-UNFIT = {
-    "internvl": "is written in special tokens, which servers leave out",
-    "qwen2_5_vl": "counts in pixels of the resized image, and a server does not say how large that is",
-}
+# What a server does not tell
+UNFIT = {"qwen2_5_vl": "counts in pixels of the resized image, and a server does not say how large that is"}
 
 
-def require_fit(box_format: str, server: str | None) -> None:
-    """Refuse a box format that a server's text does not hold; None is no server.
+def require_fit(box_format: str, server: str | None, processor: str | None = None) -> None:
+    """Refuse a box format that cannot be read from a server alone.
+
+    Args:
+        box_format: The format's name.
+        server: Its address; None is no server.
+        processor: The folder or Hub id of the server's model, where one is named.
 
     Raises:
-        ValueError: If it is one of `UNFIT`.
+        ValueError: If the format is one of `UNFIT` and no processor is named, or one is named without a server.
     """
-    if server is not None and box_format in UNFIT:
-        raise InputError(f"box format {box_format!r} {UNFIT[box_format]}: run the model without a server")
+    if processor is not None and server is None:
+        raise InputError("expected --server beside --processor: a model that runs here has its own")
+    if server is not None and processor is None and box_format in UNFIT:
+        raise InputError(
+            f"box format {box_format!r} {UNFIT[box_format]}: name the folder of the server's model with --processor, "
+            "or run the model without a server"
+        )
 
 
 class ServerPredictor:
@@ -46,9 +54,11 @@ class ServerPredictor:
         max_new_tokens: int,
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
+        processor: str | None = None,
     ) -> None:
         """Make the client, which waits `timeout` seconds for each try; nothing is sent. See `open_predictor`."""
         require_url(url, ROLE)
+        self._input_size = input_size_by(processor) if processor else None
         self._server = Server(model, url, role=ROLE, concurrency=concurrency, timeout=timeout, retries=retries)
         self._max_new_tokens = max_new_tokens
         self._place = f"{model!r} at {url}"
@@ -72,11 +82,12 @@ class ServerPredictor:
 
     def _ask(self, sample: Question) -> Answer:
         """Answer one sample; a reply without a text is an empty answer."""
-        request = Request(sample.prompt, seed=0, max_tokens=self._max_new_tokens, image=_data_url(sample))
+        request = Request(sample.prompt, 0, self._max_new_tokens, image=_data_url(sample), with_special_tokens=True)
         (reply,) = self._server.ask([request])
         if isinstance(reply, Fault):
             raise UnavailableError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
-        return Answer(sample.id, reply.text.strip())
+        size = self._input_size(decode(sample.image, name=sample.id).size) if self._input_size else None
+        return Answer(sample.id, reply.text.strip(), size)
 
 
 def _data_url(sample: Question) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.records import question_pool
+from giqa_datasets.questions import question_pool
 from giqa_datasets.sources.tiny import DES_QUESTION, VQA_QUESTION
 
 

@@ -9,14 +9,20 @@ That matters as rounding depends on the batch. It holds as far as the model is a
 that batches by arrival need not be, nor a model on another machine.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from giqa_datasets.batches import batches as cut
+from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line
+from giqa_datasets.formats import Sizes
+from giqa_datasets.questions import question_in
+from giqa_datasets.regions import Region
+from giqa_datasets.text import parse
 from giqa_metrics.models import Answer, Question, open_predictor
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.models.native_formats import hint_at_native
@@ -42,6 +48,8 @@ def predict(
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    question_as_is: bool = False,
+    processor: str | None = None,
     progress: Progress = no_progress,
 ) -> int:
     """Answer every sample of a split that `out` has no answer for yet.
@@ -62,6 +70,10 @@ def predict(
         batch_size: Samples generated at once, or requests to the server at once. A batch that does not fit into
             memory is halved.
         max_new_tokens: Longest answer in tokens.
+        question_as_is: Ask with the data set's column `prompt`, whatever the box format. Else the question's hint and
+            its boxes are written in the box format.
+        processor: With a server, the folder or Hub id of its model, whose image processor tells the size that an
+            image is resized to; box formats that count in its pixels need it.
         progress: Wraps the answers as they come.
 
     Returns:
@@ -75,12 +87,16 @@ def predict(
             answers cannot be read in the box format, or `giqa doctor` found that none fits the model.
     """
     spoken = format_of(model, box_format or _format_of_run(out))
-    require_fit(spoken, server)
+    require_fit(spoken, server, processor)
     rows = load_split(data, config, split)
     rows = rows.select(range(len(rows))[:limit])
-    predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    prompts = _prompts(rows, None if question_as_is else spoken)
+    predictor = open_predictor(
+        model, server, batch_size=batch_size, max_new_tokens=max_new_tokens, processor=processor
+    )
     run = {"model": model, "server": server is not None, "data": data, "config": config, "split": split}
     run |= {"limit": limit, "box_format": spoken, "max_new_tokens": max_new_tokens}
+    run |= {"question_as_is": question_as_is}
     write_config(out, run)
     if server is None:
         copy_learning(model, out)
@@ -90,9 +106,9 @@ def predict(
     done = resume_predictions(path)
     if unknown := done.difference(ids):
         raise InputError(f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?")
-    batches = _longest_first(rows, predictor.batch_size)
+    batches = _longest_first(rows, prompts, predictor.batch_size)
     left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
-    answers = predictor.answer([_sample(rows[number]) for number in batch] for batch in left)
+    answers = predictor.answer([_sample(rows[number], prompts[number]) for number in batch] for batch in left)
     missing = (answer for answer in answers if answer.id not in done)
     for answer in progress(missing, len(ids) - len(done), "predict"):
         append_line(path, _line(answer))
@@ -106,31 +122,65 @@ def _format_of_run(out: Path) -> str | None:
     return None if name is None else str(name)
 
 
-def _longest_first(rows: Any, size: int) -> list[list[int]]:
+def _longest_first(rows: Any, prompts: Sequence[str], size: int) -> list[list[int]]:
     """Cut a split into batches of like length: descriptions before short answers, then by image and prompt."""
-    lengths = [_length(row) for row in rows.select_columns(["task", "width", "height", "prompt"])]
+    sizes = rows.select_columns(["task", "width", "height"])
+    lengths = [_length(row, prompt) for row, prompt in zip(sizes, prompts, strict=True)]
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     return list(cut(order, size))
 
 
-def _length(row: dict[str, Any]) -> tuple[bool, float]:
+def _length(row: dict[str, Any], prompt: str) -> tuple[bool, float]:
     """Say roughly how long a sample takes: whether its answer is a long one, and the tokens of its question."""
-    characters = sum(len(turn["content"]) for turn in row["prompt"])
-    return row["task"] == "des", row["width"] * row["height"] / PIXELS_PER_TOKEN + characters / CHARACTERS_PER_TOKEN
+    pixels = row["width"] * row["height"]
+    return row["task"] == "des", pixels / PIXELS_PER_TOKEN + len(prompt) / CHARACTERS_PER_TOKEN
 
 
-def _sample(row: dict[str, Any]) -> Question:
-    """What the model is asked about a row.
+def _prompts(rows: Any, box_format: str | None) -> list[str]:
+    """Write what the model is asked, by row: in a box format, or as the data set's column `prompt` says."""
+    columns = ["id", "prompt", "question", "regions", "width", "height"]
+    return [prompt_of(row, box_format) for row in rows.select_columns(columns)]
+
+
+def prompt_of(row: Mapping[str, Any], box_format: str | None) -> str:
+    """Write what a model is asked about a row of a data set.
+
+    Args:
+        row: Its columns; the image is not needed.
+        box_format: Of the model; None is the column `prompt` as it is.
 
     Raises:
-        ValueError: If the row has no pixels, or another prompt than one turn of the user's.
+        ValueError: If the row has another prompt than one turn of the user's, or the question's boxes cannot be
+            written in the format.
     """
     roles = [turn["role"] for turn in row["prompt"]]
     if roles != ["user"]:
         raise InputError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
+    if box_format is None:
+        return str(row["prompt"][0]["content"])
+    if box_format == "giqa":
+        return str(row["question"])
+    asked = parse(row["question"])
+    exact = {region["phrase"]: region["boxes"] for region in row["regions"] if region["role"] == "question"}
+    regions = [
+        Region(region.phrase, region.span, to_boxes(exact.get(region.phrase, region.boxes)))
+        for region in asked.regions
+    ]
+    try:
+        return question_in(box_format, asked.plain, regions, Sizes((row["width"], row["height"])))
+    except InputError as error:
+        raise InputError(f"sample {row['id']!r}: {error}; --question-as-is asks it as it stands") from error
+
+
+def _sample(row: Mapping[str, Any], prompt: str) -> Question:
+    """Put a row's image beside its prompt.
+
+    Raises:
+        ValueError: If the row has no pixels.
+    """
     if row["image"]["bytes"] is None:
         raise InputError(f"image {row['id']!r} came without its pixels")
-    return Question(row["id"], row["image"]["bytes"], row["prompt"][0]["content"])
+    return Question(row["id"], row["image"]["bytes"], prompt)
 
 
 def _line(answer: Answer) -> str:

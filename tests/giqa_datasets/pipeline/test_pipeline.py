@@ -22,7 +22,8 @@ from giqa_datasets.pipeline.questions import ask
 from giqa_datasets.pipeline.refine import merge_boxes, refine
 from giqa_datasets.pipeline.stages import Rules, annotate
 from giqa_datasets.pipeline.tags import tags
-from giqa_datasets.records import Record, Tag, question_pool, rows
+from giqa_datasets.questions import question_pool
+from giqa_datasets.records import Record, Tag, rows
 
 
 DESCRIPTION = "The cat is sharp, the old dog is blurred."

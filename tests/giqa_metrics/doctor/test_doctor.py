@@ -298,6 +298,6 @@ def test_the_questions_are_asked_in_turn_until_the_answers_fit(pictures):
 
 
 def test_a_format_that_is_out_of_the_question_is_not_found(pictures):
-    found = examine(speaker("internvl"), pictures, without=list(UNFIT))
+    found = examine(speaker("qwen2_5_vl"), pictures, without=list(UNFIT))
     assert found.box_format is None
     assert not {fit.name for fit in found.fits} & set(UNFIT)

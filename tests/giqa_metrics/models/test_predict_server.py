@@ -81,7 +81,13 @@ def test_a_request_holds_the_data_sets_own_image_its_prompt_and_our_key_alone(
         assert "secret" not in json.dumps(asked.headers)
         (turn,) = asked.body.pop("messages")
         assert (turn["role"], turn["content"][1]) == ("user", {"type": "text", "text": rows[0]["question"]})
-        assert asked.body == {"model": "org/vlm", "temperature": 0, "max_tokens": 9, "seed": 0}
+        assert asked.body == {
+            "model": "org/vlm",
+            "temperature": 0,
+            "max_tokens": 9,
+            "seed": 0,
+            "skip_special_tokens": False,
+        }
     config = read_config(tmp_path / "run")
     assert (config["model"], config["server"]) == ("org/vlm", True)
     assert "our-key" not in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
@@ -174,10 +180,27 @@ def test_an_address_that_is_none_or_holds_a_password_is_one_sentence(giqa, works
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_a_format_that_a_servers_text_cannot_hold_is_refused_before_anything_is_asked(ask, server, tmp_path, name):
-    with pytest.raises(ValueError, match=rf"^box format '{name}' .*: run the model without a server$"):
+    with pytest.raises(
+        ValueError, match=rf"^box format '{name}' .* with --processor, or run the model without a server$"
+    ):
         ask(box_format=name)
     assert server.asked == []
     assert not (tmp_path / "run").exists()
+
+
+def test_a_server_that_does_not_know_special_tokens_is_asked_without(ask, server, by_image, rows, answer):
+    rule = server.rule
+    server.rule = lambda asked: (
+        answer(status=400, body=b"extra inputs") if "skip_special_tokens" in asked.body else rule(asked)
+    )
+    assert ask(batch_size=1) == lines(rows)
+    assert ["skip_special_tokens" in asked.body for asked in server.asked] == [True] + [False] * LIMIT
+
+
+def test_a_processor_belongs_to_a_server(ask, server):
+    with pytest.raises(ValueError, match=r"^expected --server beside --processor"):
+        ask(server=None, processor="a/model")
+    assert server.asked == []
 
 
 def test_every_format_that_counts_in_pixels_of_the_input_is_refused():

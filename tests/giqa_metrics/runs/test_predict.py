@@ -9,11 +9,13 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from giqa_datasets.formats import box_format
 from giqa_datasets.formats.qwen2_5_vl import resized
 from giqa_metrics.runs.files import read_config
-from giqa_metrics.runs.predict import predict
+from giqa_metrics.runs.predict import predict, prompt_of
 
 
 pytestmark = pytest.mark.slow
@@ -382,6 +384,38 @@ def test_the_size_is_that_of_the_models_own_processor(make_qwen, bench, bench_ro
     for row in answers(tmp_path):
         expected = resized(by_id[row["id"]], max_pixels=200 * 200)
         assert tuple(row["input_size"]) == expected != resized(by_id[row["id"]])
+
+
+def test_a_server_with_the_models_folder_tells_the_same_size(make_qwen, bench, bench_rows, server, answer, tmp_path):
+    few = make_qwen("served", min_pixels=28 * 28, max_pixels=200 * 200)
+    server.rule = lambda asked: answer('{"bbox_2d": [1, 2, 30, 40], "label": "cup"}')
+    told = {"server": server.url, "processor": str(few), "box_format": "qwen2_5_vl", "config": "des", "limit": 2}
+    predict("served", str(bench), tmp_path, max_new_tokens=2, **told)
+    by_id = {row["id"]: (row["width"], row["height"]) for row in bench_rows}
+    for row in answers(tmp_path):
+        assert tuple(row["input_size"]) == resized(by_id[row["id"]], max_pixels=200 * 200)
+
+
+def test_a_model_is_asked_in_its_box_format(bench, bench_rows, server, answer, tmp_path):
+    server.rule = lambda asked: answer("x")
+    for name, as_is in (("giqa", False), ("qwen_vl", False), ("qwen_vl", True)):
+        server.asked.clear()
+        folder = tmp_path / f"{name}-{as_is}"
+        predict("m", str(bench), folder, server=server.url, box_format=name, question_as_is=as_is, max_new_tokens=2)
+        assert read_config(folder)["question_as_is"] is as_is
+        asked = {turn.body["messages"][0]["content"][1]["text"] for turn in server.asked}
+        if as_is or name == "giqa":
+            assert asked == {row["question"] for row in bench_rows}
+            continue
+        texts = "\n".join(asked)
+        assert "Note positions as <ref>label</ref><box>(x1,y1),(x2,y2)</box>." in texts
+        assert "](<" not in texts
+        referring = [row for row in bench_rows if any(region["role"] == "question" for region in row["regions"])]
+        assert referring
+        for row in referring:
+            exact = [region["boxes"] for region in row["regions"] if region["role"] == "question"]
+            found = box_format("qwen_vl").read(prompt_of(row, "qwen_vl")).regions
+            assert np.abs(np.concatenate([region.boxes for region in found]) - np.concatenate(exact)).max() < 0.001
 
 
 def test_a_family_with_boxes_of_its_own_is_hinted_at_and_not_guessed(make_qwen, bench, tmp_path, caplog):
