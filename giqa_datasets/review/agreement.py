@@ -1,4 +1,4 @@
-"""How far the annotators of a round agree, and on which samples they do not.
+"""Agreement of a round's annotators, and the samples that they should discuss.
 
 Nothing here depends on the order of annotators, samples or boxes. A value that does not exist is None.
 """
@@ -20,40 +20,21 @@ from giqa_datasets.review.states import SAME, State, Vote
 
 
 class Agreement(NamedTuple):
-    """How far annotators agree, over the samples that at least two of them voted on.
+    """Agreement of the annotators, over the samples that at least two of them voted on.
 
-    Whoever rejects a sample gives it no text and no boxes.
-
-    Attributes:
-        n_annotators: Those with a vote on any of the samples.
-        n_samples: The samples.
-        n_matched: Boxes of two annotators that were matched, over all pairs of annotators.
-        n_unmatched: Boxes of either annotator of a pair that were not.
-        mean_iou: Of the matched boxes, in (0, 1].
-        matched_fraction: `n_matched / (n_matched + n_unmatched)`, in [0, 1].
-        verdicts: Krippendorff's alpha of accept, rewrite and reject.
-        yes_no: Krippendorff's alpha of Yes and No, the labels of the Yes/No questions.
-        answers: Krippendorff's alpha of the answers to open questions, as texts without case and punctuation.
-        to_discuss: The samples that annotators do not agree on, with the reasons.
+    A vote that rejects a sample counts as a verdict, and as no text and no boxes.
     """
 
-    n_annotators: int
-    n_samples: int
-    n_matched: int
-    n_unmatched: int
-    mean_iou: float | None
-    matched_fraction: float | None
-    verdicts: float | None
-    yes_no: float | None
-    answers: float | None
-    to_discuss: dict[str, tuple[str, ...]]
-
-
-class Matched(NamedTuple):
-    """The boxes of two annotators: the IoU of those that were matched, and the number of those that were not."""
-
-    ious: list[float]
-    n_unmatched: int
+    n_annotators: int  # with a vote on any of the samples
+    n_samples: int  # voted on by two or more
+    n_matched: int  # boxes of two annotators that were matched, over all pairs of annotators
+    n_unmatched: int  # boxes of either annotator of a pair that were not
+    mean_iou: float | None  # of the matched boxes, in (0, 1]
+    matched_fraction: float | None  # `n_matched / (n_matched + n_unmatched)`, in [0, 1]
+    verdicts: float | None  # Krippendorff's alpha of accept, rewrite and reject
+    yes_no: float | None  # Krippendorff's alpha of Yes and No, the labels of the Yes/No questions
+    answers: float | None  # Krippendorff's alpha of the other answers, as texts without case and punctuation
+    to_discuss: dict[str, tuple[str, ...]]  # the samples that annotators do not agree on, with the reasons
 
 
 def agreement(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -> Agreement:
@@ -63,16 +44,17 @@ def agreement(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]
     IoU of 0 is no match.
 
     Args:
-        begin: The samples with which the round begins, by id; the samples that were added in it have one vote each.
+        begin: The samples with which the round begins, by id; those added in the round have one vote each.
         votes: By annotator and sample id.
     """
-    shared = {name: found for name in begin if len(found := _votes_on(name, votes)) > 1}
+    by_annotator = [votes[annotator] for annotator in sorted(votes)]
+    on_sample = {name: [own[name] for own in by_annotator if name in own] for name in begin}
+    shared = {name: found for name, found in on_sample.items() if len(found) > 1}
     kept = {name: [vote for vote in found if vote.verdict != "reject"] for name, found in shared.items()}
     pairs = {name: [match(a, b) for a, b in combinations(found, 2)] for name, found in kept.items()}
-    ious = [iou for of_sample in pairs.values() for matched in of_sample for iou in matched.ious]
-    n_unmatched = sum(matched.n_unmatched for of_sample in pairs.values() for matched in of_sample)
+    ious = [iou for of_sample in pairs.values() for matched, _ in of_sample for iou in matched]
+    n_unmatched = sum(unmatched for of_sample in pairs.values() for _, unmatched in of_sample)
     said = {name: [_said(begin[name], vote.answer) for vote in found] for name, found in kept.items()}
-    is_open = {name: begin[name].question_type not in ("des", "yes_no") for name in shared}
     reasons = {name: _reasons(shared[name], kept[name], said[name], pairs[name]) for name in shared}
     return Agreement(
         n_annotators=len({vote.annotator for found in shared.values() for vote in found}),
@@ -83,19 +65,19 @@ def agreement(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]
         matched_fraction=len(ious) / (len(ious) + n_unmatched) if ious or n_unmatched else None,
         verdicts=alpha([vote.verdict for vote in found] for found in shared.values()),
         yes_no=alpha(said[name] for name in shared if begin[name].question_type == "yes_no"),
-        answers=alpha(said[name] for name in shared if is_open[name]),
+        answers=alpha(said[name] for name in shared if begin[name].question_type not in ("des", "yes_no")),
         to_discuss={name: why for name, why in reasons.items() if why},
     )
 
 
 def alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """Krippendorff's alpha for nominal data: 1 for perfect agreement, 0 for what chance would give.
+    """Return Krippendorff's alpha for nominal data: 1 for perfect agreement, 0 for chance.
 
     Args:
-        units: The values that each unit was given, in any order; one that is missing is left out.
+        units: The values that each unit was given, in any order, missing ones left out.
 
     Returns:
-        At most 1; None where it does not exist: no unit has two values, or there is one value everywhere.
+        At most 1; None if no unit has two values, or all values are equal.
 
     Example:
         >>> alpha([["a", "a"], ["b", "b"], ["a", "b"], ["b"]])
@@ -115,8 +97,8 @@ def alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
     return float(1 - observed / expected) if expected else None
 
 
-def match(a: State, b: State) -> Matched:
-    """Match the boxes of two versions of a sample, as `agreement` does."""
+def match(a: State, b: State) -> tuple[list[float], int]:
+    """Return the IoU of each pair of boxes that match in two versions of a sample, and the number of other boxes."""
     of_a, of_b = _boxes(a), _boxes(b)
     ious: list[float] = []
     for key in of_a.keys() & of_b.keys():
@@ -131,21 +113,14 @@ def match(a: State, b: State) -> Matched:
                 columns.add(column)
                 ious.append(-float(negative))
     n_boxes = sum(len(boxes) for of_one in (of_a, of_b) for boxes in of_one.values())
-    return Matched(ious, n_boxes - 2 * len(ious))
+    return ious, n_boxes - 2 * len(ious)
 
 
 def _disagreeing(counts: Counter[Hashable]) -> int:
-    """The number of ordered pairs of different values."""
     return counts.total() ** 2 - sum(count**2 for count in counts.values())
 
 
-def _votes_on(name: str, votes: Mapping[str, Mapping[str, Vote]]) -> list[Vote]:
-    """The votes on a sample, by name of the annotator."""
-    return [votes[annotator][name] for annotator in sorted(votes) if name in votes[annotator]]
-
-
 def _boxes(state: State) -> dict[tuple[str, str], list[Box]]:
-    """The boxes by role and phrase."""
     boxes: defaultdict[tuple[str, str], list[Box]] = defaultdict(list)
     for region in state.regions:
         boxes[region.role, region.phrase] += region.boxes
@@ -153,7 +128,7 @@ def _boxes(state: State) -> dict[tuple[str, str], list[Box]]:
 
 
 def _said(beginning: State, answer: str) -> str:
-    """The label of an answer to a Yes/No question, or the words of any other."""
+    """The label of an answer to a Yes/No question, or the normalised words of another answer."""
     words = _words(answer)
     label = words.split(" ", 1)[0]
     return label if beginning.question_type == "yes_no" and label in ("yes", "no") else words
@@ -164,14 +139,13 @@ def _words(plain: str) -> str:
 
 
 def _reasons(
-    votes: Sequence[Vote], kept: Sequence[Vote], said: Sequence[str], pairs: Sequence[Matched]
+    votes: Sequence[Vote], kept: Sequence[Vote], said: Sequence[str], pairs: Sequence[tuple[list[float], int]]
 ) -> tuple[str, ...]:
-    """Say why a sample should be talked about; nothing where there is no reason."""
     holds = {
         "verdicts differ": len({vote.verdict for vote in votes}) > 1,
         "questions differ": len({_words(vote.question) for vote in kept}) > 1,
         "answers differ": len(set(said)) > 1,
-        f"box IoU under {SAME}": any(iou < SAME for matched in pairs for iou in matched.ious),
-        "boxes unmatched": any(matched.n_unmatched for matched in pairs),
+        f"box IoU under {SAME}": any(iou < SAME for ious, _ in pairs for iou in ious),
+        "boxes unmatched": any(n_unmatched for _, n_unmatched in pairs),
     }
     return tuple(reason for reason, does in holds.items() if does)

@@ -1,5 +1,6 @@
 """The boxes that several annotators drew for a sample as one; `merge.py` states the rule."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,25 +14,17 @@ from giqa_datasets.review.states import SAME, Vote
 
 
 class MergedPhrase(BaseModel):
-    """How the boxes of a phrase were decided.
-
-    Attributes:
-        role: Question or answer.
-        phrase: The phrase.
-        span: Where it stands in the text; None where it does not, or not apart from another phrase.
-        groups: The number of annotators in each group of boxes.
-        n_boxes: The boxes that the next round begins with.
-    """
+    """The decision on the boxes of one phrase."""
 
     role: Role
     phrase: str
-    span: tuple[int, int] | None
-    groups: tuple[int, ...]
-    n_boxes: int
+    span: tuple[int, int] | None  # where it stands in the text; None if it is gone or overlaps another phrase
+    groups: tuple[int, ...]  # the number of annotators in each group of boxes
+    n_boxes: int  # the boxes that the next round begins with
 
 
 class _Phrase(NamedTuple):
-    """Words in the question or the answer, and which of their occurrences."""
+    """Words in the question or the answer, and the number of their occurrence there."""
 
     role: Role
     words: str
@@ -41,14 +34,14 @@ class _Phrase(NamedTuple):
 def consensus_boxes(
     texts: Mapping[Role, str], kept: Sequence[Vote]
 ) -> tuple[list[dict[str, Any]], list[MergedPhrase]]:
-    """Decide the boxes of each phrase.
+    """Decide the boxes of each phrase of the merged texts.
 
     Args:
         texts: The merged question and answer.
         kept: The votes of those who keep the sample, by name of the annotator.
 
     Returns:
-        The regions of the merged sample, as `DrawnRegion` has them, and how they came about.
+        The fields of the merged sample's `DrawnRegion`s, and the decision on each phrase.
     """
     drawn: defaultdict[_Phrase, list[tuple[str, Box]]] = defaultdict(list)
     for vote in kept:
@@ -75,7 +68,7 @@ def consensus_boxes(
 
 
 def _lay_out(texts: Mapping[Role, str], phrases: Iterable[_Phrase]) -> dict[_Phrase, tuple[int, int]]:
-    """The spans of the phrases that stand in the text; of two that overlap, of the first alone."""
+    """The spans of the phrases in the text; of two that overlap, only the first one's."""
     spans: dict[_Phrase, tuple[int, int]] = {}
     for phrase in phrases:
         places = _places(texts[phrase.role], phrase.words)
@@ -89,17 +82,11 @@ def _lay_out(texts: Mapping[Role, str], phrases: Iterable[_Phrase]) -> dict[_Phr
 
 
 def _places(plain: str, words: str) -> list[int]:
-    """Where words stand in a text, overlapping themselves or not."""
-    places = []
-    start = plain.find(words)
-    while start >= 0:
-        places.append(start)
-        start = plain.find(words, start + 1)
-    return places
+    return [found.start() for found in re.finditer(f"(?={re.escape(words)})", plain)]  # they may overlap themselves
 
 
 def _group(drawn: Sequence[tuple[str, Box]]) -> list[dict[str, Box]]:
-    """Group the boxes of a phrase, each after its annotator; a group has one box of an annotator at most."""
+    """Group the boxes of a phrase by overlap; a group has at most one box of each annotator."""
     groups: list[dict[str, Box]] = []
     first: list[Box] = []
     for annotator, box in drawn:

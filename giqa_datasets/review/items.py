@@ -1,4 +1,4 @@
-"""What is reviewed: the images and samples of a data set folder, and the round that is open."""
+"""The images and samples of a data set folder that are reviewed, and the round that is open."""
 
 import hashlib
 import shutil
@@ -23,25 +23,17 @@ from giqa_datasets.text import parse
 
 
 class ImageItem(NamedTuple):
-    """An image under review.
+    """An image under review."""
 
-    Attributes:
-        id: Its name; the ids of new samples begin with it.
-        sha256: Of the original file.
-        width: In pixels.
-        height: In pixels.
-        sample_ids: The samples of the round that are about it.
-    """
-
-    id: str
-    sha256: str
-    width: int
+    id: str  # the ids of new samples begin with it
+    sha256: str  # of the original file
+    width: int  # in pixels, as the height
     height: int
-    sample_ids: tuple[str, ...]
+    sample_ids: tuple[str, ...]  # the samples of the round that are about it
 
 
 class _Stored(NamedTuple):
-    """Where an image lies in its data set folder: at one of its rows."""
+    """The place of an image: one row of a shard."""
 
     shard: Path
     group: int
@@ -53,25 +45,17 @@ class _Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A data set folder, and the round of its review that is open.
-
-    Attributes:
-        folder: The data set folder.
-        path: `FOLDER.review`, where the rounds lie.
-        round: The number of the round, from 1.
-        begin: The samples with which it begins, by id, in the data set's order.
-        images: In the data set's order.
-    """
+    """A data set folder, and the open round of its review."""
 
     folder: Path
-    path: Path
-    round: int
-    begin: dict[str, State]
-    images: list[ImageItem]
+    path: Path  # `FOLDER.review`, where the rounds lie
+    round: int  # the number of the round, from 1
+    begin: dict[str, State]  # the samples with which it begins, by id, in the data set's order
+    images: list[ImageItem]  # in the data set's order
     _stored: dict[str, _Stored] = field(repr=False)
 
     def image_bytes(self, sha256: str) -> bytes:
-        """The encoded file of an image, as the data set has it: a JPEG or PNG.
+        """Return the encoded file of an image as the data set has it, a JPEG or PNG.
 
         Raises:
             ValueError: If it is no image of the review, or the data set folder has changed meanwhile.
@@ -88,11 +72,11 @@ class Review:
 
 
 def open_review(folder: Path) -> Review:
-    """Open the review of a data set folder; where there is none, its first round begins with the folder's rows.
+    """Open the review of a data set folder; without one, make a first round of the folder's rows.
 
     Raises:
         OSError: If the review cannot be written beside the folder.
-        ValueError: If it is no data set folder with pixels, or a row or a line of the review is none of ours.
+        ValueError: If it is no data set folder with pixels, or a row or a line of the review is not valid.
     """
     folder = folder.resolve()
     path = review_path(folder)
@@ -121,13 +105,13 @@ def open_review(folder: Path) -> Review:
 
 
 def review_path(folder: Path) -> Path:
-    """Where the review of a data set folder lies: `FOLDER.review` beside it."""
+    """Return the folder of a data set's review: `FOLDER.review` beside it."""
     folder = folder.resolve()
     return folder.with_name(f"{folder.name}.review")
 
 
 def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]]) -> None:
-    """Write the files of a new round, whole or not at all; the caller holds the review's lock.
+    """Write the files of a new round, all or none; the caller holds the review's lock.
 
     Raises:
         OSError: If it cannot be written.
@@ -141,7 +125,7 @@ def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]
 
 
 def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
-    """Read the samples of a data set folder, and where its images lie by their sha256."""
+    """The samples of a data set folder, and the places of its images by their sha256."""
     states: list[State] = []
     stored: dict[str, _Stored] = {}
     for shard in open_shards(folder / "data", refuse):
@@ -167,10 +151,10 @@ def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
 
 
 def state_of(row: Columns) -> State:
-    """A row as a state: its boxes as the column `regions` has them, before the grid.
+    """Return a row as a state, with the boxes of the column `regions`, before the grid.
 
     Raises:
-        ValueError: If its text and its regions are not of one another.
+        ValueError: If its texts and its regions differ.
     """
     left = list(row.regions)
     plain: dict[Role, str] = {}
@@ -194,5 +178,5 @@ def state_of(row: Columns) -> State:
 
 
 def _cells(xyxy: Boxes) -> list[list[int]]:
-    """The cells of boxes as a text has them, each once."""
+    """The cells of boxes as a text has them, without repeats."""
     return list(map(list, dict.fromkeys(map(tuple, boxes_to_cells(xyxy).tolist()))))

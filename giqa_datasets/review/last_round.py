@@ -1,4 +1,4 @@
-"""A data set folder as experts left it: the samples with which the last round of its review begins."""
+"""A reviewed data set folder: its photographs with the samples with which the last round of its review begins."""
 
 from functools import partial
 from itertools import groupby
@@ -23,14 +23,11 @@ from giqa_datasets.review.states import State, grounding
 def entries(folder: Path) -> list[Entry]:
     """List the photographs of a reviewed data set folder with their samples, in the folder's order.
 
-    What an annotator added has the text licence of its photograph's first row.
-
-    Args:
-        folder: With its review beside it.
+    A sample that an annotator added has the text licence of its photograph's first row.
 
     Raises:
         OSError: If a file of the folder cannot be read.
-        ValueError: If it has no review, more splits than one, or something of either is not as it should be.
+        ValueError: If it has no review, more than one split, or a row or a line that is not valid.
     """
     samples = anonymous(read_rounds(review_path(folder)))[-1].begin
     review = open_review(folder)
@@ -64,7 +61,6 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def _rows(folder: Path) -> dict[str, Columns]:
-    """The rows of a data set folder without their images, by id."""
     rows: dict[str, Columns] = {}
     splits: set[str] = set()
     for shard in open_shards(folder / "data", refuse):
@@ -96,11 +92,7 @@ def _sample(state: State) -> Sample:
 
 
 def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:
-    """Read a photograph out of the data set folder.
-
-    Raises:
-        Refused: If the folder has changed meanwhile.
-    """
+    """Read a photograph out of the data set folder; raise Refused if the folder has changed meanwhile."""
     try:
         image = review.image_bytes(row.image_sha256)
     except (OSError, ValueError) as error:

@@ -1,20 +1,20 @@
-"""A round into the next, by one rule; every vote stays where it is.
+"""The merger of a round into the next; the votes stay where they are.
 
 For each sample, of those who voted on it:
 
 - It is left out if more than half rejected it. The others keep it.
-- Its text, question and answer together, is that of the version which most of those who keep it share; who accepts
-  shares the beginning's. A tie keeps the beginning's.
-- Its boxes are decided phrase by phrase of that text; in another text, a phrase is that occurrence of the same words
-  which has the same number. The boxes of all who keep the sample, in the order of their names and as each has drawn
+- Its text, question and answer together, is the version that most of those who keep it share; an accept shares the
+  beginning's. A tie keeps the beginning's.
+- Its boxes are decided phrase by phrase of that text; in another text, a phrase is the occurrence of the same words
+  with the same number. The boxes of all who keep the sample, in the order of their names and as each has drawn
   them, form groups: a box joins the group whose first box it overlaps most, if their IoU is at least 0.5 and the
   group has no box of the same annotator yet, or else begins one. A group stays if more than half of those who keep
   the sample have a box in it; it becomes the median of its boxes, a coordinate at a time. A phrase of which no group
   stays is no region.
 - Of two phrases that overlap in the text, the one that more annotators boxed stays, then the first by name.
 - If nobody voted on it, it stays as it is.
-- If an annotator added it, it goes into the next round as it is, after those of its image, so that the others vote on
-  it there; not if its annotator then rejected it.
+- If an annotator added it, it goes into the next round after those of its image, so that the others vote on it there,
+  unless its annotator then rejected it.
 """
 
 from collections import Counter, defaultdict
@@ -36,23 +36,17 @@ Rule = Literal["no votes", "left out", "most", "tie", "new", "withdrawn"]
 
 
 class Merged(BaseModel):
-    """How a sample was decided, a line of `merge.jsonl`.
+    """The decision on one sample, a line of `merge.jsonl`.
 
-    Attributes:
-        id: The sample's.
-        rule: `left out`: more than half rejected it; `most`: its text is the version that most share; `tie`: it is the
-            beginning's; `new` and `withdrawn`: an annotator added it, and took it back.
-        n_votes: The annotators who voted on it.
-        n_rejects: Those who rejected it.
-        n_same_text: Those who share the text that was taken.
-        phrases: How its boxes were decided.
+    Rules: `left out`, more than half rejected it; `most`, it has the text that most share; `tie`, it has the text of
+    the beginning; `new` and `withdrawn`, an annotator added it, or took it back.
     """
 
     id: str
     rule: Rule
     n_votes: int
     n_rejects: int = 0
-    n_same_text: int = 0
+    n_same_text: int = 0  # those who share the text that was taken
     phrases: tuple[MergedPhrase, ...] = ()
 
 
@@ -60,11 +54,11 @@ def merge_round(review: Review) -> list[Merged]:
     """Merge the open round into the next, which it opens; nothing of the round that it closes is changed.
 
     Returns:
-        How each sample was decided, as the next round's `merge.jsonl` has it.
+        The decision on each sample, as the next round's `merge.jsonl` has it.
 
     Raises:
         OSError: If the next round cannot be written.
-        ValueError: If the round is closed, has no votes, or a vote is none of ours.
+        ValueError: If the round is closed, has no votes, or a vote is not valid.
     """
     with lock_review(review.path):
         current = last_round(review.path)
@@ -86,7 +80,7 @@ def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -
         votes: By annotator and sample id.
 
     Returns:
-        The samples with which the next round begins, and how each sample was decided.
+        The samples with which the next round begins, and the decision on each sample.
 
     Raises:
         ValueError: If a sample gets more boxes than one may have.
@@ -94,15 +88,15 @@ def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -
     states: list[State] = []
     decisions: list[Merged] = []
     added: defaultdict[str, list[Vote]] = defaultdict(list)
-    for annotator in sorted(votes):
-        for vote in sorted(votes[annotator].values(), key=lambda vote: (len(vote.id), vote.id)):
+    by_annotator = [votes[annotator] for annotator in sorted(votes)]
+    for own in by_annotator:
+        for vote in sorted(own.values(), key=lambda vote: (len(vote.id), vote.id)):
             if vote.id not in begin:
                 added[vote.image].append(vote)
     last_of = {state.image: state.id for state in begin.values()}
     for state in begin.values():
-        found = [votes[annotator][state.id] for annotator in sorted(votes) if state.id in votes[annotator]]
         try:
-            merged, decision = _merge_sample(state, found)
+            merged, decision = _merge_sample(state, [own[state.id] for own in by_annotator if state.id in own])
         except ValidationError as error:
             raise InputError(f"sample {state.id!r}: {fault_of(error)}") from error
         states += [merged] if merged else []
@@ -115,7 +109,6 @@ def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -
 
 
 def _add(added: Sequence[Vote], states: list[State], decisions: list[Merged]) -> None:
-    """Take up the samples that were added for an image."""
     for vote in added:
         is_new = vote.verdict == "new"
         states += [State.model_validate({name: getattr(vote, name) for name in State.model_fields})] if is_new else []
@@ -123,7 +116,7 @@ def _add(added: Sequence[Vote], states: list[State], decisions: list[Merged]) ->
 
 
 def _merge_sample(state: State, votes: Sequence[Vote]) -> tuple[State | None, Merged]:
-    """Merge the votes on a sample, which come by name of the annotator; None where it is left out."""
+    """Merge the votes on a sample, sorted by annotator; None if it is left out."""
     kept = [vote for vote in votes if vote.verdict != "reject"]
     n_rejects = len(votes) - len(kept)
     if 2 * n_rejects > len(votes):
@@ -138,14 +131,8 @@ def _merge_sample(state: State, votes: Sequence[Vote]) -> tuple[State | None, Me
     regions, phrases = consensus_boxes({"question": question, "answer": answer}, kept)
     said = {"question_type": question_type, "question": question, "answer": answer, "regions": regions}
     merged = State.model_validate({"id": state.id, "image": state.image, "task": state.task} | said)
-    return merged, Merged(
-        id=state.id,
-        rule=rule,
-        n_votes=len(votes),
-        n_rejects=n_rejects,
-        n_same_text=shares[texts],
-        phrases=tuple(phrases),
-    )
+    counts = {"n_votes": len(votes), "n_rejects": n_rejects, "n_same_text": shares[texts]}
+    return merged, Merged(id=state.id, rule=rule, phrases=tuple(phrases), **counts)
 
 
 def _texts(state: State) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""The folder of a review: the round that is open, the samples with which a round begins, and the lock."""
+"""The folder of a review: its open round, the samples with which a round begins, and the lock."""
 
 import re
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def read_begin(review_path: Path, round: int) -> dict[str, State]:
     """Read the samples with which a round begins, by id, in their order.
 
     Raises:
-        ValueError: If there is no such round, or a line is none of ours; file and line are named.
+        ValueError: If there is no such round, or a line is not valid; file and line are named.
     """
     path = round_path(review_path, round) / "begin.jsonl"
     if not path.is_file():
@@ -37,16 +37,16 @@ def lock_review(review_path: Path) -> FileLock:
 
 
 def last_round(review_path: Path) -> int:
-    """The round that is open, the one with the highest number; 0 if there is none yet."""
+    """Return the number of the open round, the highest; 0 if there is none yet."""
     named = (re.fullmatch(r"round-([1-9][0-9]{0,3})", path.name) for path in review_path.glob("round-*"))
     return max((int(name[1]) for name in named if name), default=0)
 
 
 def name_images(states: Iterable[State]) -> dict[str, str]:
-    """The id of each image by its sha256, in their order: that of its first sample, less "-des" or "-vqa-1".
+    """Name each image by its sha256, in their order: the id of its first sample, less "-des" or "-vqa-1".
 
     Args:
-        states: Those with which round 1 begins; every image of the data set has some.
+        states: The samples of round 1; every image of the data set has some.
     """
     ids: dict[str, str] = {}
     taken: set[str] = set()
@@ -59,10 +59,10 @@ def name_images(states: Iterable[State]) -> dict[str, str]:
 
 
 def to_line(line: BaseModel) -> str:
-    """Write a line, with its end."""
+    """Write a line of JSON, with its end."""
     return line.model_dump_json() + "\n"
 
 
 def round_path(review_path: Path, round: int) -> Path:
-    """The folder of one round."""
+    """Return the folder of one round."""
     return review_path / f"round-{round}"

@@ -1,4 +1,4 @@
-"""All rounds of a review at once: what a benchmark is made of, and what it ships without telling who voted."""
+"""All rounds of a review, and the same without the annotators' names."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -30,8 +30,7 @@ def read_rounds(review_path: Path) -> list[Round]:
     """Read all rounds of a review.
 
     Raises:
-        ValueError: If there is none, a line of it is none of ours, or a round does not begin with the merger of the
-            one before.
+        ValueError: If there is none, a line is not valid, or a round does not begin with the merger of the one before.
     """
     n_rounds = last_round(review_path)
     if not n_rounds:
@@ -50,7 +49,7 @@ def read_rounds(review_path: Path) -> list[Round]:
 
 
 def round_files(rounds: Sequence[Round]) -> dict[str, str]:
-    """The files of rounds by their paths in the review's folder, as `read_rounds` reads them."""
+    """Return the files of rounds by their paths in the review's folder, as `read_rounds` reads them."""
     files: dict[str, Iterable[BaseModel]] = {}
     for number, (begin, votes) in enumerate(rounds, start=1):
         folder = f"round-{number}"
@@ -60,12 +59,12 @@ def round_files(rounds: Sequence[Round]) -> dict[str, str]:
 
 
 def is_scripted(annotator: str) -> bool:
-    """Whether an annotator is a program, by its name."""
+    """Tell by an annotator's name whether it is a program."""
     return annotator.endswith(SCRIPTED)
 
 
 def anonymous(rounds: list[Round]) -> list[Round]:
-    """Give annotators numbers in place of names, here and in the ids of what they added, and leave out their notes.
+    """Replace the annotators' names by numbers, also in the ids of the samples they added, and leave out their notes.
 
     The numbers follow the order of the names, on which the merger depends.
     """

@@ -1,8 +1,8 @@
-"""The review page: a web application on this machine, where experts look at pictures and correct what is said of them.
+"""The review page: a web application on this machine, where experts see pictures and correct their texts and boxes.
 
-The page asks this server for everything and nobody else for anything. An annotator is told of their own votes alone.
-Without a token only this machine is served, and only under its own names (against DNS rebinding); with one, every
-request for data must bring it in a cookie, which the page gets by showing the token once.
+The page sends requests to this server only. An annotator sees only their own votes. Without a token only this machine
+is served, and only under its own names (against DNS rebinding); with one, every request for data must bring it in a
+cookie, which the page gets by showing the token once.
 """
 
 import hmac
@@ -44,23 +44,14 @@ HEADERS = {
     **loopback.HEADERS,
 }
 OWN_NAMES = tuple(map(in_address, LOOPBACK))
-PNG = b"\x89PNG"  # a data set has images of this kind and JPEGs
-
-Handler = Callable[["Request"], Awaitable["Response"]]
 
 
 class RefusedRequest(Exception):
-    """A request that gets one sentence back; made of its HTTP status and the sentence."""
-
-    @property
-    def answer(self) -> tuple[dict[str, str], int]:
-        """The content of the response, and its status."""
-        status, sentence = self.args
-        return {"error": sentence}, status
+    """A refused request: its HTTP status, and the sentence of the answer."""
 
 
 class OpenRound:
-    """The open round of a review: its items, and what each annotator said last."""
+    """The open round of a review: its samples, and the last vote of each annotator on each."""
 
     def __init__(self, review: Review) -> None:
         """Read the votes that were given before."""
@@ -70,17 +61,17 @@ class OpenRound:
         self._lock = threading.Lock()
 
     def of(self, annotator: str) -> dict[str, Vote]:
-        """The last votes of one annotator, by sample id."""
+        """Return the last votes of one annotator, by sample id."""
         return self._votes.get(annotator, {})
 
     def save(self, vote: Vote) -> None:
-        """Write a vote down, then remember it."""
+        """Write a vote to the disk and remember it."""
         with self._lock:
             append_vote(self.review, vote)
             self._votes.setdefault(vote.annotator, {})[vote.id] = vote
 
     def listing(self, annotator: str) -> list[dict[str, Any]]:
-        """What the page's list shows of every sample, image by image: the annotator's own new ones come last."""
+        """List every sample for the page, image by image; the annotator's own new ones come last."""
         votes = self.of(annotator)
         added: dict[str, list[Vote]] = {}
         for identifier, vote in votes.items():
@@ -96,7 +87,7 @@ class OpenRound:
         ]
 
     def sample(self, annotator: str, identifier: str) -> dict[str, Any]:
-        """A sample as the round began with it, and the annotator's own last vote on it; either may be None."""
+        """Return a sample as the round began with it, and the annotator's last vote on it; either may be None."""
         begin, vote = self.review.begin.get(identifier), self.of(annotator).get(identifier)
         if begin is None and vote is None:
             raise RefusedRequest(
@@ -110,9 +101,7 @@ class OpenRound:
 def make_app(review: Review, *, token: str | None) -> "Starlette":
     """Make the application of a review's open round.
 
-    Args:
-        review: What `open_review` opened.
-        token: What a request must bring; without one, only this machine's own names are answered.
+    Without a token, only requests to this machine's own names are answered.
 
     Raises:
         ImportError: If the extra `review` is not installed.
@@ -128,14 +117,15 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
 
     this = OpenRound(review)
 
-    async def guard(request: "Request", answer: Handler) -> "Response":
+    async def guard(request: "Request", answer: Callable[["Request"], Awaitable["Response"]]) -> "Response":
         try:
             _check_origin(request, any_host=token is not None)
             if token is not None and request.url.path.startswith(("/api/", "/images/")) and request.url.path != ENTER:
                 _check_token(request.cookies.get(COOKIE, ""), token)
             response = await answer(request)
         except RefusedRequest as refused:
-            response = JSONResponse(*refused.answer)
+            status, sentence = refused.args
+            response = JSONResponse({"error": sentence}, status)
         for name, value in HEADERS.items():
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", "no-store")
@@ -154,7 +144,7 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
         if sha256 not in this.images:
             raise RefusedRequest(404, "no image of this review has that sha256")
         raw = await run_in_threadpool(review.image_bytes, sha256)
-        kind = "image/png" if raw.startswith(PNG) else "image/jpeg"
+        kind = "image/png" if raw.startswith(b"\x89PNG") else "image/jpeg"  # a data set has no others
         return Response(raw, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     async def show_round(request: "Request") -> "Response":
@@ -211,11 +201,11 @@ def serve(
     """Serve the page until it is interrupted.
 
     Args:
-        review: What `open_review` opened.
+        review: The open review.
         host: The address to listen at; any but this machine's own needs a token, and gets one if none is given.
-        port: 0 takes one that is free.
-        token: What the page must show.
-        announce: Told the address, once it can be visited.
+        port: 0 takes a free one.
+        token: The token that the page must show.
+        announce: Called with the address as soon as it can be visited.
 
     Raises:
         ImportError: If starlette or uvicorn is not installed.
@@ -233,7 +223,7 @@ def serve(
 
 
 def _check_origin(request: "Request", *, any_host: bool) -> None:
-    """Refuse a foreign page: one that gave this machine a name of its own, or that posts from elsewhere."""
+    """Refuse a foreign page: one that gave this machine another name, or that posts from elsewhere."""
     host = request.headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     if not any_host and name.lower() not in OWN_NAMES:
@@ -250,7 +240,6 @@ def _check_token(given: str, token: str) -> None:
 
 
 async def _body(request: "Request") -> dict[str, Any]:
-    """The JSON object of a request."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk

@@ -1,13 +1,13 @@
-"""What a review is about, as lines of JSON: a sample as it stands, and what an annotator makes of it.
+"""The lines of JSON of a review: a sample as it stands, and an annotator's vote on it.
 
-Whatever is validated here can be rendered as grounded text, and so can every merge of it. Spans count characters (code
+A validated line can be rendered as grounded text, and so can every merge of such lines. Spans count characters (code
 points) of the plain text. Every line is treated as hostile.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,8 +18,6 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.records import QuestionType, Task
 from giqa_datasets.regions import ROLES, Box, Region, Role, regions_of
 
-
-Opinion = Literal["accept", "rewrite", "reject", "new"]
 
 SAME = 0.5  # ours: from this IoU on, two boxes are of one object
 MAX_BOXES = 1_000  # of a sample
@@ -60,7 +58,7 @@ class DrawnRegion(_Line):
 
 
 class State(_Line):
-    """A sample as it stands: plain texts without markup, and their regions, which are put into reading order."""
+    """A sample: plain texts without markup, and their regions, which are put into reading order."""
 
     id: _Id
     image: str = Field(pattern="^[0-9a-f]{64}$")
@@ -93,11 +91,11 @@ class State(_Line):
 
 
 class Vote(State):
-    """What an annotator makes of a sample."""
+    """An annotator's verdict on a sample, and their version of it."""
 
     annotator: str
     round: Annotated[int, Field(strict=True, ge=1)]
-    verdict: Opinion
+    verdict: Literal["accept", "rewrite", "reject", "new"]
     note: _Text
     at: str
 
@@ -122,10 +120,10 @@ class Vote(State):
 
 
 def check_name(annotator: str) -> str:
-    """Give an annotator's name back if it can be one; it becomes a file's name.
+    """Return an annotator's name if it is valid, as it becomes a file's name.
 
     Raises:
-        ValueError: If it can not.
+        ValueError: If it is not 1 to 40 letters, digits, - and _.
     """
     if not re.fullmatch("[A-Za-z0-9_-]{1,40}", annotator):
         raise InputError(f"expected a name of 1 to 40 letters, digits, - and _, got {annotator!r:.100}")
@@ -133,10 +131,10 @@ def check_name(annotator: str) -> str:
 
 
 def check_vote(vote: Vote, begin: Mapping[str, State], image_ids: Mapping[str, str]) -> None:
-    """Check that a vote fits its round.
+    """Check that a valid vote fits its round.
 
     Args:
-        vote: Validated by itself.
+        vote: A vote.
         begin: The samples with which the round begins, by id.
         image_ids: The id of each image of the review, by sha256.
 
@@ -165,23 +163,14 @@ def check_vote(vote: Vote, begin: Mapping[str, State], image_ids: Mapping[str, s
         raise InputError(f"sample {vote.id!r}: expected 'accept' where nothing was changed, got 'rewrite'")
 
 
-class Content(NamedTuple):
-    """What an annotator may change of a sample; equal where nothing differs but the order of boxes."""
-
-    question_type: QuestionType
-    question: str
-    answer: str
-    regions: frozenset[tuple[Role, tuple[int, int], tuple[Box, ...]]]
-
-
-def content(state: State) -> Content:
-    """What an annotator may change of a sample."""
+def content(state: State) -> tuple[object, ...]:
+    """Return the parts of a sample that an annotator may change; they compare equal in any order of boxes."""
     regions = ((region.role, region.span, tuple(sorted(region.boxes))) for region in state.regions)
-    return Content(state.question_type, state.question, state.answer, frozenset(regions))
+    return state.question_type, state.question, state.answer, frozenset(regions)
 
 
 def stored(state: State) -> State:
-    """A state as a data set's columns have it: its boxes in float32."""
+    """Return a state as a data set's columns have it, with boxes in float32."""
     regions = [
         region.model_copy(update={"boxes": tuple(map(tuple, np.array(region.boxes, np.float32).tolist()))})
         for region in state.regions
@@ -190,20 +179,20 @@ def stored(state: State) -> State:
 
 
 def grounded_texts(state: State) -> tuple[str, str]:
-    """The question and the answer as grounded text, in the canonical form.
+    """Return the question and the answer as grounded text, in the canonical form.
 
     Raises:
-        ValueError: If a region does not fit its text. A state that was validated does not raise.
+        ValueError: If a region does not fit its text; never for a validated state.
     """
     question = text.render(state.question, grounding(state, "question"))
     return question, text.render(state.answer, grounding(state, "answer"))
 
 
 def grounding(state: State, role: Role) -> tuple[Region, ...]:
-    """The regions of the question or of the answer."""
+    """Return the regions of the question or of the answer."""
     return regions_of(region for region in state.regions if region.role == role)
 
 
 def _fault(what: str) -> PydanticCustomError:
-    """An error that pydantic tells as it is."""
+    """An error whose message pydantic leaves as it is."""
     return PydanticCustomError("giqa", "{what}", {"what": f"{what:.500}"})

@@ -1,4 +1,4 @@
-"""The files of a review: the samples with which each round begins, and the votes of each annotator.
+"""The votes of a review, a file for each annotator and round.
 
 Beside a data set folder, `FOLDER.review/round-1/begin.jsonl` holds a `State` per line, and `votes/<annotator>.jsonl` a
 `Vote`. Vote files are only ever appended to; the last line of a sample counts. All of them are treated as hostile.
@@ -24,11 +24,11 @@ from giqa_datasets.review.states import Vote, check_vote
 def read_votes(review_path: Path, round: int) -> dict[str, dict[str, Vote]]:
     """Read the votes of a round, by annotator and sample id; the last line of a sample counts.
 
-    A last line that a kill left half-written is no vote.
+    A last line that a kill left half-written is ignored.
 
     Raises:
-        ValueError: If there is no such round, or a line is none of ours or does not fit the samples with which the
-            round begins; file and line are named.
+        ValueError: If there is no such round, or a line is not valid or does not fit the samples with which the round
+            begins; file and line are named.
     """
     begin = read_begin(review_path, round)
     image_ids = name_images(read_begin(review_path, 1).values())
@@ -48,7 +48,7 @@ def read_votes(review_path: Path, round: int) -> dict[str, dict[str, Vote]]:
 
 
 def append_vote(review: Review, vote: Vote) -> None:
-    """Append a vote to its annotator's file; when this returns, it is on the disk.
+    """Append a vote to its annotator's file and wait until it is on the disk.
 
     A line that a kill left half-written is cut off first. Several processes may append at once.
 
@@ -57,13 +57,11 @@ def append_vote(review: Review, vote: Vote) -> None:
         ValueError: If the vote does not fit the samples with which the round begins, or the round is closed.
     """
     check_vote(vote, review.begin, {image.sha256: image.id for image in review.images})
-    line = to_line(vote)
     with lock_review(review.path):
         current = last_round(review.path)
         if not vote.round == review.round == current:
             got = f"one in round {vote.round} of a review that was opened in round {review.round}"
             raise InputError(f"expected a vote in round {current}, which is open, got {got}")
-        folder = round_path(review.path, vote.round) / "votes"
-        path = folder / f"{vote.annotator}.jsonl"
+        path = round_path(review.path, vote.round) / "votes" / f"{vote.annotator}.jsonl"
         mend(path)
-        append_line(path, line, sync=True)
+        append_line(path, to_line(vote), sync=True)
