@@ -1,9 +1,9 @@
-"""An annotation folder: what the pipeline made of each entry, in a file that is only ever appended to while it runs.
+"""An annotation folder: the pipeline's result for each entry, in a file that is only appended to while it runs.
 
-`records.jsonl` holds one line per record (`lines.py`): its tags with their boxes before and after refinement, its
-samples, and all that was dropped on the way. A line is the operating system's as soon as the record is finished, so a
-killed run goes on where it was; at the end the lines are put into the source's order, whatever order they were made
-in. Beside it lie `settings.json`, and at the end `drops.jsonl` and `funnel.json`.
+`records.jsonl` holds one line per record (`annotation_lines.py`): its tags with their boxes before and after
+refinement, its samples and its drops. A line is handed to the operating system as soon as the record is finished, so a
+killed run goes on where it was; at the end the lines are put into the source's order. Beside it lie `settings.json`,
+and at the end `drops.jsonl` and `funnel.json`.
 """
 
 import json
@@ -28,7 +28,7 @@ VERSIONS = frozenset({"giqa", "files"})  # the settings that a user does not cho
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, which is made if it is not there; the lock goes with its process.
+    """Make a folder if it is not there and keep other runs out of it; the lock goes with its process.
 
     Raises:
         OSError: If another run is at work there, or it is no folder.
@@ -44,7 +44,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder in which something else than annotations lies."""
     settings = folder / SETTINGS
     others = {path.name for path in folder.iterdir()} - {SETTINGS, LOCK}
     if others and not settings.exists():
@@ -55,21 +54,16 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 class Annotations:
-    """The lines of an annotation folder, by record; where a record has several, the last one counts.
-
-    Attributes:
-        folder: Where they lie.
-        sha256: Of the image of each record.
-    """
+    """The lines of an annotation folder, by record; the last line of a record counts."""
 
     def __init__(self, folder: Path) -> None:
-        """Index the lines; a last one that a kill left half-written is no line.
+        """Index the lines; a last one that a kill left half-written is ignored.
 
         Raises:
-            ValueError: If a line is none of ours; it is named.
+            ValueError: If a line is not valid; it is named.
         """
         self.folder = folder
-        self.sha256: dict[str, str] = {}
+        self.sha256: dict[str, str] = {}  # of each record's image
         self._places: dict[str, tuple[int, int]] = {}  # id: offset and size in bytes
         self._descriptions: dict[str, str] = {}  # of the records that are done
         self._end = 0
@@ -84,10 +78,10 @@ class Annotations:
     def begin(cls, folder: Path, settings: dict[str, Any]) -> Self:
         """Open a folder to annotate into: a new one, or one that was begun with the same settings.
 
-        What a later giqa does otherwise matters only where something is left to annotate, see `require_same`.
+        The version of giqa may differ; it matters only if something is left to annotate, see `require_same`.
 
         Raises:
-            ValueError: If it was begun with other settings, or a line is none of ours.
+            ValueError: If it was begun with other settings, or a line is not valid.
         """
         path = folder / SETTINGS
         opened = cls(folder)
@@ -100,15 +94,15 @@ class Annotations:
 
     @property
     def any_done(self) -> bool:
-        """Whether any record is done."""
+        """True if any record is done."""
         return bool(self._descriptions)
 
     def is_done(self, identifier: str, description: str) -> bool:
-        """Whether a record has a line that holds: of this description, and not one that a model failed at."""
+        """Tell whether a record's line has this description and no fault of a model."""
         return self._descriptions.get(identifier) == description
 
     def forget(self, identifier: str) -> None:
-        """Count a record as one that is not done."""
+        """Count a record as not done."""
         self._descriptions.pop(identifier, None)
 
     def append(self, finished: Finished) -> None:
@@ -117,7 +111,7 @@ class Annotations:
         self._note(finished.id, None if finished.fault else finished.description, len(finished.text.encode()))
 
     def lines(self, entries: Iterable[Entry]) -> Iterator[RecordLine]:
-        """Yield the lines of entries; one that has none, or that of another description, is passed over."""
+        """Yield the lines of entries, without those that have no line or one of another description."""
         path = self.folder / RECORDS
         if path.exists():
             with path.open("rb") as file:
@@ -128,7 +122,7 @@ class Annotations:
                             yield line
 
     def put_in_order(self, identifiers: Iterable[str]) -> None:
-        """Rewrite the file: one line a record, these first and in this order, then the others as they stand."""
+        """Rewrite the file, one line a record: these first and in this order, then the others as they stand."""
         order = [name for name in dict.fromkeys([*identifiers, *self._places]) if name in self._places]
         is_whole = sum(size for _, size in self._places.values()) == self._end
         if is_whole and order == list(self._places):
@@ -147,7 +141,7 @@ class Annotations:
         return bytes(file.read(size))
 
     def _note(self, identifier: str, description: str | None, size: int) -> None:
-        """Note the place of the next line; the description is None where the record is not done."""
+        """Note the place of the next line; the description is None if the record is not done."""
         self._places[identifier] = (self._end, size)
         self._end += size
         self._descriptions.pop(identifier, None)
@@ -175,10 +169,10 @@ def require_same(path: Path, settings: dict[str, Any]) -> None:
 
     Args:
         path: The settings that a folder was begun with.
-        settings: Those that they must agree with, as far as they go.
+        settings: Values that these must have.
 
     Raises:
-        ValueError: If they do not.
+        ValueError: If one differs.
     """
     there = read_settings(path)
     differing = sorted(name for name in settings if there.get(name) != settings[name])

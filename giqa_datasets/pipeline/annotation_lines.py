@@ -1,4 +1,4 @@
-"""A line of an annotation folder's `records.jsonl`: what the pipeline made of one record, and back."""
+"""A line of an annotation folder's `records.jsonl`: one record with its tags, samples and drops."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.files import json_line
-from giqa_datasets.records import Effect, QuestionType, Record, Sample, Tag, Task
+from giqa_datasets.records import Effect, QuestionType, Record, Sample, Task
 from giqa_datasets.regions import Box, regions_of
 
 
@@ -57,7 +57,7 @@ class DropLine(_Strict):
 
 
 class RecordLine(_Strict):
-    """What the pipeline made of one entry."""
+    """The pipeline's result for one entry."""
 
     id: str
     file: str
@@ -68,24 +68,17 @@ class RecordLine(_Strict):
     drops: list[DropLine]
 
     def all_drops(self) -> list[Drop]:
-        """What was left out of it."""
+        """Return the drops of the record."""
         return [Drop(self.id, drop.stage, drop.reason, drop.what, tuple(drop.boxes)) for drop in self.drops]
 
 
 class Finished(NamedTuple):
-    """A record that is through the pipeline.
-
-    Attributes:
-        id: Its id.
-        description: Its description.
-        fault: What a model failed at it with; None if none did.
-        text: Its line, with its end.
-    """
+    """A record that is through the pipeline."""
 
     id: str
     description: str
-    fault: str | None
-    text: str
+    fault: str | None  # of the model that failed at it
+    text: str  # its line, with the line end
 
 
 def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
@@ -94,14 +87,16 @@ def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> F
     Args:
         record: As it went into the pipeline.
         annotated: As it came out; None if it was dropped whole.
-        drops: Its own.
+        drops: Those of this record.
     """
     line = {
         "id": record.id,
         "file": record.photograph.file,
         "image_sha256": record.photograph.sha256,
         "description": record.description,
-        "tags": [_tag_fields(tag) for tag in annotated.tags] if annotated else [],
+        "tags": [{name: getattr(tag, name) for name in TagLine.model_fields} for tag in annotated.tags]
+        if annotated
+        else [],
         "samples": list(map(asdict, annotated.samples)) if annotated else [],
         "drops": [_drop_fields(drop) for drop in drops],
     }
@@ -109,36 +104,25 @@ def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> F
     return Finished(record.id, record.description, fault, json_line(line))
 
 
-def _tag_fields(tag: Tag) -> dict[str, Any]:
-    return {
-        "phrase": tag.phrase,
-        "span": tag.span,
-        "quality": tag.quality,
-        "effect": tag.effect,
-        "found": tag.found,
-        "boxes": tag.boxes,
-    }
-
-
 def _drop_fields(drop: Drop) -> dict[str, Any]:
-    """A drop without its record's id; `boxes` where there are some."""
+    """The fields of a drop without its record's id, and without empty `boxes`."""
     fields = {"stage": drop.stage, "reason": drop.reason, "what": drop.what}
     return fields | {"boxes": drop.boxes} if drop.boxes else fields
 
 
 def drop_line(drop: Drop) -> str:
-    """A line of `drops.jsonl`."""
+    """Write a line of `drops.jsonl`."""
     return json_line({"id": drop.id} | _drop_fields(drop))
 
 
 class HeadDrop(BaseModel):
-    """What an index needs of a drop."""
+    """The part of a drop that an index reads."""
 
     reason: str
 
 
 class Head(BaseModel):
-    """What an index needs of a line; what else stands there is read when it is wanted."""
+    """The part of a line that an index reads."""
 
     id: str
     image_sha256: str
@@ -147,16 +131,9 @@ class Head(BaseModel):
 
 
 def read_samples(line: RecordLine) -> tuple[Sample, ...]:
-    """The samples of a line."""
+    """Return the samples of a line."""
+    regions = ("question_regions", "answer_regions")
     return tuple(
-        Sample(
-            sample.id,
-            sample.task,
-            sample.question_type,
-            sample.question,
-            sample.answer,
-            regions_of(sample.question_regions),
-            regions_of(sample.answer_regions),
-        )
+        Sample(**dict(sample) | {name: regions_of(getattr(sample, name)) for name in regions})
         for sample in line.samples
     )

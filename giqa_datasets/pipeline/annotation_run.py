@@ -33,27 +33,22 @@ from giqa_datasets.records import Record, Sample
 # Entries that go through the stages together. The windows are cut from the source, not from what is left of it, so a
 # run that goes on puts the same batches to the models as one that was never killed.
 WINDOW = 64
-HOPELESS = 256  # records in a row that fail, and none before them that did not: the models do not work
+HOPELESS = 256  # failed records after which a run ends, if none came through
 
 Window = Sequence[Entry]
-# Yields the lines of the windows' records, in any order, and what of their photographs could not be read
+# Yields the lines of the windows' records, in any order, and a drop for each photograph that could not be read
 Engine = Callable[[Sequence[Window], Choice], Iterator[Finished | Drop]]
 
 
 class Outcome(NamedTuple):
-    """What a run leaves.
-
-    Attributes:
-        funnel: What went into each stage and what came out.
-        drops: All that was left out, in the order of the entries.
-    """
+    """The funnel and the drops of a run."""
 
     funnel: list[Row]
-    drops: list[Drop]
+    drops: list[Drop]  # in the order of the entries
 
     @property
     def n_faults(self) -> int:
-        """Records that a model failed at; another run tries them again."""
+        """The number of records that a model failed at; another run tries them again."""
         return len({drop.id for drop in self.drops if drop.reason == FAULT})
 
 
@@ -69,17 +64,17 @@ def annotate_into(
     """Annotate entries into a folder; what is annotated there already stays as it is.
 
     Args:
-        folder: The annotation folder; made if it is not there.
+        folder: Made if it is not there.
         entries: Those that have samples of their own need no pipeline and are passed over.
         choice: The models.
-        left_out: What the sources left out, for the funnel.
+        left_out: Drops of the sources, for the funnel.
         engine: Runs the stages; None runs them in this process.
-        progress: Wraps what is read and what is made.
+        progress: Wraps the photographs that are read and the lines that are made.
 
     Raises:
         ImportError: If a model's packages are not installed.
-        OSError: If a model cannot be had, no record at all comes through, or another run is at work there.
-        ValueError: If the folder was begun with other settings, or is none of ours.
+        OSError: If a model cannot be had, no record comes through, or another run is at work there.
+        ValueError: If the folder was begun with other settings, or is no annotation folder.
     """
     drops = list(left_out)
     listed = unique(entries, drops.append)
@@ -102,19 +97,19 @@ def annotate_into(
 def annotated(
     folder: Path, entries: Iterable[Entry], drop: DropSink, *, sample: Callable[[Record], Sample] | None = None
 ) -> Iterator[Record]:
-    """Yield the records of an annotation folder that have samples, and the entries that have some of their own.
+    """Yield the records of an annotation folder that have samples, and the entries that have samples of their own.
 
     Args:
-        folder: What `annotate_into` filled.
-        entries: In the order that the records are wanted in.
-        drop: Told of photographs that could not be read, and of those that are not the ones that were annotated.
-        sample: Makes one for each record of which the pipeline made none; None leaves these records out.
+        folder: An annotation folder.
+        entries: In the order of the records to yield.
+        drop: Told of photographs that could not be read, or that changed since they were annotated.
+        sample: Makes a sample for each record without one; None leaves these records out.
 
     Raises:
-        ValueError: If a line of the folder is none of ours.
+        ValueError: If a line of the folder is not valid.
     """
     notes = Annotations(folder)
-    for window in batches(_first_of_each(entries), WINDOW):
+    for window in batches(unique(entries, lambda left_out: None), WINDOW):
         lines = notes.lines(entry for entry in window if not entry.samples)
         made = {line.id: (line.image_sha256, read_samples(line)) for line in lines if line.samples or sample}
         for record in load([entry for entry in window if entry.samples or entry.id in made], drop):
@@ -126,21 +121,16 @@ def annotated(
 
 
 def begun(folder: Path) -> Choice | None:
-    """The choice with which a folder of annotations was begun; None if nothing is annotated there.
+    """Return the choice with which an annotation folder was begun; None if nothing is annotated there.
 
     Raises:
-        ValueError: If its settings, or a line of it, are none of ours.
+        ValueError: If its settings or a line are not valid.
     """
     return Choice.of_settings(read_settings(folder / SETTINGS)) if Annotations(folder).sha256 else None
 
 
 def images_together(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
-    """Order entries so that those of one image stand together, also where it has several names.
-
-    Args:
-        folder: What `annotate_into` filled; it knows the images' sha256.
-        entries: Any.
-    """
+    """Order entries by image, also if one has several names, as the annotation folder has the sha256 of each."""
     sha256 = Annotations(folder).sha256
     return by_photograph(entries, key=lambda entry: sha256.get(entry.id, entry.file))
 
@@ -181,17 +171,8 @@ def write_lines(
         yield finish(dropped, None, drops[dropped.id])
 
 
-def _first_of_each(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Pass over entries whose id an earlier one has."""
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.id not in seen:
-            seen.add(entry.id)
-            yield entry
-
-
 def _forget_changed(notes: Annotations, entries: Sequence[Entry], progress: Progress) -> None:
-    """Have the records annotated again whose photograph is not the one that was annotated."""
+    """Have the records annotated again whose photograph changed."""
     done = [entry for entry in entries if notes.is_done(entry.id, entry.description)]
     for window in batches(progress(done, len(done), "read") if done else (), WINDOW):
         for record in load(window, lambda drop: None):  # the build says what is missing
@@ -202,7 +183,7 @@ def _forget_changed(notes: Annotations, entries: Sequence[Entry], progress: Prog
 def _annotate_missing(
     notes: Annotations, entries: Sequence[Entry], choice: Choice, engine: Engine, progress: Progress
 ) -> list[Drop]:
-    """Annotate what has no line yet; return what could not be read, in the order of the entries."""
+    """Annotate the entries without a line; return the unreadable photographs, in the order of the entries."""
     missing = {entry.id: entry for entry in entries if not notes.is_done(entry.id, entry.description)}
     unread: dict[str, Drop] = {}
     windows = [window for window in batches(entries, WINDOW) if _is_to_do(window, missing, unread)]
@@ -223,7 +204,7 @@ def _annotate_missing(
 
 
 def _is_to_do(window: Window, missing: Mapping[str, Entry], unread: dict[str, Drop]) -> bool:
-    """Whether the models are wanted for a window: not where all that it misses are photographs that cannot be read."""
+    """Tell whether a window needs the models, that is, misses an entry whose photograph can be read."""
     left = [entry for entry in window if entry.id in missing]
     if not left or len(left) == len(window):
         return bool(left)

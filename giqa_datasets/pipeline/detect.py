@@ -14,11 +14,11 @@ from giqa_datasets.records import Record, Tag
 
 
 def detect(records: Iterable[Record], detector: Detector, drop: DropSink, *, batch_size: int = 8) -> Iterator[Record]:
-    """Give every tag its boxes; a tag the detector cannot look for, or does not find, is dropped.
+    """Give every tag its boxes; drop a tag whose phrase the detector does not know or does not find.
 
-    Boxes are cut at the image's edges; what has no area then, or no numbers, is dropped. A record whose photograph is
-    broken, or at which the detector fails, is dropped whole. Photographs are decoded when the detector looks at their
-    pixels, and not before.
+    Boxes are cut at the image's edges; one without an area, or with a NaN, is dropped. A record whose photograph is
+    broken, or at which the detector fails, is dropped whole. A photograph is decoded only when the detector reads its
+    pixels.
     """
 
     def look(batch: list[Record]) -> list[list[Boxes | None]]:
@@ -42,7 +42,6 @@ def detect(records: Iterable[Record], detector: Detector, drop: DropSink, *, bat
 
 
 def _found(identifier: str, tag: Tag, xyxy: Boxes | None, drops: list[Drop]) -> Tag | None:
-    """Give a tag its boxes; None if it has none."""
     if xyxy is None:
         drops.append(Drop(identifier, "detect", "unknown_word", tag.phrase))
         return None
@@ -57,7 +56,7 @@ def _found(identifier: str, tag: Tag, xyxy: Boxes | None, drops: list[Drop]) -> 
 
 
 def failure(record: Record, stage: str, error: Exception) -> Drop:
-    """The drop of a record at which a model failed: for its photograph, if that cannot be decoded."""
+    """Return the drop of a record at which a model failed, or whose photograph cannot be decoded."""
     try:
         with whole_images():
             open_baked(record.photograph.image).load()

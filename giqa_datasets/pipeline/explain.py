@@ -1,4 +1,4 @@
-"""Tells one record's story through the stages, with a picture of its boxes before and after refinement."""
+"""One record's way through the stages, as text and as a picture of its boxes before and after refinement."""
 
 import hashlib
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from giqa_datasets.console import printable
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
 from giqa_datasets.images import decode, shrink
@@ -21,7 +22,7 @@ REFUSED = "#ffffff"
 
 
 def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path | None]:
-    """Tell what the pipeline made of a record, and draw it.
+    """Tell the story of a record, and draw it.
 
     Args:
         identifier: Of the record, or of one of its samples.
@@ -29,7 +30,7 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
         entries: Those of its source, for the photograph.
 
     Returns:
-        The story, and the picture's path, under `folder/explain`; None where the photograph cannot be drawn.
+        The story, and the picture's path, under `folder/explain`; None if the photograph cannot be drawn.
 
     Raises:
         ValueError: If there is no such record in the source, or it is not annotated yet.
@@ -42,11 +43,11 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     line = next(Annotations(folder).lines([entry]), None)
     if line is None:
         raise InputError(f"{entry.id!r} is not annotated in {folder}")
-    told = "".join(_visible(part) + "\n" for part in story(line))
+    told = "".join(printable(row) + "\n" for row in "\n".join(story(line)).split("\n"))
     try:
         drawn = draw(decode(entry.load().photograph.image, name=entry.file), line)
     except ValueError as error:
-        return f"{told}no picture: {_visible(str(error))}", None
+        return f"{told}no picture: {printable(str(error))}", None
     digest = hashlib.sha256(entry.id.encode()).hexdigest()[:8]  # two ids may differ in what no file name can hold
     readable = re.sub(r"[^\w.-]+", "_", entry.id)[:80]
     picture = folder / "explain" / f"{readable}-{digest}.png"
@@ -55,13 +56,8 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     return f"{told}picture: {picture}", picture
 
 
-def _visible(text: str) -> str:
-    """Write out what a terminal would obey."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
-
-
 def story(line: RecordLine) -> list[str]:
-    """The record's story, stage by stage."""
+    """Return the lines of the record's story, stage by stage."""
     boxes = sum(len(tag.found) for tag in line.tags)
     told = [f"{line.id} ({line.file})", "", line.description, ""]
     told += ["tags: what the description says of which object"]

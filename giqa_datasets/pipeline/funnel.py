@@ -1,4 +1,4 @@
-"""The funnel: what went into each stage, what came out, and what was left out for which reason."""
+"""The funnel: the numbers in and out of each stage, and the drops by reason."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,28 +13,20 @@ _BOX_LEVEL = ("no_area", "box_refused", "unreadable_verdict", "box_merged")
 
 
 class Row(NamedTuple):
-    """One step; `n_in` is `n_out` and all that was left out.
+    """One step; `n_in` is the sum of `n_out` and `left_out`."""
 
-    Attributes:
-        stage: source, tags, detect, refine, fuse or ask.
-        unit: What is counted: descriptions, objects, boxes or questions.
-        n_in: How many came to it.
-        n_out: How many left it.
-        left_out: How many did not, by reason.
-    """
-
-    stage: str
-    unit: str
+    stage: str  # source, tags, detect, refine, fuse or ask
+    unit: str  # descriptions, objects, boxes or questions
     n_in: int
     n_out: int
-    left_out: dict[str, int]
+    left_out: dict[str, int]  # by reason
 
 
 class Funnel:
     """Counts the lines of an annotation folder."""
 
     def __init__(self, lost: Iterable[Drop], *, n_ready: int = 0) -> None:
-        """Take what the sources left out, and how many entries need no pipeline."""
+        """Take the drops of the sources, and the number of entries that need no pipeline."""
         self._lost = Counter(drop.reason for drop in lost)
         self._n_ready = n_ready
         self._left_out: Counter[tuple[str, str, str]] = Counter()  # stage, unit, reason
@@ -50,7 +42,7 @@ class Funnel:
         self._n_boxes += sum(len(tag.boxes) for tag in line.tags)
 
     def rows(self) -> list[Row]:
-        """The steps in their order; each row's objects came out of the row above it."""
+        """Return the steps in their order; each row's objects came out of the row above it."""
         n_ready = self._n_lines + self._n_ready
         refine = _row("refine", "objects", self._n_objects, self._of("refine", "objects"))
         refine_boxes = _row("refine", "boxes", self._n_boxes, self._of("refine", "boxes"))
@@ -76,7 +68,6 @@ class Funnel:
         return rows
 
     def _of(self, stage: str, unit: str) -> dict[str, int]:
-        """What was left out at a stage, by reason."""
         return {
             reason: count
             for (its_stage, its_unit, reason), count in sorted(self._left_out.items())
@@ -89,7 +80,6 @@ def _row(stage: str, unit: str, n_out: int, left_out: dict[str, int]) -> Row:
 
 
 def _unit(stage: str, reason: str) -> str:
-    """What was left out with a drop."""
     if reason in _RECORD_LEVEL or stage == "fuse":
         return "descriptions"
     if reason in _BOX_LEVEL:

@@ -16,12 +16,9 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
     questions = question_pool()
     for record in records:
         regions = tuple(Region(tag.phrase, tag.span, tag.boxes) for tag in record.tags)
-        if not regions:
-            drop(Drop(record.id, "fuse", "no_boxed_object", record.description))
-            yield record
-            continue
-        if not is_groundable(record.description, regions):  # it holds markup of its own
-            drop(Drop(record.id, "fuse", "not_groundable", record.description))
+        if not regions or not is_groundable(record.description, regions):  # it holds markup of its own
+            reason = "not_groundable" if regions else "no_boxed_object"
+            drop(Drop(record.id, "fuse", reason, record.description))
             yield record
             continue
         question = questions[seed_of(record.id, seed) % len(questions)]
@@ -30,5 +27,5 @@ def fuse(records: Iterable[Record], drop: DropSink, *, seed: int = 0) -> Iterato
 
 
 def ungrounded(record: Record) -> Sample:
-    """A record's description as a sample without a box."""
+    """Return a record's description as a sample without a box."""
     return Sample(f"{record.id}-des", "des", "des", question_pool()[0], record.description)

@@ -1,4 +1,4 @@
-"""Which models annotate, as plain data: what a command's options say, a settings file keeps and a worker is sent."""
+"""The choice of models as plain data, for a command's options, a settings file and a worker."""
 
 import hashlib
 from dataclasses import asdict, dataclass, field, fields
@@ -22,33 +22,22 @@ VERIFIER = "teowu/llava_v1.5_7b_qinstruct_preview_v0.1"  # Q-Instruct; converted
 
 @dataclass(frozen=True)
 class Choice:
-    """The models by name, with what they are told.
+    """The models by name, with their thresholds."""
 
-    Attributes:
-        llm: Writes tags and questions: a model folder, a model's name, or `offline` for spaCy and templates.
-        llm_url: Its OpenAI-compatible server; None runs it here.
-        detector: Grounding DINO, a folder or a name, or `offline` for the COCO detector.
-        verifier: A vision-language model, a folder or a name, or `offline` for classic measures.
-        box_threshold: Score from which a detector's box is kept, in [0, 1].
-        text_threshold: Score from which a word belongs to a box, in [0, 1]; Grounding DINO's.
-        rules: Thresholds and seed of the stages themselves.
-        device: Where models that run here run; None is the GPU if there is one.
-    """
-
-    llm: str = OFFLINE
-    llm_url: str | None = None
-    detector: str = OFFLINE
-    verifier: str = OFFLINE
-    box_threshold: float = BOX_THRESHOLD
-    text_threshold: float = TEXT_THRESHOLD
-    rules: Rules = field(default_factory=Rules)
-    device: str | None = None
+    llm: str = OFFLINE  # for tags and questions: a model folder, a model's name, or `offline` for spaCy and templates
+    llm_url: str | None = None  # its OpenAI-compatible server; None runs it here
+    detector: str = OFFLINE  # Grounding DINO, a folder or a name, or `offline` for the COCO detector
+    verifier: str = OFFLINE  # a vision-language model, a folder or a name, or `offline` for classic measures
+    box_threshold: float = BOX_THRESHOLD  # the least score of a detector's box, in [0, 1]
+    text_threshold: float = TEXT_THRESHOLD  # the least score of a box's word, in [0, 1]; Grounding DINO's
+    rules: Rules = field(default_factory=Rules)  # of the stages themselves
+    device: str | None = None  # of models that run here; None is the GPU if there is one
 
     def __post_init__(self) -> None:
         """Check what can be checked before a model is opened.
 
         Raises:
-            ValueError: If a threshold is no share, or a server is named and no model of it.
+            ValueError: If a threshold is not in [0, 1], or a server is named without a model.
         """
         if self.llm_url is not None and self.llm == OFFLINE:
             raise InputError(f"expected an LLM by the name under which {self.llm_url} knows it, got {OFFLINE!r}")
@@ -59,10 +48,10 @@ class Choice:
 
     @classmethod
     def of_settings(cls, settings: dict[str, Any]) -> Self:
-        """Read back what `settings` wrote.
+        """Read the dict that `settings` wrote.
 
         Raises:
-            ValueError: If something is missing or is no setting.
+            ValueError: If an item is missing or not valid.
         """
         try:
             named = ("llm", "detector", "verifier", "box_threshold", "text_threshold")
@@ -72,7 +61,7 @@ class Choice:
             raise InputError(f"expected the settings of a folder of annotations, got none for {error}") from error
 
     def settings(self) -> dict[str, Any]:
-        """Everything that can move the result, for a settings file; where a model runs cannot."""
+        """Return all that can change the result, for a settings file; the device cannot."""
         return {
             "giqa": __version__,
             "llm": self.llm,
@@ -101,7 +90,6 @@ class OpenModels:
 
     @cached_property
     def _llm(self) -> Backend:
-        """One model for tags and questions."""
         choice = self.choice
         return open_llm(choice.llm, choice.llm_url, concurrency=LLM_CALLS, device=choice.device)
 
@@ -157,7 +145,7 @@ class OpenModels:
 
 
 def _versions() -> dict[str, str]:
-    """The prompts, pools and word lists of the pipeline by name, with the start of their sha256."""
+    """The start of the sha256 of the pipeline's prompts, pools and word lists, by name."""
     here = Path(__file__).parent
     files = sorted(path for path in here.rglob("*") if path.suffix in (".txt", ".json"))
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in files}

@@ -1,4 +1,4 @@
-"""What the stages ask of a model: Protocols of one method each, always in batches. `backends/` implements them."""
+"""Protocols of the models that the stages ask, of one method each, always in batches. `backends/` implements them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,14 @@ from giqa_datasets.records import QuestionType, Tag
 
 
 class Failure(NamedTuple):
-    """Why a model gave nothing for one of a batch.
+    """A model's failure at one item of a batch.
 
-    Attributes:
-        reason: The drop's: `fault` where the model could not be asked, which the next run tries again, or
-            `unreadable_reply` where it answered in another shape.
-        what: What came instead.
+    `fault`: the model could not be asked, and the next run tries again; `unreadable_reply`: its answer has another
+    shape.
     """
 
-    reason: Literal["fault", "unreadable_reply"]
-    what: str
+    reason: Literal["fault", "unreadable_reply"]  # of the drop
+    what: str  # the error or the reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,10 @@ class Tagger(Protocol):
     """Stage 1: finds the objects of a description (Llama 3 in the paper)."""
 
     def tag(self, descriptions: Sequence[str]) -> Sequence[list[Tag] | Failure]:
-        """Tag each description; what has no quality or is no object is returned too, the stage drops it.
+        """Tag each description, also with tags that have no quality or are no object: the stage drops these.
 
-        A tag's span is where its phrase stands in the description; (0, 0) says that it stands nowhere.
+        A tag's span is the place of its phrase in the description; (0, 0) if it is not there.
         """
-        ...
 
 
 class Detector(Protocol):
@@ -48,15 +45,13 @@ class Detector(Protocol):
 
     def detect(self, images: Sequence[Image.Image], phrases: Sequence[Sequence[str]]) -> list[list[Boxes | None]]:
         """Find each image's phrases: boxes of shape (N, 4), best first, or None for a phrase it has no word for."""
-        ...
 
 
 class Verifier(Protocol):
     """Stage 3, IQA-Filter: judges a crop (Q-Instruct in the paper)."""
 
     def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> Sequence[bool | None]:
-        """Answer "Is the image quality <quality>?" for each crop; None where the answer was neither yes nor no."""
-        ...
+        """Answer "Is the image quality <quality>?" for each crop; None if the answer was neither yes nor no."""
 
 
 class Asker(Protocol):
@@ -66,7 +61,6 @@ class Asker(Protocol):
         self, descriptions: Sequence[str], tags: Sequence[Sequence[Tag]], seeds: Sequence[int]
     ) -> Sequence[list[Asked] | Failure]:
         """Write questions about each description's boxed objects; the same seed gives the same questions."""
-        ...
 
 
 class Models(Protocol):
@@ -75,19 +69,15 @@ class Models(Protocol):
     @property
     def tagger(self) -> Tagger:
         """Finds the objects of a description."""
-        ...
 
     @property
     def detector(self) -> Detector:
         """Finds phrases in images."""
-        ...
 
     @property
     def verifier(self) -> Verifier:
         """Judges crops."""
-        ...
 
     @property
     def asker(self) -> Asker:
         """Writes questions."""
-        ...

@@ -38,7 +38,6 @@ def ask(
 
 
 def _asked(record: Record, pairs: list[Asked] | Failure | Exception, drop: DropSink) -> Record:
-    """Give a record the samples of its pairs."""
     if isinstance(pairs, Exception):
         drop(fault(record.id, "ask", pairs))
         return record
@@ -58,10 +57,7 @@ def _asked(record: Record, pairs: list[Asked] | Failure | Exception, drop: DropS
 
 
 def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | str:
-    """Attach the boxes of the objects that the pair names, in the question if one stands there, else in the answer.
-
-    A pair that cannot be used gives the reason.
-    """
+    """A pair with the boxes of the objects that its question names, else its answer; or the reason to drop it."""
     in_question = _named(pair.question, tags)
     in_answer = () if in_question else _named(pair.answer, tags)
     if not in_question and not in_answer:
@@ -72,7 +68,7 @@ def _ground(pair: Asked, tags: Sequence[Tag]) -> Sample | str:
 
 
 def _balanced(record_id: str, samples: Sequence[Sample], drop: DropSink) -> list[Sample]:
-    """Keep as many Yes as No answers, the first of each, and every other question."""
+    """The samples with as many Yes as No answers, the first of each, and every other question."""
     verdicts = [_says_yes(sample) for sample in samples if sample.question_type == "yes_no"]
     quota = min(sum(verdicts), len(verdicts) - sum(verdicts))
     left = {True: quota, False: quota}
@@ -89,12 +85,11 @@ def _balanced(record_id: str, samples: Sequence[Sample], drop: DropSink) -> list
 
 
 def _says_yes(sample: Sample) -> bool:
-    """Whether a Yes/No answer is Yes."""
     return sample.answer.lower().startswith("yes")
 
 
 def _named(text: str, tags: Sequence[Tag]) -> tuple[Region, ...]:
-    """Find the tags that a text names; the longer phrase wins where two overlap.
+    """The regions of the tags that a text names; the longer phrase wins if two overlap.
 
     A phrase may begin a sentence in the one text and stand inside one in the other.
     """

@@ -1,8 +1,8 @@
 """The annotation pipeline on Ray: a cluster, or the cores of this machine (extra `scale`).
 
 A row is a window of entries. It goes through a pool of actors that reads its photographs, then through one for each of
-`STEPS`; between them it travels as one pickled value. So the models are put the same batches as in one process, and
-what comes out is the same. Rows come out in any order, each as soon as it is finished.
+`STEPS`; between them it travels as one pickled value. So the models get the same batches as in one process, and the
+result is the same. Rows come out in any order, each as soon as it is finished.
 """
 
 import logging
@@ -32,33 +32,20 @@ if TYPE_CHECKING:
 
 
 class Pool(NamedTuple):
-    """The actors of a stage, and what each of them takes of the cluster.
-
-    Attributes:
-        actors: How many.
-        cpus: 0 for those that mostly wait.
-        gpus: Less than one where several share it.
-    """
+    """The actors of a stage, and their share of the cluster."""
 
     actors: int
-    cpus: float
-    gpus: float
+    cpus: float  # of each actor; 0 for those that mostly wait
+    gpus: float  # of each actor; less than one if several share it
 
 
 class Travelling(NamedTuple):
-    """A window between two stages.
+    """A window between two stages."""
 
-    Attributes:
-        read: Its records as they were read.
-        records: Those that are left, as they are by now.
-        drops: What was left out of each, by its id.
-        unread: What could not be read.
-    """
-
-    read: list[Record]
-    records: list[Record]
-    drops: defaultdict[str, list[Drop]]
-    unread: list[Drop]
+    read: list[Record]  # as they were read
+    records: list[Record]  # those that are left
+    drops: defaultdict[str, list[Drop]]  # by record
+    unread: list[Drop]  # photographs that could not be read
 
 
 class Failed(NamedTuple):
@@ -74,7 +61,7 @@ def on_ray(windows: Sequence[Window], choice: Choice) -> Iterator[Finished | Dro
     Raises:
         ImportError: If Ray or a model's packages are not installed.
         OSError: If a model cannot be had, or the cluster cannot be reached.
-        ValueError: If something in the choice is not fit.
+        ValueError: If the choice is not valid.
     """
     with redirect_stdout(sys.stderr), _cluster() as ray:  # Ray prints there why a worker died
         pools = pools_of(choice, ray.cluster_resources(), len(windows))
@@ -92,14 +79,17 @@ def on_ray(windows: Sequence[Window], choice: Choice) -> Iterator[Finished | Dro
         # Nothing is fetched ahead: a finished window would wait for the next one
         with closing(iter(rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))) as tables:
             for table in tables:
-                yield from _finished(_unpack(table))
+                value = _unpack(table)
+                if isinstance(value, Failed):
+                    raise value.kind(value.sentence)
+                yield from value
 
 
 def pools_of(choice: Choice, resources: Mapping[str, float], n_windows: int) -> list[Pool]:
     """Share out a cluster: the pools of reading and of each step, all of one size and never more than it can hold.
 
-    A model that runs in an actor gets a GPU, or shares one with those of the other steps where there are too few.
-    Without GPUs, looking takes half of the CPUs. Reading and asking a server mostly wait, and take none.
+    A model that runs in an actor gets a GPU, or shares one with those of the other steps if there are too few.
+    Without GPUs, stages 2 and 3 take half of the CPUs. Reading and asking a server mostly wait, and take none.
     """
     runs_llm = choice.llm != OFFLINE and choice.llm_url is None
     takes_gpu = (False, runs_llm, True, runs_llm)
@@ -114,7 +104,7 @@ def pools_of(choice: Choice, resources: Mapping[str, float], n_windows: int) -> 
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """Use the Ray that runs, or one for as long as it takes; it is kept quiet, and sends nothing anywhere."""
+    """Use the running Ray, or start one for the block; it is kept quiet, and sends nothing anywhere."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     require("Ray is not installed", "scale", "ray")
@@ -137,7 +127,7 @@ def _cluster() -> Iterator[Any]:
 
 
 def _stages(windows: Any, choice: Choice) -> Iterator[tuple[Any, ...]]:
-    """What each stage does, one thing after the other."""
+    """Yield each stage's functions, to call one after the other."""
     *steps, last = (partial(_take, step, OpenModels(choice)) for step in STEPS)
     yield (_Reader(windows),)
     for step in steps:
@@ -146,10 +136,8 @@ def _stages(windows: Any, choice: Choice) -> Iterator[tuple[Any, ...]]:
 
 
 class _Reader:
-    """Reads the photographs of a window, by its number."""
-
     def __init__(self, windows: Any) -> None:
-        """Take a reference to all of them: they may hold one large index of a store."""
+        """Take a reference to all windows: they may hold one large index of a store."""
         self._reference = windows
 
     @cached_property
@@ -166,21 +154,20 @@ class _Reader:
 
 
 def _take(step: Step, models: OpenModels, window: Travelling) -> Travelling:
-    """Take a window one step further; the models that it asks are opened by the first window."""
+    """Take a window one step further; the first window opens the models."""
     done = step(window.records, models, lambda drop: window.drops[drop.id].append(drop), models.choice.rules)
     return window._replace(records=list(done))
 
 
 def _write(window: Travelling) -> list[Finished | Drop]:
-    """Write the lines of a finished window."""
     return [*window.unread, *write_lines(window.read, window.records, window.drops)]
 
 
 class _Stage:
-    """What an actor does to each row that it is given."""
+    """An actor's work on each row."""
 
     def __init__(self, folder: Path, *works: Any) -> None:
-        """Take the driver's folder, so that a relative path means the same everywhere, and what there is to do."""
+        """Take the driver's folder, so that a relative path means the same everywhere, and the functions to call."""
         self._folder = folder
         self._works = works
 
@@ -197,20 +184,12 @@ class _Stage:
         return _pack(value)
 
 
-def _finished(value: list[Finished | Drop] | Failed) -> list[Finished | Drop]:
-    """What came of a window, or its error."""
-    if isinstance(value, Failed):
-        raise value.kind(value.sentence)
-    return value
-
-
 def _pack(value: Any) -> "pa.Table":
-    """Make a row."""
     import pyarrow as pa
 
     return pa.table({"window": pa.array([pickle.dumps(value, pickle.HIGHEST_PROTOCOL)], pa.large_binary())})
 
 
 def _unpack(table: "pa.Table") -> Any:
-    """Read back a row; only what `_pack` wrote in this run comes here."""
+    """Read a row back; only rows that `_pack` wrote in this run come here."""
     return pickle.loads(table["window"][0].as_buffer())

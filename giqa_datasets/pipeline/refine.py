@@ -44,14 +44,13 @@ def refine(
             if not fits.any():
                 drop(Drop(record.id, "refine", "all_boxes_refused", tag.phrase))
                 continue
-            boxes, joined = _merge(tag.boxes if fits.all() else tag.boxes[fits], merge_area, merge_coverage)
+            boxes, joined = merge_boxes(tag.boxes if fits.all() else tag.boxes[fits], merge_area, merge_coverage)
             _drop_boxes(record.id, "box_merged", tag, joined, drop)
             refined.append(tag if boxes is tag.boxes else replace(tag, boxes=boxes))
         yield replace(record, tags=tuple(refined))
 
 
 def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> Sequence[bool | None]:
-    """What the filter says of each of a tag's boxes."""
     if len(tag.boxes) == 1:
         return [True]
     with whole_images():
@@ -59,13 +58,12 @@ def _verdicts(record: Record, tag: Tag, verifier: Verifier) -> Sequence[bool | N
 
 
 def _drop_boxes(identifier: str, reason: str, tag: Tag, xyxy: Boxes, drop: DropSink) -> None:
-    """Drop boxes of a tag, one by one."""
     for box in xyxy.tolist():
         drop(Drop(identifier, "refine", reason, tag.phrase, (tuple(box),)))
 
 
 def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | None]:
-    """IQA-Filter: ask of each box of a tag whether its crop has the tag's quality; None where no answer is readable.
+    """Ask of each box of a tag whether its crop has the tag's quality (IQA-Filter); None for an unreadable answer.
 
     Raises:
         ValueError: If the verifier gives another number of answers.
@@ -79,26 +77,24 @@ def verdicts(image: Image.Image, tag: Tag, verifier: Verifier) -> list[bool | No
     return [None if verdict is None else bool(verdict) for verdict in said]
 
 
-def merge_boxes(xyxy: Boxes, *, merge_area: float = MERGE_AREA, merge_coverage: float = MERGE_COVERAGE) -> Boxes:
-    """Box-Merge: over pairs i < j, join j into i where i is small and they touch, or where one covers the other.
+def merge_boxes(
+    xyxy: Boxes, merge_area: float = MERGE_AREA, merge_coverage: float = MERGE_COVERAGE
+) -> tuple[Boxes, Boxes]:
+    """Join box j into box i over pairs i < j if i is small and they touch, or if one covers the other (Box-Merge).
 
     Args:
         xyxy: Boxes of one phrase, shape (N, 4), normalised.
-        merge_area: T_a: a box smaller than this share of the image takes in what it touches.
+        merge_area: T_a: a box smaller than this share of the image takes in the boxes that it touches.
         merge_coverage: T_o: pairs with intersection / smaller area above it are joined.
 
     Returns:
-        Shape (M, 4) with 1 <= M <= N for N >= 1; a joined box is the hull of its parts.
+        The boxes that are left, shape (M, 4) with 1 <= M <= N for N >= 1, a joined one as the hull of its parts; and
+        those that went into another, shape (N - M, 4).
 
     Example:
-        >>> merge_boxes(np.array([[0, 0, 0.2, 0.2], [0.2, 0, 0.4, 0.2], [0.5, 0.5, 1, 1]])).tolist()
+        >>> merge_boxes(np.array([[0, 0, 0.2, 0.2], [0.2, 0, 0.4, 0.2], [0.5, 0.5, 1, 1]]))[0].tolist()
         [[0.0, 0.0, 0.4, 0.2], [0.5, 0.5, 1.0, 1.0]]
     """
-    return _merge(np.asarray(xyxy, dtype=np.float64), merge_area, merge_coverage)[0]
-
-
-def _merge(xyxy: Boxes, merge_area: float, merge_coverage: float) -> tuple[Boxes, Boxes]:
-    """Merge; the boxes that are left, and those that went into another, shapes (M, 4) and (N - M, 4)."""
 
     def join(a: Boxes, b: Boxes) -> npt.NDArray[np.bool_]:
         joins: npt.NDArray[np.bool_] = ((area(a) < merge_area)[:, None] & touch(a, b)) | (

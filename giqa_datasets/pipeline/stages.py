@@ -16,35 +16,29 @@ from giqa_datasets.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the stages themselves can be told.
+    """The thresholds and the seed of the stages."""
 
-    Attributes:
-        merge_area: T_a of Box-Merge, a share of the image.
-        merge_coverage: T_o of Box-Merge, in [0, 1].
-        seed: Of every random choice.
-    """
-
-    merge_area: float = MERGE_AREA
-    merge_coverage: float = MERGE_COVERAGE
-    seed: int = 0
+    merge_area: float = MERGE_AREA  # T_a of Box-Merge, a share of the image
+    merge_coverage: float = MERGE_COVERAGE  # T_o of Box-Merge, in [0, 1]
+    seed: int = 0  # of every random choice
 
 
 Step = Callable[[Iterable[Record], Models, DropSink, Rules], Iterator[Record]]
 
 
 def read_text(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
-    """What is made of the description alone: stage 1."""
+    """Run stage 1, which needs the description only."""
     return tags(records, models.tagger, drop)
 
 
 def find_objects(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
-    """What is made of the photograph: stages 2 and 3."""
+    """Run stages 2 and 3, which need the photograph."""
     found = detect(records, models.detector, drop)
     return refine(found, models.verifier, drop, merge_area=rules.merge_area, merge_coverage=rules.merge_coverage)
 
 
 def write_samples(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules) -> Iterator[Record]:
-    """What is made of the objects: stage 4 and the questions."""
+    """Run stage 4 and the questions."""
     return ask(fuse(records, drop, seed=rules.seed), models.asker, drop, seed=rules.seed)
 
 
@@ -56,8 +50,8 @@ def annotate(records: Iterable[Record], models: Models, drop: DropSink, rules: R
 
     Args:
         records: Without samples.
-        models: What the stages ask.
-        drop: Told of whatever is left out.
+        models: The four models.
+        drop: Told of each drop.
         rules: Thresholds and seed.
     """
     stream = iter(records)

@@ -1,4 +1,4 @@
-"""Stage 1, object tags: which objects a description names, what it says of their quality, and to what effect."""
+"""Stage 1, object tags: the objects that a description names, with their quality and its effect."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from giqa_datasets.records import Record, Tag
 # T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours
 NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.v1.txt").read_text(encoding="utf-8").split())
 
-OBJECTS = frozenset({"traffic light", "traffic lights", "street light", "street lights"})  # lamps, for all their name
+OBJECTS = frozenset({"traffic light", "traffic lights", "street light", "street lights"})  # lamps
 
 
 def tags(records: Iterable[Record], tagger: Tagger, drop: DropSink, *, batch_size: int = 64) -> Iterator[Record]:
@@ -45,7 +45,7 @@ def _usable(record: Record, tags: Iterable[Tag], drop: DropSink) -> Iterator[Tag
 
 
 def _fault_of(tag: Tag, description: str, taken: bytearray) -> str | None:
-    """Why a tag cannot be used; None if it can."""
+    """The reason to drop a tag; None if it can be used."""
     words = tag.phrase.lower().split()
     if not words or (words[-1] in NO_OBJECTS and " ".join(words[-2:]) not in OBJECTS):
         return "no_object"

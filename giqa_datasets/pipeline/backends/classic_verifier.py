@@ -9,11 +9,9 @@ from PIL import Image
 from giqa_datasets.pipeline.backends.quality_words import Measure, quality_of
 
 
-Grey = npt.NDArray[np.float64]
-
-# From the first number on a measure may be called high, up to the second one low. Values between them satisfy both
-# sides: only what contradicts the description is refused. Ours, chosen on the mini set; benchmarks/pipeline.py
-# measures them there and on any folder in COCO's format.
+# A measure is high from the first number on, low up to the second one. Values between them are both: only a
+# contradiction is refused. Ours, chosen on the mini set; benchmarks/pipeline.py measures them there and on any folder
+# in COCO's format.
 LIMITS: dict[Measure, tuple[float, float]] = {
     "sharpness": (15.0, 600.0),
     "noise": (6.0, 9.0),
@@ -32,7 +30,6 @@ class ClassicVerifier:
 
 
 def _fits(crop: Image.Image, quality: str) -> bool:
-    """Whether the measure of a quality does not contradict it."""
     word = quality_of(quality)
     if word is None or word.measure is None:
         return True
@@ -42,14 +39,14 @@ def _fits(crop: Image.Image, quality: str) -> bool:
 
 
 def sharpness(crop: Image.Image) -> float:
-    """Variance of the Laplacian of the grey values 0-255 (Pech-Pacheco et al. 2000)."""
+    """Return the variance of the Laplacian of the grey values 0-255 (Pech-Pacheco et al. 2000)."""
     from scipy import ndimage
 
     return float(ndimage.laplace(_grey(crop)).var())
 
 
 def noise(crop: Image.Image) -> float:
-    """Standard deviation of the noise in grey values 0-255 (Immerkaer 1996)."""
+    """Return the standard deviation of the noise in grey values 0-255 (Immerkaer 1996)."""
     from scipy import ndimage
 
     grey = _grey(crop)
@@ -58,17 +55,17 @@ def noise(crop: Image.Image) -> float:
 
 
 def brightness(crop: Image.Image) -> float:
-    """Mean luma, 0-255."""
+    """Return the mean luma, 0-255."""
     return float(_grey(crop).mean())
 
 
 def clipping(crop: Image.Image) -> float:
-    """Share of the pixels whose luma is 250 or more, 0-1."""
+    """Return the share of the pixels whose luma is 250 or more, 0-1."""
     return float((_grey(crop) >= 250).mean())
 
 
 def saturation(crop: Image.Image) -> float:
-    """Mean HSV saturation, 0-1."""
+    """Return the mean HSV saturation, 0-1."""
     return float(np.asarray(crop.convert("HSV"), np.float64)[..., 1].mean() / 255)
 
 
@@ -81,6 +78,6 @@ MEASURES: dict[Measure, Callable[[Image.Image], float]] = {
 }
 
 
-def _grey(crop: Image.Image) -> Grey:
-    """Luma as floats, shape (height, width)."""
+def _grey(crop: Image.Image) -> npt.NDArray[np.float64]:
+    """Luma, shape (height, width)."""
     return np.asarray(crop.convert("L"), np.float64)

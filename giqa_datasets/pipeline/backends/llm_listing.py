@@ -1,6 +1,6 @@
-"""A list of entries as a language model writes it: the schema that is asked for, and a strict reading of any reply.
+"""A list of entries as a language model writes it: the schema for the request, and a strict reading of any reply.
 
-Nothing vanishes and nothing is made up: one entry of a wrong shape makes the whole reply unreadable.
+One entry of a wrong shape makes the whole reply unreadable, so that no entry is lost or guessed.
 """
 
 import json
@@ -28,23 +28,18 @@ _QUOTES = ' \t*`"“”'
 
 
 class Field(NamedTuple):
-    """A string of an entry.
+    """A string of an entry."""
 
-    Attributes:
-        values: What may be written, in lower case, and what it means; empty where any text may stand.
-        may_be_empty: Whether the text may be empty.
-    """
-
-    values: Mapping[str, str] = {}
+    values: Mapping[str, str] = {}  # the meaning of each lower-case text that may stand there; empty if any may
     may_be_empty: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What the field may hold, as a schema."""
+        """The field's JSON schema."""
         return {"type": "string"} | ({"enum": sorted(set(self.values.values()))} if self.values else {})
 
     def read(self, written: Any) -> str | None:
-        """Read what stands there; None if it may not."""
+        """Read a value; None if it is not allowed."""
         if not isinstance(written, str):
             return None
         text = without_surrogates(written).strip()
@@ -61,16 +56,16 @@ class Listing(NamedTuple):
 
     @property
     def schema(self) -> Schema:
-        """The schema of an object that holds the list."""
+        """The JSON schema of an object that holds the list."""
         entry = _object({name: field.schema for name, field in self.fields.items()})
         return Schema(self.name, _object({self.name: {"type": "array", "items": entry}}))
 
     def read(self, text: str) -> list[Entry] | None:
-        r"""Read the entries of a reply; None where it is no such list. Never raises.
+        r"""Read the entries of a reply; None if it is no such list. Never raises.
 
         Thoughts and template tokens are no part of the answer, see `giqa_datasets.reply`. The list is
 
-        - the JSON object of the schema, or its list alone, wherever it stands in the reply, if no other JSON does;
+        - the JSON object of the schema, or only its list, anywhere in the reply, if there is no other JSON;
         - or, without any JSON, the lines of the form `phrase | quality | effect`, bare, numbered, bulleted or in a
           table. A line without a bar is prose; with a number or a bullet it is an entry of a wrong shape.
 
@@ -90,7 +85,7 @@ class Listing(NamedTuple):
         return entries if len(entries) == len(rows) else None
 
     def _json(self, text: str, start: int) -> list[Any] | None:
-        """Decode the one JSON value of a text."""
+        """The list in the one JSON value of a text."""
         try:
             value, end = json.JSONDecoder(object_pairs_hook=_unique).raw_decode(text, start)
         except (ValueError, RecursionError):
@@ -100,14 +95,12 @@ class Listing(NamedTuple):
         return value if isinstance(value, list) and not _JSON.search(text, end) else None
 
     def _lines(self, text: str) -> list[Any] | None:
-        """Split the lines of a text into fields."""
         rows = [_cells(line) for line in text.splitlines() if "|" in line or _MARK.match(line)]
         head = list(self.fields)
         rows = [row for row in rows if row and [cell.lower() for cell in row] != head]
         return [dict(zip(head, row, strict=True)) if len(row) == len(head) else None for row in rows] or None
 
     def _entry(self, row: Any) -> Entry | None:
-        """Read an entry that has these fields and no other."""
         if not isinstance(row, dict) or set(row) != set(self.fields):
             return None
         read = {name: text for name, field in self.fields.items() if (text := field.read(row[name])) is not None}
@@ -123,7 +116,6 @@ def read_reply(reply: Reply | Fault, parse: Callable[[str], list[T] | None]) -> 
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of an object with these properties and no other."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -133,7 +125,7 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says one thing twice: the first would vanish."""
+    """Refuse an object that has a name twice: the first value would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise InputError("expected each name once, got one twice")
@@ -141,7 +133,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _cells(line: str) -> list[str]:
-    """Split a line at its bars; empty for the rule of a table."""
+    """The cells of a line; none for the rule of a table."""
     if _RULE.fullmatch(line):
         return []
     line = _MARK.sub("", line, count=1).strip()

@@ -1,6 +1,6 @@
 """Stage 1 by a language model, as in the paper: an object's phrase, its quality, its effect on the image's quality.
 
-The prompt is ours, for the paper's supplement is not available.
+The prompt is ours, as the paper's supplement is not available.
 """
 
 import re
@@ -29,8 +29,7 @@ OBJECTS = Listing("objects", {"phrase": Field(), "quality": Field(may_be_empty=T
 class LlmTagger:
     """Tags with a language model, Llama 3 in the paper.
 
-    Attributes:
-        name: The model, and its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|tag.v1@1a2b3c4d`.
+    Its `name` is the model with its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|tag.v1@1a2b3c4d`.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -39,7 +38,7 @@ class LlmTagger:
         self._backend = backend
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag] | Failure]:
-        """Tag each description; a phrase that it does not hold has the span (0, 0) and stays as the model wrote it."""
+        """Tag each description; a phrase that is not in it has the span (0, 0) and stays as the model wrote it."""
         prompts = [PROMPT.fill({"description": quote(description)}) for description in descriptions]
         replies = ask_all(self._backend, [Request(prompt, 0, MAX_TOKENS, OBJECTS.schema) for prompt in prompts])
         return [
@@ -49,10 +48,10 @@ class LlmTagger:
 
 
 def read_tags(description: str, reply: str) -> list[Tag] | None:
-    """Read the tags of a reply, in the order of the description; None where it is no list of objects.
+    """Read the tags of a reply, in the order of the description; None if it is no list of objects.
 
     The longest phrase takes its place first, and equal ones take one occurrence after the other. A phrase that stands
-    only where another one does has the same place, so that the stage drops it as overlapping.
+    only inside another one's place gets that place, so that the stage drops it as overlapping.
 
     Example:
         >>> names = ["Cup", "red cup", "cup", "saucer"]
@@ -70,7 +69,6 @@ def read_tags(description: str, reply: str) -> list[Tag] | None:
 
 
 def _tag(entry: Entry, span: tuple[int, int], description: str) -> Tag:
-    """Make a tag of an entry."""
     return Tag(
         phrase=description[slice(*span)] or entry["phrase"],
         span=span,
@@ -81,7 +79,7 @@ def _tag(entry: Entry, span: tuple[int, int], description: str) -> Tag:
 
 
 def _locate(phrase: str, description: str, taken: bytearray) -> tuple[int, int]:
-    """Find a phrase letter by letter, else in another case or with other white space; (0, 0) if it stands nowhere."""
+    """The span of a phrase, letter by letter, else in another case or with other white space; (0, 0) if absent."""
     words = r"\s+".join(map(re.escape, phrase.split()))
     alike = re.finditer(rf"(?<!\w){words}(?!\w)", description, re.IGNORECASE)
     spellings = dict.fromkeys([phrase, *(found[0] for found in alike)])

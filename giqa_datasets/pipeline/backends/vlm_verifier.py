@@ -32,8 +32,8 @@ class VlmVerifier:
 
         Args:
             model: A model folder or a model id on the Hub.
-            batch_size: Crops looked at at once.
-            device: Where it runs; None is the GPU if there is one.
+            batch_size: Crops in one forward pass.
+            device: None is the GPU if there is one.
 
         Raises:
             ImportError: If torch or transformers is not installed.
@@ -43,13 +43,12 @@ class VlmVerifier:
         self._batch_size = batch_size
 
     def verify(self, crops: Sequence[Image.Image], qualities: Sequence[str]) -> list[bool | None]:
-        """Answer "Is the image quality <quality>?" for each crop; None where the answer begins with neither."""
+        """Answer "Is the image quality <quality>?" for each crop; None if the answer begins with another word."""
         pairs = zip(crops, map(question, qualities), strict=True)
         answers = [text for batch in batches(pairs, self._batch_size) for text in self._ask(batch)]
         return [read_verdict(text) for text in answers]
 
     def _ask(self, batch: list[tuple[Image.Image, str]]) -> list[str]:
-        """Ask a batch, greedy."""
         import torch
 
         inputs = self._processor(
@@ -66,16 +65,15 @@ class VlmVerifier:
         return answers
 
     def _chat(self, asked: str) -> str:
-        """Write a question about an image as the model's chat."""
         turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": asked}]}]
         return str(self._processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
 def question(quality: str) -> str:
-    r"""Write out what the model is asked.
+    r"""Write the question to the model.
 
     The quality is hostile text. It becomes one line without `<` and `[`, so it can spell neither a special token nor
-    a turn of its own; a place's name inside it stays text.
+    a turn of its own; a placeholder inside it stays text.
 
     Example:
         >>> print(question("sharp</s>\n{quality}"))
@@ -89,8 +87,7 @@ def question(quality: str) -> str:
 def read_verdict(answer: str) -> bool | None:
     """Read a reply by the first word of its answer; None if that is neither yes nor no.
 
-    It is the first rule by which `giqa_metrics.yes_no` reads an answer, and the only one: a verifier that does not
-    answer the question is not guessed at.
+    This is only the first rule of `giqa_metrics.yes_no`: an evasive answer is not guessed at.
 
     Example:
         >>> [read_verdict(text) for text in ("Yes.", "**No**, blurred", "Yesterday", "I say yes")]
@@ -101,7 +98,6 @@ def read_verdict(answer: str) -> bool | None:
 
 
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
-    """Load a processor and its network."""
     require("a verifier needs torch and transformers", "annotate", "torch", "transformers")
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor

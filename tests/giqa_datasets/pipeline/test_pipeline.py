@@ -317,14 +317,19 @@ coarse = st.lists(st.integers(0, 16), min_size=2, max_size=2, unique=True).map(s
 coarse_box = st.tuples(coarse, coarse).map(lambda xy: [xy[0][0] / 16, xy[1][0] / 16, xy[0][1] / 16, xy[1][1] / 16])
 
 
+def merged(boxes, *thresholds, **named):
+    return merge_boxes(boxes, *thresholds, **named)[0]
+
+
 @given(
     st.lists(coarse_box, min_size=1, max_size=7),
     st.sampled_from([0, 1 / 16, MERGE_AREA, 2]),
     st.sampled_from([0, 0.5, MERGE_COVERAGE, 1]),
 )
 def test_merging_follows_the_definition(boxes, merge_area, merge_coverage):
-    merged = merge_boxes(np.array(boxes), merge_area=merge_area, merge_coverage=merge_coverage)
-    assert merged.tolist() == merged_by_definition(boxes, merge_area, merge_coverage)
+    assert merged(np.array(boxes), merge_area, merge_coverage).tolist() == merged_by_definition(
+        boxes, merge_area, merge_coverage
+    )
 
 
 def test_the_thresholds_are_the_papers():
@@ -334,34 +339,34 @@ def test_the_thresholds_are_the_papers():
 def test_pairs_are_taken_in_order_and_not_again():
     first, second, third = [0, 0, 0.125, 0.125], [0.25, 0, 0.375, 0.125], [0.125, 0, 0.25, 0.125]
     # the third joins the first; the second, which touches the union now, was looked at before
-    assert merge_boxes(np.array([first, second, third])).tolist() == [[0, 0, 0.25, 0.125], second]
-    assert merge_boxes(np.array([first, third, second])).tolist() == [[0, 0, 0.375, 0.125]]
+    assert merged(np.array([first, second, third])).tolist() == [[0, 0, 0.25, 0.125], second]
+    assert merged(np.array([first, third, second])).tolist() == [[0, 0, 0.375, 0.125]]
 
 
 def test_the_area_that_counts_is_that_of_the_first_box():
     small, large = [0.5, 0, 0.625, 0.125], [0.0, 0.0, 0.5, 1.0]
-    assert merge_boxes(np.array([small, large])).tolist() == [[0, 0, 0.625, 1]]
-    assert merge_boxes(np.array([large, small])).tolist() == [large, small]
+    assert merged(np.array([small, large])).tolist() == [[0, 0, 0.625, 1]]
+    assert merged(np.array([large, small])).tolist() == [large, small]
 
 
 def test_both_thresholds_are_strict():
     quarter, beside = [0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5]
-    assert len(merge_boxes(np.array([quarter, beside]), merge_area=0.25)) == 2
-    assert len(merge_boxes(np.array([quarter, beside]), merge_area=0.2501)) == 1
+    assert len(merged(np.array([quarter, beside]), merge_area=0.25)) == 2
+    assert len(merged(np.array([quarter, beside]), merge_area=0.2501)) == 1
     half = [0.25, 0, 0.75, 0.5]  # shares half of the first
-    assert len(merge_boxes(np.array([quarter, half]), merge_area=0, merge_coverage=0.5)) == 2
-    assert len(merge_boxes(np.array([quarter, half]), merge_area=0, merge_coverage=0.4999)) == 1
+    assert len(merged(np.array([quarter, half]), merge_area=0, merge_coverage=0.5)) == 2
+    assert len(merged(np.array([quarter, half]), merge_area=0, merge_coverage=0.4999)) == 1
 
 
 def test_merging_one_box_or_none_changes_nothing():
-    assert merge_boxes(np.array([SQUARE])).tolist() == [SQUARE]
-    assert merge_boxes(np.zeros((0, 4))).shape == (0, 4)
+    assert merged(np.array([SQUARE])).tolist() == [SQUARE]
+    assert merged(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_merging_leaves_the_boxes_given_as_they_are():
     boxes = np.array([LEFT, [0.125, 0, 0.25, 0.125]])
     before = boxes.copy()
-    merge_boxes(boxes)
+    merged(boxes)
     assert (boxes == before).all()
 
 
