@@ -1,1 +1,1 @@
-"""What was built, to the Hub: `remote` looks, `hub` makes one commit, `dataset` says what of a folder goes there."""
+"""Publishing to the Hub: `remote` reads a repo, `hub` makes one commit, `dataset` lists a data set folder's files."""

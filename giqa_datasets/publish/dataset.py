@@ -1,4 +1,4 @@
-"""What of a data set folder goes to the Hub: its shards, its card, and where everything comes from."""
+"""The files of a data set folder that are published: its shards, its card, and its provenance."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ _OF_REVIEW = re.compile(r"review(/round-[0-9]{1,4}(/begin\.jsonl|/votes(/[A-Za-z
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a path is a data set folder, by its shape."""
+    """Tell whether a path is a data set folder, by its shape."""
     return (path / "data").is_dir()
 
 
@@ -36,20 +36,29 @@ def hash_files(folder: Path, *, progress: Progress = no_progress) -> dict[str, S
         OSError: If one cannot be read.
         ValueError: If there is a link, which may lead anywhere, or something in provenance/ that no build writes.
     """
-    files = _files(folder)
+    folders = [folder / name for name in _FOLDERS]
+    listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.rglob("*"))
+    for path in (*folders, *listed):
+        if path.is_symlink():
+            raise InputError(f"expected no links in a data set folder, got {str(path)!a}")
+    for path in (folder / "provenance").rglob("*"):
+        name = path.relative_to(folder / "provenance").as_posix()
+        if name not in _PROVENANCE and not _OF_REVIEW.fullmatch(name):
+            raise InputError(f"expected {', '.join(_PROVENANCE)} and a review in provenance/ alone, got {name!a}")
+    files = [path for path in listed if path.is_file()]
     return {path.relative_to(folder).as_posix(): Sum.of(path) for path in progress(files, len(files), "hash files")}
 
 
 def unfit(folder: Path, sums: Mapping[str, Sum], *, progress: Progress = no_progress) -> Examined | None:
-    """Read a data set folder to its end as `giqa check` does, unless this machine did and found nothing.
+    """Examine a data set folder as `giqa check` does, unless this machine did and found no fault.
 
     Args:
         folder: A data set folder.
-        sums: Of its files; by them a folder is known again, so a changed one is read again.
+        sums: Of its files, by which an unchanged folder is recognised.
         progress: Wraps the row groups.
 
     Returns:
-        What was found; None if everything holds.
+        The findings; None if there are none.
     """
     mark = _mark(sums)
     if mark.exists():
@@ -66,10 +75,10 @@ def unfit(folder: Path, sums: Mapping[str, Sum], *, progress: Progress = no_prog
 def dataset_release(
     folder: Path, sums: Mapping[str, Sum], work: Path, *, progress: Progress = no_progress
 ) -> tuple[Release, list[str]]:
-    """List what a data set folder's repo shall hold: all of it, but for the pixels that others may not pass on.
+    """List the files of a data set folder's repo: all, without the pixels that others may not pass on.
 
     Args:
-        folder: A data set folder that holds what it says.
+        folder: A data set folder without findings.
         sums: Of its files.
         work: An empty folder for the shards that lose pixels.
         progress: Wraps the shards.
@@ -84,7 +93,9 @@ def dataset_release(
     files: dict[str, Path | bytes] = {path: folder / path for path in sums}
     files |= {f"data/{name}": path for name, path in shareable.shards.items()}
     if shareable.absent:
-        files["README.md"] = _card(folder, list(shareable.shards.values()))
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        old, new = (shards_digest(shards) for shards in ((folder / "data").iterdir(), shareable.shards.values()))
+        files["README.md"] = card.replace(old, new).encode()
         (work / "annotations").mkdir()  # written again, or what they may hide would leave
         write_annotations(folder / "data", work / "annotations")
         files |= {f"annotations/{path.name}": path for path in (work / "annotations").iterdir()}
@@ -99,37 +110,13 @@ def dataset_release(
     return Release("dataset", folder.resolve().name, files, owns=_is_ours, sums=same), withheld
 
 
-def _card(folder: Path, shards: list[Path]) -> bytes:
-    """The folder's card, with the sum of the shards that are published."""
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    return card.replace(shards_digest((folder / "data").iterdir()), shards_digest(shards)).encode()
-
-
 def _is_ours(path: str) -> bool:
-    """Whether a file of a data set repo is a release's: shards of an older one would be loaded with the new."""
+    """Tell whether a file belongs to a release: old shards would be loaded with the new ones."""
     return path in _FILES or path.startswith(tuple(f"{name}/" for name in _FOLDERS))
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a data set folder that are published.
-
-    Raises:
-        ValueError: If there is a link, which may lead anywhere, or something in provenance/ that no build writes.
-    """
-    folders = [folder / name for name in _FOLDERS]
-    listed = [folder / name for name in _FILES] + sorted(path for inner in folders for path in inner.rglob("*"))
-    for path in (*folders, *listed):
-        if path.is_symlink():
-            raise InputError(f"expected no links in a data set folder, got {str(path)!a}")
-    for path in (folder / "provenance").rglob("*"):
-        name = path.relative_to(folder / "provenance").as_posix()
-        if name not in _PROVENANCE and not _OF_REVIEW.fullmatch(name):
-            raise InputError(f"expected {', '.join(_PROVENANCE)} and a review in provenance/ alone, got {name!a}")
-    return [path for path in listed if path.is_file()]
-
-
 def _mark(sums: Mapping[str, Sum]) -> Path:
-    """Where it is noted that a folder of these files holds what it says."""
+    """The file that notes that this machine examined these files and found no fault."""
     from huggingface_hub.constants import HF_HOME
 
     said = repr((__version__, sorted((path, known.sha256) for path, known in sums.items())))

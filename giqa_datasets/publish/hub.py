@@ -1,6 +1,6 @@
-"""One commit to a repo on the Hub: what would change, and the change, whole or not at all.
+"""One commit to a repo on the Hub: the plan of its changes, and the commit, whole or not at all.
 
-Nothing else in the project writes to the Hub. The token is huggingface_hub's to find and to send, to the Hub alone.
+Nothing else in the project writes to the Hub. huggingface_hub finds the token and sends it to the Hub only.
 """
 
 import hashlib
@@ -21,112 +21,74 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 
-TITLE = "giqa publish"  # with which the title of every commit begins
-_SMALL = 10_000_000  # bytes of a file in which a token is looked for
+TITLE = "giqa publish"  # the begin of every commit's title
+_SMALL = 10_000_000  # bytes; larger files are not searched for the token
 _TAG = re.compile(r"[A-Za-z0-9]([\w-]|\.(?![.]))*")
 
 
 class Sum(NamedTuple):
-    """A local file as it was hashed.
+    """The hash of a local file."""
 
-    Attributes:
-        sha256: Of its content.
-        stamp: Its inode, size in bytes and time of change in ns, by which another content is noticed.
-    """
-
-    sha256: bytes
-    stamp: tuple[int, int, int]
+    sha256: bytes  # of its content
+    stamp: tuple[int, int, int]  # its inode, size in bytes and time of change in ns, which differ for other content
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Hash a file.
-
-        Raises:
-            OSError: If it cannot be read.
-        """
+        """Hash a file; raise OSError if it cannot be read."""
         stamp = _stamp(path)
         with path.open("rb") as file:
             return cls(hashlib.file_digest(file, "sha256").digest(), stamp)
 
     def require(self, path: Path) -> None:
-        """Raise OSError if the file is not any more as it was hashed."""
+        """Raise OSError if the file changed after it was hashed."""
         if _stamp(path) != self.stamp:
             raise UnavailableError(f"{path} changed after it was read, so nothing was published; publish again")
 
 
 class Release(NamedTuple):
-    """What a repo shall hold after one commit.
-
-    Attributes:
-        kind: Of the repo.
-        name: Of what is published, for the commit's title.
-        files: A local file, or its content, by path in the repo.
-        owns: Whether a path in the repo is the release's, so that it goes when `files` lacks it.
-        sdk: Of a Space that is made.
-        sums: What is known of local files, by path in the repo.
-    """
+    """The files of a repo after one commit."""
 
     kind: Kind
-    name: str
-    files: Mapping[str, Path | bytes]
-    owns: Callable[[str], bool] = lambda path: False
-    sdk: str | None = None
-    sums: Mapping[str, Sum] = MappingProxyType({})
+    name: str  # of the thing that is published, for the commit's title
+    files: Mapping[str, Path | bytes]  # a local file, or its content, by path in the repo
+    owns: Callable[[str], bool] = lambda path: False  # a path that goes from the repo if `files` lacks it
+    sdk: str | None = None  # of a new Space
+    sums: Mapping[str, Sum] = MappingProxyType({})  # known sums of local files, by path in the repo
 
 
 class Change(NamedTuple):
-    """What becomes of one file of a repo.
-
-    Attributes:
-        what: Whether it is new, changed or removed.
-        path: In the repo.
-        size: In bytes, before it is compressed or found to be there already; 0 of a removed one.
-    """
+    """The change of one file of a repo."""
 
     what: Literal["add", "change", "remove"]
-    path: str
-    size: int
+    path: str  # in the repo
+    size: int  # in bytes, before compression, also of a file that the Hub has already; 0 of a removed one
 
 
 class Plan(NamedTuple):
-    """What publishing would do.
+    """The changes that a release makes to a repo."""
 
-    Attributes:
-        remote: What is there.
-        release: What shall be there.
-        title: Of the commit; two releases of the same files have the same.
-        files: The release's files, hashed.
-        changes: What becomes of which file; none if the repo holds the release already.
-    """
-
-    remote: Remote
-    release: Release
-    title: str
-    files: "Mapping[str, CommitOperationAdd]"
-    changes: list[Change]
+    remote: Remote  # as it is
+    release: Release  # as it shall be
+    title: str  # of the commit; the same for the same files
+    files: "Mapping[str, CommitOperationAdd]"  # of the release, hashed
+    changes: list[Change]  # empty if the repo holds the release already
 
     @property
     def size(self) -> int:
-        """Bytes of the files that travel."""
+        """The bytes of the files that are sent."""
         return sum(change.size for change in self.changes)
 
 
 class Published(NamedTuple):
-    """What came of publishing.
+    """The outcome of publishing."""
 
-    Attributes:
-        url: Where to look at it.
-        commit: The commit that holds the release; None of a pull request that was open already.
-        is_new: Whether a commit was made.
-    """
-
-    url: str
-    commit: str | None
-    is_new: bool
+    url: str  # a page of the Hub
+    commit: str | None  # the one that holds the release; None of a pull request that was open already
+    is_new: bool  # a commit was made
 
 
 def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) -> Plan:
-    """Compare a release with what is there, by content.
+    """Compare a release with the repo, by content.
 
     Raises:
         OSError: If a file cannot be read.
@@ -147,7 +109,7 @@ def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) 
 
 
 def foreign(planned: Plan) -> str | None:
-    """Say whose work the plan would replace, if the branch's last commit is not one of ours; None if it would not."""
+    """Name the last commit of the branch if the plan would replace another's work; None if it would not."""
     remote = planned.remote
     if (
         all(change.what == "add" for change in planned.changes)
@@ -159,21 +121,21 @@ def foreign(planned: Plan) -> str | None:
 
 
 def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, tag: str | None = None) -> Published:
-    """Make the plan true in one commit, on the condition that the branch has not moved since it was looked at.
+    """Make a plan's commit, on the condition that the branch has not moved since it was read.
 
-    What broke off is done again by the same call: files that arrived do not travel twice, and a commit whose answer
-    was lost is found. A repo or branch that is not there is made first.
+    After a failure the same call goes on: files that arrived are not sent twice, and a commit whose answer was lost is
+    found. A missing repo or branch is made first.
 
     Args:
-        planned: What to do.
-        private: Make the repo one that few may see.
+        planned: The plan.
+        private: Make a new repo private.
         create_pr: Propose the commit in a pull request; the same proposal is made once.
         tag: A name for the commit that holds the release; a tag is never moved.
 
     Raises:
         OSError: If the Hub refuses, or cannot be reached; unless it says "published", the branch is as it was.
-        ValueError: If the repo is public and shall be private, if someone else made and filled it meanwhile, or if the
-            tag is none or stands elsewhere.
+        ValueError: If the repo shall be private and is public, if someone else made and filled it meanwhile, or if the
+            tag is not valid or names another commit.
     """
     remote = planned.remote
     if remote.private is False and private:
@@ -197,7 +159,6 @@ def publish(planned: Plan, *, private: bool = False, create_pr: bool = False, ta
 
 
 def _refuse_token(files: "Mapping[str, CommitOperationAdd]") -> None:
-    """Raise ValueError if a small file holds the user's token."""
     from huggingface_hub import get_token
 
     token = (get_token() or "").encode()
@@ -209,7 +170,6 @@ def _refuse_token(files: "Mapping[str, CommitOperationAdd]") -> None:
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
-    """What changes with a file's content."""
     stat = path.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
@@ -217,7 +177,6 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 def _changes(
     remote: "Mapping[str, RepoFile]", release: Release, files: "Mapping[str, CommitOperationAdd]"
 ) -> list[Change]:
-    """What becomes of which of the remote's and the release's files."""
     changes = []
     for path, file in files.items():
         there = remote.get(path)
@@ -228,7 +187,7 @@ def _changes(
 
 
 def _is_same(file: "CommitOperationAdd", there: "RepoFile") -> bool:
-    """Whether a file of a repo has the content: by sha256, or by git's hash of a small one."""
+    """Compare a file with one of a repo: by sha256, or by git's hash of a small one."""
     if there.lfs is not None:
         return there.lfs.sha256 == file.upload_info.sha256.hex()
     if there.size != file.upload_info.size:
@@ -239,13 +198,13 @@ def _is_same(file: "CommitOperationAdd", there: "RepoFile") -> bool:
 
 
 def _again(planned: Plan) -> Plan:
-    """The same release, planned again on what the repo is by now."""
+    """The plan of the same release on the repo as it is by now."""
     remote = look(planned.remote.repo, planned.remote.kind, planned.remote.revision)
     return planned._replace(remote=remote, changes=_changes(remote.files, planned.release, planned.files))
 
 
 def _begin(planned: Plan, *, private: bool) -> Plan:
-    """Make the repo or the branch that is not there, and plan again on what that gave."""
+    """Make the missing repo or branch, and plan again."""
     remote, api = planned.remote, open_api()
     with one_sentence(remote.repo):
         if remote.head is None:
@@ -259,7 +218,7 @@ def _begin(planned: Plan, *, private: bool) -> Plan:
 
 
 def _commit(planned: Plan) -> Published:
-    """Make the commit, unless there is nothing to do, and look whether it holds the release."""
+    """Make the commit, unless nothing changes, and check that it holds the release."""
     remote = planned.remote
     if not planned.changes:
         return Published(remote.page, remote.head, False)
@@ -272,7 +231,7 @@ def _commit(planned: Plan) -> Published:
 
 
 def _require_all(planned: Plan, commit: str) -> None:
-    """Look whether a commit that was made holds the release."""
+    """Raise OSError if a commit does not hold the release."""
     remote = planned.remote
     try:
         left = _changes(files_at(remote.repo, remote.kind, commit), planned.release, planned.files)
@@ -285,7 +244,7 @@ def _require_all(planned: Plan, commit: str) -> None:
 
 
 def _made_after_all(planned: Plan, error: OSError) -> str:
-    """The commit whose answer was lost; where there is none, the error of making it is raised."""
+    """The commit whose answer was lost; without one, raise the error."""
     try:
         now = _again(planned)
     except OSError:
@@ -296,7 +255,7 @@ def _made_after_all(planned: Plan, error: OSError) -> str:
 
 
 def _propose(planned: Plan) -> Published:
-    """Open a pull request with the commit, unless there is nothing to do or one is open."""
+    """Open a pull request with the commit, unless nothing changes or one is open."""
     remote = planned.remote
     if not planned.changes:
         return Published(remote.page, remote.head, False)
@@ -313,7 +272,7 @@ def _propose(planned: Plan) -> Published:
 
 
 def _proposed(planned: Plan) -> str | None:
-    """The address of an open pull request that holds the release; None if there is none."""
+    """The address of an open pull request that holds the release."""
     remote = planned.remote
     with one_sentence(remote.repo):
         pulls = open_api().get_repo_discussions(
@@ -328,7 +287,7 @@ def _proposed(planned: Plan) -> str | None:
 
 
 def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
-    """Send the changes, on top of the commit that was looked at."""
+    """Send the changes, on top of the commit that was read."""
     from huggingface_hub import CommitOperationDelete
 
     remote = planned.remote

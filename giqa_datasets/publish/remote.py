@@ -1,4 +1,4 @@
-"""A repo on the Hub as it is: what a branch holds, and what goes wrong on the way there, in one sentence."""
+"""A repo on the Hub as it is, and the errors of the Hub, in one sentence each."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,38 +20,27 @@ if TYPE_CHECKING:
 
 
 Kind = Literal["dataset", "space", "model"]
-TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself would wait for ever
-_BEGUN = "initial commit"  # the Hub's own, which fills a new Space with a page
+TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself has no limit
+_BEGUN = "initial commit"  # of the Hub, which fills a new Space with a page
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A branch of a repo as it was when it was looked at.
-
-    Attributes:
-        kind: Of the repo.
-        repo: Its id, `org/name`.
-        revision: The branch, or `refs/pr/1`.
-        private: Whether few may see it; None where there is no such repo.
-        head: The branch's last commit, or that of main where there is no such branch yet; None where there is no repo.
-        is_new: Whether the repo or the branch is still to be made.
-        tags: The commit of each tag.
-        files: What `head` holds, by path.
-    """
+    """A branch of a repo at one time."""
 
     kind: Kind
-    repo: str
-    revision: str
-    private: bool | None = None
-    head: str | None = None
-    is_new: bool = True
-    tags: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, "RepoFile"] = field(default_factory=dict)
+    repo: str  # `org/name`
+    revision: str  # a branch, or `refs/pr/1`
+    private: bool | None = None  # None without a repo
+    head: str | None = None  # the branch's last commit, or main's without such a branch; None without a repo
+    is_new: bool = True  # the repo or the branch is still to be made
+    tags: Mapping[str, str] = field(default_factory=dict)  # the commit of each tag
+    files: Mapping[str, "RepoFile"] = field(default_factory=dict)  # of `head`, by path
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file at `head`; None if there is none."""
+        """Return the content of a file at `head`; None if there is none."""
         if path not in self.files:
             return None
         with one_sentence(self.repo):
@@ -60,22 +49,21 @@ class Remote:
 
     @property
     def page(self) -> str:
-        """Where it is looked at."""
+        """The address of the repo's page."""
         return "/".join([open_api().endpoint, *([] if self.kind == "model" else [f"{self.kind}s"]), self.repo])
 
     @property
     def last_title(self) -> str:
-        """The title of the commit `head`; empty where there is none."""
+        """The title of the commit `head`; empty if there is none."""
         return self._titles[0] if self._titles else ""
 
     @property
     def is_begun(self) -> bool:
-        """Whether the Hub's own first commit is all there is."""
+        """True if the only commit is the Hub's own first one."""
         return len(self._titles) == 1 and self.last_title == _BEGUN
 
     @cached_property
     def _titles(self) -> list[str]:
-        """Of the commits, the last first."""
         if self.head is None:
             return []
         with one_sentence(self.repo):
@@ -85,16 +73,16 @@ class Remote:
 
 
 def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
-    """Look at a branch of a repo; this changes nothing.
+    """Read the state of a repo's branch.
 
     Args:
         repo: `org/name`.
         kind: Of the repo.
-        revision: A branch, there or not yet, or `refs/pr/1`.
+        revision: A branch, which may be missing, or `refs/pr/1`.
 
     Raises:
         OSError: If the Hub cannot be asked.
-        ValueError: If the id or the revision is none.
+        ValueError: If the id or the revision is not valid.
     """
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -119,7 +107,7 @@ def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
 
 
 def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
-    """What a commit holds, by path."""
+    """List the files of a commit, by path."""
     from huggingface_hub.hf_api import RepoFile
 
     with one_sentence(repo):
@@ -128,7 +116,7 @@ def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
 
 
 def wait_at_most(seconds: float = TIMEOUT) -> None:
-    """Let every call of huggingface_hub in this process fail that hears nothing for so long."""
+    """Let every call of huggingface_hub in this process fail that receives nothing for so long."""
     from huggingface_hub import set_client_factory
 
     def client() -> Any:
@@ -140,7 +128,7 @@ def wait_at_most(seconds: float = TIMEOUT) -> None:
 
 
 def open_api() -> "HfApi":
-    """The client of the Hub; its token is the one that huggingface_hub finds."""
+    """Open a client of the Hub, with the token that huggingface_hub finds."""
     from huggingface_hub import HfApi
 
     return HfApi(library_name="giqa", library_version=__version__)
@@ -157,7 +145,7 @@ _REASONS = {
 
 @contextmanager
 def one_sentence(repo: str) -> Iterator[None]:
-    """Turn what goes wrong on the way to the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
+    """Turn an error of the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from giqa_datasets.errors import InputError
-from giqa_metrics.publish.model_card import load_plain, reason
+from giqa_metrics.publish.model_card import load_plain
 
 
 Entry = dict[str, Any]
@@ -14,7 +14,7 @@ Entry = dict[str, Any]
 def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
     """Put entries into a file, each in the place of the same task's; the others stay, in their order.
 
-    Where that changes no entry, not a byte changes; else comments in the file are lost.
+    If no entry changes, not a byte changes; else comments in the file are lost.
 
     Args:
         raw: The file; None if there is none.
@@ -24,7 +24,10 @@ def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
     Raises:
         ValueError: If the file is no UTF-8, no YAML, or no list of entries.
     """
-    there = [] if raw is None else _listed(raw, where)
+    there = [] if raw is None else load_plain(raw, where)
+    there = [] if there is None else there
+    if not isinstance(there, list) or not all(isinstance(entry, dict) for entry in there):
+        raise InputError(f"expected a list of mappings in {where}, got something else")
     new = {_task(entry): entry for entry in ours}
     places = {_task(entry): place for place, entry in reversed(list(enumerate(there)))}  # the first of each
     merged = [
@@ -39,21 +42,8 @@ def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
     return written.encode()
 
 
-def _listed(raw: bytes, where: str) -> list[Entry]:
-    """The entries of a file."""
-    try:
-        entries = load_plain(raw.decode())
-    except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
-        raise InputError(f"{where} cannot be read: {reason(error)}") from error
-    if entries is None:
-        return []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(f"expected a list of mappings in {where}, got something else")
-    return entries
-
-
 def _task(entry: Entry) -> tuple[str | None, str | None]:
-    """The data set and the task of an entry, as far as they are texts."""
+    """The data set and the task of an entry; None for each that is no text."""
     dataset = entry.get("dataset")
     one, other = (dataset.get("id"), dataset.get("task_id")) if isinstance(dataset, dict) else (None, None)
     return one if isinstance(one, str) else None, other if isinstance(other, str) else None

@@ -1,6 +1,6 @@
-"""A model repo's README.md with results in it: `model-index` in its front matter, and a table between two comments.
+"""A model repo's README.md with results: `model-index` in its front matter, and a table between two comments.
 
-Someone else's file is edited as text, so that what is not ours stays as it is to the byte: order, quotes, comments.
+Someone else's file is edited as text, so that all other bytes of it stay: order, quotes, comments.
 """
 
 import re
@@ -22,7 +22,7 @@ Group = dict[str, Any]  # of a model-index: a task on a data set, and its metric
 
 
 def marks(section: str) -> tuple[str, str]:
-    """The comments before and after a section.
+    """Return the comments before and after a section.
 
     Example:
         >>> marks("org/giqa-bench des")[0]
@@ -37,8 +37,8 @@ def new_card(repo: str, sections: Sequence[str], *, known: Mapping[str, Any], bo
     Args:
         repo: The model, `org/name`.
         sections: Their names.
-        known: Fields of the front matter that are known: base_model, datasets, license.
-        box_format: How the model writes boxes.
+        known: Fields of the front matter: base_model, datasets, license.
+        box_format: The format in which the model writes boxes.
     """
     environment = templates(shipped("cards") / "models")
     text = environment.get_template("model.md").render(
@@ -53,7 +53,7 @@ def new_card(repo: str, sections: Sequence[str], *, known: Mapping[str, Any], bo
 
 
 def known_of(model: str) -> dict[str, Any]:
-    """What the card in a model's folder, as a trainer writes it, says of where the model comes from: Hub ids alone."""
+    """Read the origin of a model from the card that a trainer wrote into its folder; only ids on the Hub count."""
     from huggingface_hub import metadata_load
 
     card = Path(model) / "README.md"
@@ -69,11 +69,11 @@ def known_of(model: str) -> dict[str, Any]:
 
 
 def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[str, str], *, where: str) -> bytes:
-    """Put results into a README.md; what was there of the same results is replaced where it stands.
+    """Put results into a README.md, in the place of older ones.
 
     Args:
         raw: The file.
-        name: Of the model, for a card that has no model-index.
+        name: Of the model, for a card without a model-index.
         groups: Of the model-index.
         sections: Markdown by the section's name, see `marks`; a new one goes to the end.
         where: The file, for errors.
@@ -98,13 +98,6 @@ def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[
     return f"{mark}{start}{head}{end}{body}".encode()
 
 
-def reason(error: Exception) -> str:
-    """Say what is wrong with a stranger's YAML, without quoting its lines."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        return str(error.problem)
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _with_model_index(head: str, name: str, groups: Sequence[Group], newline: str, where: str) -> str:
     """The front matter with the groups in its model-index, every other line as it was."""
     about = _front_matter(head, where)
@@ -116,35 +109,36 @@ def _with_model_index(head: str, name: str, groups: Sequence[Group], newline: st
     start, end = _span(head, "model-index")
     before = head[:start] + (newline if start == end and head and not head.endswith(newline) else "")
     edited = before + written + head[end:]
-    # No edit is trusted: what comes out has to say what it said, and the new results
+    # No edit is trusted: the outcome must have the old fields and the new results
     with suppress(ValueError):
         if repr(_front_matter(edited, where)) == repr(about | {"model-index": merged}):
             return edited
     raise InputError(f"the front matter of {where} is written in a way in which model-index cannot be put there")
 
 
-def load_plain(text: str) -> Any:
-    """Read a stranger's YAML, but none with aliases, with which a few lines can stand for gigabytes.
+def load_plain(raw: bytes | str, where: str) -> Any:
+    """Read a stranger's YAML without aliases, with which a few lines can stand for gigabytes.
 
     Raises:
-        ValueError: If it has aliases, or is nested more than `_DEEPEST` times.
+        ValueError: If it is no UTF-8 or no YAML, has aliases, or is nested more than `_DEEPEST` times.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise InputError("it has aliases")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise InputError(f"it is nested more than {_DEEPEST} times")
-    return yaml.safe_load(text)
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise InputError("it has aliases")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise InputError(f"it is nested more than {_DEEPEST} times")
+        return yaml.safe_load(text)
+    except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
+        fault = str(error.problem) if isinstance(error, yaml.MarkedYAMLError) else " ".join(str(error).split())
+        raise InputError(f"{where} cannot be read: {fault or type(error).__name__}") from error
 
 
 def _front_matter(head: str, where: str) -> dict[str, Any]:
-    """Read a front matter."""
-    try:
-        about = load_plain(head)
-    except Exception as error:  # a stranger's file: PyYAML lets a KeyError or an AttributeError of its own through
-        raise InputError(f"the front matter of {where} cannot be read: {reason(error)}") from error
+    about = load_plain(head, f"the front matter of {where}")
     if about is None:
         return {}
     if not isinstance(about, dict):
@@ -153,14 +147,13 @@ def _front_matter(head: str, where: str) -> dict[str, Any]:
 
 
 def _dump(about: dict[str, Any], newline: str) -> str:
-    """Write a part of a front matter."""
     width = float("inf")
     written: str = yaml.safe_dump(about, sort_keys=False, allow_unicode=True, line_break=newline, width=width)
     return written.rstrip()
 
 
 def _span(head: str, key: str) -> tuple[int, int]:
-    """Where a key and its value stand in a front matter, without the white space after; twice the end if nowhere."""
+    """The place of a key and its value in a front matter, without the white space after; the end twice if absent."""
     root = yaml.compose(head, Loader=yaml.SafeLoader)
     for name, value in root.value if root else ():
         if name.value == key:
@@ -170,7 +163,7 @@ def _span(head: str, key: str) -> tuple[int, int]:
 
 
 def _end(node: yaml.Node) -> int:
-    """Where a node ends; a block's own mark stands behind the comments that follow it."""
+    """The end of a node; a block's own mark stands behind the comments that follow it."""
     if isinstance(node, yaml.ScalarNode) or node.flow_style:
         return int(node.end_mark.index)
     children = [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
@@ -178,7 +171,6 @@ def _end(node: yaml.Node) -> int:
 
 
 def _merged(index: Any, name: str, groups: Sequence[Group], where: str) -> list[dict[str, Any]]:
-    """A model-index with the groups in it."""
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
     if not index:
@@ -194,7 +186,7 @@ def _merged(index: Any, name: str, groups: Sequence[Group], where: str) -> list[
 
 
 def _put(group: Group, models: list[dict[str, Any]]) -> None:
-    """Put a group in the place of the first that has one of its metrics; the others lose those, or go."""
+    """Put a group in the place of the first that has one of its metrics; the others lose those metrics, or go."""
     ours = {metric["type"] for metric in group["metrics"]}
     is_put = False
     for model in models:
@@ -215,28 +207,24 @@ def _put(group: Group, models: list[dict[str, Any]]) -> None:
 
 
 def _on(group: Group) -> tuple[Any, ...]:
-    """What a group was measured on, but for the revision."""
+    """The task and data set of a group, without the revision."""
     return group["task"]["type"], *(group["dataset"].get(key) for key in ("type", "config", "split"))
 
 
 def _with_section(body: str, first: str, last: str, content: str, newline: str, where: str) -> str:
-    """The text with a section between its marks, at the end if they are not there."""
+    """The text with a section between its marks, at the end if they are absent."""
     section = newline.join([first, *content.splitlines(), last])
     if not body.count(first) and not body.count(last):
         gap = "" if not body else newline if body.endswith(newline) else newline * 2
         return f"{body}{gap}{section}{newline}"
     start, end = body.find(first), body.find(last)
     if body.count(first) != 1 or body.count(last) != 1 or end < start:
-        raise InputError(f"expected {first} and then {last} once each in {where}, got {_times(body, first, last)}")
+        counts = body.count(first), body.count(last)
+        got = "the second before the first" if counts == (1, 1) else f"them {counts[0]} and {counts[1]} times"
+        raise InputError(f"expected {first} and then {last} once each in {where}, got {got}")
     return body[:start] + section + body[end + len(last) :]
 
 
-def _times(body: str, first: str, last: str) -> str:
-    """How often two marks are there."""
-    counts = body.count(first), body.count(last)
-    return "the second before the first" if counts == (1, 1) else f"them {counts[0]} and {counts[1]} times"
-
-
 def is_hub_id(name: Any) -> bool:
-    """Whether it can be a repo on the Hub, `org/name`, and is no folder here."""
+    """Tell whether a name can be a repo on the Hub, `org/name`, and is no folder here."""
     return isinstance(name, str) and name.count("/") == 1 and not Path(name).exists() and is_repo_id(name)

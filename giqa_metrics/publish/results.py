@@ -1,6 +1,6 @@
 """A run's results in its model's repo: `.eval_results/*.yaml`, and the model card with `model-index` and a table.
 
-The numbers are those of the run's tables, rounded as they are there, so that file, index and table say the same.
+The numbers are those of the run's tables, rounded as there, so that file, index and table agree.
 """
 
 import difflib
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from giqa_datasets.builders.eval_yaml import SCORES, task_id
+from giqa_datasets.builders.eval_yaml import SCORES
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.publish.hub import Release
 from giqa_datasets.publish.remote import look
@@ -28,30 +28,22 @@ JUDGED = frozenset({"llm_score", "accuracy_open", "accuracy"})
 
 
 class Result(NamedTuple):
-    """One score of a run.
+    """One score of a run."""
 
-    Attributes:
-        task: `des` or `vqa`.
-        key: What the metric calls it.
-        name: What the table calls it.
-        value: Rounded as in the table.
-        signature: Of the metric.
-    """
-
-    task: str
-    key: str
-    name: str
-    value: float
-    signature: str
+    task: str  # `des` or `vqa`
+    key: str  # the metric's name for it
+    name: str  # the table's name for it
+    value: float  # rounded as in the table
+    signature: str  # of the metric
 
 
 def is_run(folder: Path) -> bool:
-    """Whether it is the folder of a scored run."""
+    """Tell whether a folder holds a scored run."""
     return (folder / "summary.json").is_file()
 
 
 def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, str]) -> Release:
-    """Say what the model's repo holds when the run's results are in it; nothing is written.
+    """Return the files of the model's repo with the run's results in them; nothing is written.
 
     Args:
         run: The folder of a scored run.
@@ -60,12 +52,12 @@ def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, s
         dataset: The benchmark's id on the Hub and its revision, see `benchmark_of`.
 
     Returns:
-        `README.md` and `.eval_results/<name of the data set>.yaml`. Where `there` holds them already, they are equal.
+        `README.md` and `.eval_results/<name of the data set>.yaml`, equal to those of `there` if it has the results.
 
     Raises:
         OSError: If a file of the run or its data set is gone.
-        ValueError: If the run is not scored, answers a part of the split, is not scored as the benchmark defines it,
-            or a number of it does not hold; or a file of the repo cannot be read or edited.
+        ValueError: If the run is not scored, answers a part of the split, has other settings than the benchmark's, or
+            a wrong number; or a file of the repo cannot be read or edited.
     """
     summary, raw = _holding(run)
     found = _results(raw, repo)
@@ -83,18 +75,18 @@ def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, s
 
 
 def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
-    """Find the data set on the Hub that a run answered, and look whether it says what the run was scored against.
+    """Find the data set on the Hub that a run answered, and check that the run was scored against it.
 
     Args:
         run: The folder of a scored run.
-        dataset: The data set, `org/name`; None takes what the run names, which must be such an id then.
+        dataset: The data set, `org/name`; None takes the name in the run, which must be such an id.
 
     Returns:
         Its id, and the commit that was compared.
 
     Raises:
         OSError: If there is no such data set, or it cannot be fetched.
-        ValueError: If the run names a folder, or was scored against something else.
+        ValueError: If the run names a folder, or was scored against other references.
     """
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
@@ -121,7 +113,7 @@ def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
 
 
 def diff(there: There, release: Release) -> str:
-    """Write what a release changes as a unified diff, fit for a terminal; empty if it changes nothing."""
+    """Write the changes of a release as a unified diff, fit for a terminal; empty if there are none."""
     lines: list[str] = []
     for path, content in sorted(release.files.items()):
         new = content if isinstance(content, bytes) else content.read_bytes()
@@ -157,15 +149,14 @@ def _holding(run: Path) -> tuple[Summary, dict[str, Any]]:
 
 
 def _tables(raw: dict[str, Any], task: str, model: str, data: str) -> list[Table]:
-    """The tables of one task; model and data may be folders of this machine, and are named as on the Hub."""
+    """The tables of one task, with the names of model and data on the Hub: here they may be folders."""
     return tables({"model": model, "data": data, task: raw[task]})
 
 
 def _results(raw: dict[str, Any], repo: str) -> list[Result]:
-    """The scores that are there, of those that are tasks of the benchmark.
+    """The scores of a run that are tasks of the benchmark, without those of another judge than the protocol's.
 
-    Those of a judge that is not the protocol's are left out: they would stand in one list with scores with which they
-    do not compare.
+    Scores of two judges do not compare, and would stand in one list.
     """
     found = []
     for task, columns in COLUMNS.items():
@@ -181,14 +172,12 @@ def _results(raw: dict[str, Any], repo: str) -> list[Result]:
 
 
 def _page(dataset: tuple[str, str]) -> str:
-    """Where a data set is looked at, at a revision."""
     from huggingface_hub.constants import ENDPOINT
 
     return f"{ENDPOINT}/datasets/{dataset[0]}/tree/{dataset[1]}"
 
 
 def _groups(found: list[Result], repo: str, dataset: tuple[str, str], split: str) -> list[dict[str, Any]]:
-    """The results as a model-index has them."""
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -214,14 +203,14 @@ def _groups(found: list[Result], repo: str, dataset: tuple[str, str], split: str
 
 
 def _entries(found: list[Result], dataset: tuple[str, str]) -> list[dict[str, Any]]:
-    """The results as `.eval_results` has them; without a date, because no file of a run tells one."""
+    """The results as `.eval_results` has them; without a date, because no file of a run has one."""
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     entries: list[dict[str, Any]] = eval_result_entries_to_yaml(
         [
             EvalResultEntry(
                 dataset_id=dataset[0],
-                task_id=task_id(result.task, result.key),
+                task_id=f"{result.task}_{result.key}",  # as eval.yaml has it
                 value=result.value,
                 dataset_revision=dataset[1],
                 source_url=_page(dataset),
@@ -254,7 +243,6 @@ def _section(task: str, summary: Summary, raw: dict[str, Any], repo: str, datase
 
 
 def _markdown(table: Table) -> str:
-    """A table in Markdown."""
     rows = [["", *table.columns], ["---"] * (1 + len(table.columns))]
     for name, cells in table.rows:
         rows.append([name, *(f"{cell.value} ({cell.interval})" if cell.interval else cell.value for cell in cells)])
@@ -262,7 +250,7 @@ def _markdown(table: Table) -> str:
 
 
 def _lines(raw: bytes) -> list[str]:
-    """A file's lines, with nothing in them that a terminal would obey."""
+    """A file's lines, without control characters."""
     lines = raw.decode(errors="backslashreplace").split("\n")
     lines = lines[:-1] if lines[-1] == "" else [*lines, "\\ No newline at end of file"]
     return ["".join(map(_harmless, line)) for line in lines]

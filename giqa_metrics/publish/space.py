@@ -1,7 +1,7 @@
 """A metric's folder as a Space on the Hub: the script that `evaluate.load` fetches, the card, and a page.
 
-From the Space `org/name` evaluate fetches `name.py` and nothing else, so folder, script and Space share a name. The
-published card loads the metric from the Space, as its readers can.
+From the Space `org/name` evaluate fetches only `name.py`, so folder, script and Space share a name. The published card
+loads the metric from the Space, as its readers can.
 """
 
 import re
@@ -23,25 +23,25 @@ _VERSION = re.compile(r"v\d*\.\d*\.\d*")  # as evaluate.loading tells one from a
 
 
 def is_space(folder: Path) -> bool:
-    """Whether it is a metric's folder: `<name>/<name>.py` with a card beside it."""
+    """Tell whether a folder is a metric's: `<name>/<name>.py` with a card beside it."""
     folder = folder.resolve()
     return (folder / f"{folder.name}.py").is_file() and (folder / "README.md").is_file()
 
 
 def space_release(folder: Path, repo: str, *, sdk: Sdk = "static") -> Release:
-    """Say what of a metric's folder goes to its Space: script, card, requirements and page, and no other file.
+    """List the files of a metric's Space: script, card, requirements and page.
 
     Args:
         folder: `<name>/` with `<name>.py` and `README.md`, the card with its front matter; `requirements.txt` if the
             script needs packages; `app.py` if the page is Gradio's.
         repo: The Space, `org/<name>`.
-        sdk: What shows the page: `static` an `index.html` that is made of the card, `gradio` the folder's `app.py`.
+        sdk: The page: `static` an `index.html` that is made of the card, `gradio` the folder's `app.py`.
 
     Returns:
         The contents of the files; the same for the same folder and Space.
 
     Raises:
-        FileNotFoundError: If it is no metric's folder, or Gradio finds no page in it.
+        FileNotFoundError: If it is no metric's folder, or lacks Gradio's page.
         ValueError: If the Space has another name, the card has no front matter, or a file is a link.
     """
     folder = folder.resolve()
@@ -63,10 +63,9 @@ def space_release(folder: Path, repo: str, *, sdk: Sdk = "static") -> Release:
 
 
 def refused_tag(tag: str) -> str | None:
-    """Say why a Space must have no tag (and no branch) of that name; None if it may.
+    """Say why a Space must have no tag or branch of that name; None if it may.
 
     Example:
-        >>> refused_tag("giqa-0.2.0")
         >>> refused_tag("v0.2.0")
         "expected no version, because evaluate.load prefers a tag of its own version to main, got 'v0.2.0'"
     """
@@ -76,7 +75,7 @@ def refused_tag(tag: str) -> str | None:
 
 
 class _Card(NamedTuple):
-    """A card's front matter, YAML, and what follows it, Markdown."""
+    """A card: its front matter, YAML, and the Markdown after it."""
 
     head: str
     body: str
@@ -87,14 +86,13 @@ class _Card(NamedTuple):
 
 
 def _content(path: Path) -> bytes:
-    """A file's bytes; a link may lead anywhere."""
+    """A file's bytes, if it is no link, which may lead anywhere."""
     if path.is_symlink():
         raise InputError(f"expected a file at {path}, got a link to {path.readlink()}")
     return path.read_bytes()
 
 
 def _read(content: bytes, path: Path) -> _Card:
-    """Take a card apart."""
     try:
         parts = _CARD.fullmatch(content.decode().replace("\r\n", "\n"))
         card = _Card(*parts.groups()) if parts else _Card("", "")
@@ -108,7 +106,7 @@ def _read(content: bytes, path: Path) -> _Card:
 
 
 def _on_the_hub(card: _Card, repo: str, sdk: Sdk) -> _Card:
-    """The card as the Space has it: the front matter names the page, the code loads the metric from the Space."""
+    """The card of the Space: the front matter names the page, the code loads the metric from the Space."""
     load = rf"""(evaluate\.load\(\s*)(["']){re.escape(repo.rpartition("/")[2])}\2"""
     replaced = "sdk|app_file|sdk_version" if sdk == "static" else "sdk|app_file"
     head = re.sub(rf"^({replaced}):.*\n", "", card.head, flags=re.MULTILINE)
@@ -117,7 +115,7 @@ def _on_the_hub(card: _Card, repo: str, sdk: Sdk) -> _Card:
 
 
 def _html(card: _Card, repo: str, requirements: str) -> str:
-    """The card as one page that asks no other host for anything."""
+    """The card as one page that sends no request to another host."""
     environment = templates(Path(__file__).parent, is_html=True)
     markdown = MarkdownIt("js-default").disable("image")  # an image is a link then, and HTML is text
     body = re.sub(r"\A\s*# .*\n", "", card.body)  # the page has a title of its own
