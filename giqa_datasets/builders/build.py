@@ -1,4 +1,4 @@
-"""A set from its sources to a folder that `load_dataset` reads: annotate what is not annotated yet, then write."""
+"""A set from its sources to a folder that `load_dataset` reads: missing annotations are made, then all is written."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,31 +30,18 @@ _MODELS = ("llm", "detector", "verifier")  # the settings that name one
 
 
 class Built(NamedTuple):
-    """What a build wrote.
+    """The outcome of a build."""
 
-    Attributes:
-        counts: By split.
-        n_left_out: How many things were left out.
-        short: What a benchmark's draft is short of, a sentence each.
-    """
-
-    counts: dict[str, SplitCounts]
-    n_left_out: int
-    short: list[str]
+    counts: dict[str, SplitCounts]  # by split
+    n_left_out: int  # entries, objects, boxes and questions
+    short: list[str]  # what a benchmark's draft lacks, a sentence each
 
 
 def annotate_set(
     entries: Entries, folder: Path, choice: Choice, *, engine: Engine | None = None, progress: Progress = no_progress
 ) -> Outcome:
-    """Annotate a set's entries into a folder; see `pipeline.run.annotate_into`."""
-    return annotate_into(
-        folder,
-        entries.all,
-        choice,
-        left_out=entries.left_out,
-        engine=engine,
-        progress=progress,
-    )
+    """Annotate a set's entries into a folder; see `annotate_into`."""
+    return annotate_into(folder, entries.all, choice, left_out=entries.left_out, engine=engine, progress=progress)
 
 
 def build_set(
@@ -72,21 +59,21 @@ def build_set(
     """Write a data set folder.
 
     Args:
-        request: The set and what it is made from.
+        request: The set and its sources.
         out: The folder to make.
-        annotations: What the pipeline made of the entries; what it lacks is annotated into it first.
+        annotations: An annotation folder; entries that it lacks are annotated into it first.
         choice: The models; by default those with which the annotations were begun, else the set's own.
         box_format: Format of the boxes in `prompt` and `completion`.
-        keep_ungrounded: Keep the descriptions in which no box was found, without one: experts may draw some.
-        draft: Write a benchmark out of a review although it is short of something.
-        overwrite: Replace a data set folder that is there already.
-        progress: Wraps what comes.
+        keep_ungrounded: Keep the descriptions without a box, so that experts can draw some.
+        draft: Write an incomplete benchmark out of a review.
+        overwrite: Replace an existing data set folder.
+        progress: Wraps the rows.
 
     Raises:
         FileExistsError: As `build_folder`.
         FileNotFoundError: If a file of a source is missing.
         ImportError: If a package is not installed.
-        Incomplete: If a benchmark is short of something.
+        Incomplete: If a benchmark is incomplete and no draft.
         OSError: If a model cannot be had.
         ValueError: If the request is wrong, the annotations were made by another choice, or no sample was left.
     """
@@ -114,11 +101,7 @@ def build_set(
 
 @dataclass
 class _Made:
-    """The records of a set, and what its folder says of them once they were read.
-
-    Attributes:
-        short: What a benchmark is short of, a sentence each.
-    """
+    """The records of a set, and the provenance that their folder states once they were read."""
 
     name: str
     annotations: Path
@@ -133,7 +116,6 @@ class _Made:
     _late: Counter[str] = field(default_factory=Counter)
 
     def records(self, entries: Sequence[Entry], split: str, progress: Progress) -> Iterator[Record]:
-        """Yield the records of a split."""
         listed = progress(entries, len(entries), f"{self.name} {split}")
         sample = self._ungrounded if self.keep_ungrounded else None
         for record in annotated(self.annotations, listed, self._drop, sample=sample):
@@ -141,11 +123,7 @@ class _Made:
             yield record
 
     def say(self, counts: Mapping[str, SplitCounts]) -> Provenance:
-        """What the folder says beside its rows.
-
-        Raises:
-            Incomplete: If a benchmark is short of something and no draft.
-        """
+        """The folder's provenance; raise Incomplete if a benchmark is incomplete and no draft."""
         fields = card_fields(self.name, counts, self.benchmark)
         self.short = fields["short"]
         if counts and self.short and not self.draft:
@@ -170,7 +148,7 @@ class _Made:
 
 
 def _stated(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as a data set states them: of a model that is a folder of this machine, its name alone."""
+    """The settings without the folders of this machine: of a model's folder, only the name."""
     return {name: _without_place(said) if name in _MODELS else said for name, said in settings.items()}
 
 
@@ -179,10 +157,10 @@ def _without_place(model: str) -> str:
 
 
 def _stated_drop(drop: Drop) -> Drop:
-    """A drop as a data set states it: what a model failed with may tell of this machine, and of its server."""
+    """A drop without a model's error, which may tell of this machine and of its server."""
     return replace(drop, what="drops.jsonl of the annotations says with what") if drop.reason == FAULT else drop
 
 
 def default_choice(name: str) -> Choice:
-    """The models that annotate a set unasked: the paper's for its own set."""
+    """Return the models that annotate a set by default: the paper's for its own set."""
     return PRESETS["paper" if name == "giqa-160k" else OFFLINE]

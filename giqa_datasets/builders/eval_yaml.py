@@ -19,20 +19,10 @@ _DESCRIPTION = (
 )
 
 
-def task_id(config: str, score: str) -> str:
-    """Name a task.
-
-    Example:
-        >>> task_id("des", "miou")
-        'des_miou'
-    """
-    return f"{config}_{score}"
-
-
 def benchmark_eval_yaml(name: str, configs: Collection[str]) -> str:
     """Write the `eval.yaml` of a benchmark with a `test` split.
 
-    It names no `evaluation_framework`: the Hub takes one from a list of its own alone, and ours is not on it.
+    It names no `evaluation_framework`: the Hub has a fixed list of them, and ours is not on it.
 
     Args:
         name: The benchmark's name.
@@ -43,7 +33,7 @@ def benchmark_eval_yaml(name: str, configs: Collection[str]) -> str:
         - id: des_miou
     """
     tasks = [
-        {"id": task_id(config, score), "config": config, "split": "test"}
+        {"id": f"{config}_{score}", "config": config, "split": "test"}
         for config, scores in SCORES.items()
         if config in configs
         for score in scores

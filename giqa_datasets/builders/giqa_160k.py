@@ -31,7 +31,7 @@ def giqa_160k(
         q_pathway_root: The folder of `cleaned_labels.json`.
         dq_495k_root: The folder that holds `KADIS700K`.
         drop: Told of each row that cannot be used.
-        copies: Where images lie that are not under the two roots.
+        copies: Stores of the images that are not under the two roots.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -45,22 +45,14 @@ def giqa_160k(
     }
 
 
-def beside_paper(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
-    """What is counted, the paper's number and ours.
-
-    Args:
-        counts: What was written, by split.
-    """
+def beside_paper(counts: Mapping[str, SplitCounts], numbers: Mapping[str, int] = PAPER) -> list[tuple[str, int, int]]:
+    """Return the name of each number, the paper's value and ours, of the rows by split."""
     ours = count_samples(counts)
-    return [(name, paper, ours[name]) for name, paper in PAPER.items()]
+    return [(name, paper, ours[name]) for name, paper in numbers.items()]
 
 
 def count_samples(counts: Mapping[str, SplitCounts]) -> dict[str, int]:
-    """Count images and samples under the names that the paper's numbers have here.
-
-    Args:
-        counts: What was written, by split.
-    """
+    """Count images and samples of all splits, under the names of the paper's numbers."""
     rows = sum((split.rows for split in counts.values()), start=Counter[str]())
     yes = sum(split.n_yes for split in counts.values())
     return {

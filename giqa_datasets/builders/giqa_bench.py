@@ -1,4 +1,4 @@
-"""giqa-bench: what a benchmark that experts made must have (protocol section 6), and how it is shown to be so.
+"""giqa-bench: the requirements of a benchmark that experts made (protocol section 6), and the proof of each.
 
 Beside its rows, `provenance/review/` has all rounds without the annotators' names, and `provenance/compared.jsonl` the
 data sets with which it shares no image.
@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, Field
 
-from giqa_datasets.builders import giqa_160k
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
-from giqa_datasets.builders.giqa_160k import count_samples
+from giqa_datasets.builders.giqa_160k import beside_paper, count_samples
 from giqa_datasets.dataset_folder.columns import Columns, SplitCounts
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
@@ -39,36 +38,29 @@ PAPER = {
     "Why": 18,
     "How": 12,
 }
-# giqa-bench-mini, ours: at least so many; Yes and No balanced as the paper's
+# Least numbers of giqa-bench-mini, ours; Yes and No balanced as the paper's
 MINI = {"images": 24, "descriptions": 24, "Yes/No": 24, "What/Which/Why/How": 18}
 _WHOLE = re.compile(r"(?i:(the |this |an? )?(image|picture|photo|photograph|shot))|[\W\d_]*")
 
 
 class Compared(BaseModel):
-    """A data set whose images are not in the benchmark.
-
-    Attributes:
-        name: The set's.
-        sha256: Of its shards.
-        images: Of which no file of the same bytes is in the benchmark.
-        unseen: Those of them without pixels, so that nobody looked for what looks like them.
-    """
+    """A data set whose images are not in the benchmark."""
 
     name: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    images: int = Field(ge=0)
-    unseen: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of its shards
+    images: int = Field(ge=0)  # those of which the benchmark has no file with the same bytes
+    unseen: int = Field(ge=0)  # those of them without pixels, which cannot be compared by their looks
 
 
 class Benchmark(NamedTuple):
-    """How a benchmark was made: the rounds of its review, anonymous, and the sets that it shares no image with."""
+    """The making of a benchmark: the rounds of its review, anonymous, and the sets that it shares no image with."""
 
     rounds: Sequence[Round]
     compared: Sequence[Compared]
 
     @classmethod
     def of_review(cls, folder: Path, compared: Sequence[Compared]) -> Self:
-        """Read the review of a data set folder, without who voted.
+        """Read the review of a data set folder, without the annotators' names.
 
         Raises:
             ValueError: As `read_rounds`.
@@ -77,16 +69,16 @@ class Benchmark(NamedTuple):
 
     @property
     def is_scripted(self) -> bool:
-        """Whether programs voted; then their agreement is nobody's."""
+        """True if programs voted; their agreement means nothing."""
         return any(is_scripted(annotator) for _, votes in self.rounds for annotator in votes)
 
     @property
     def n_annotators(self) -> int:
-        """Those who voted in any round."""
+        """The number of annotators who voted in any round."""
         return len({annotator for _, votes in self.rounds for annotator in votes})
 
     def agreements(self) -> Iterator[tuple[int, Agreement]]:
-        """Yield how far annotators agree in each round, by its number, where two voted on the same sample."""
+        """Yield the agreement in each round, by its number, if two annotators voted on the same sample."""
         for number, (begin, votes) in enumerate(self.rounds, start=1):
             found = agreement(begin, votes)
             if found.n_samples:
@@ -94,7 +86,7 @@ class Benchmark(NamedTuple):
 
 
 class Incomplete(InputError):
-    """A benchmark that is short of something; `short` says of what, a sentence each."""
+    """An incomplete benchmark; `short` says what it lacks, a sentence each."""
 
     def __init__(self, name: str, short: Sequence[str]) -> None:
         """Take the set's name and the sentences."""
@@ -103,11 +95,11 @@ class Incomplete(InputError):
 
 
 def read_benchmark(folder: Path) -> Benchmark | None:
-    """Read how the benchmark in a data set folder was made; None where no review made it.
+    """Read the making of the benchmark in a data set folder; None if it has no review.
 
     Raises:
         OSError: If a file cannot be read.
-        ValueError: If one is not as it should be.
+        ValueError: If one is not valid.
     """
     if not (folder / REVIEW).is_dir():
         return None
@@ -117,22 +109,16 @@ def read_benchmark(folder: Path) -> Benchmark | None:
 
 
 def card_fields(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, Any]:
-    """What the text of a set's card takes beside what every set has.
-
-    Args:
-        name: The set's.
-        counts: What was written, by split.
-        benchmark: How it was made, of a benchmark out of a review.
-    """
+    """Return the fields of a set's card that not every set has; `benchmark` is that of a benchmark with a review."""
     return {
-        "beside_paper": beside_paper(counts) if name == "giqa-bench" else giqa_160k.beside_paper(counts),
+        "beside_paper": beside_paper(counts, PAPER) if name == "giqa-bench" else beside_paper(counts),
         "benchmark": benchmark,
         "short": short_of(name, counts, benchmark) if benchmark else [],
     }
 
 
 def benchmark_files(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, str]:
-    """The files of a benchmark's folder beside what every set has, as `read_benchmark` reads them; of a set, none."""
+    """Return the texts of a benchmark's folder that not every set has, by path, as `read_benchmark` reads them."""
     files = {}
     if name in BENCHMARKS:
         views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
@@ -144,11 +130,11 @@ def benchmark_files(name: str, counts: Mapping[str, SplitCounts], benchmark: Ben
 
 
 def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
-    """Yield the split and the id of each row that is not as the last round of its review has it.
+    """Yield the split and the id of each row that differs from the last round of its review.
 
     Args:
-        data: The folder of the shards, in which all else holds.
-        benchmark: How it was made.
+        data: The folder of the shards, which are otherwise valid.
+        benchmark: With the review.
     """
     samples = benchmark.rounds[-1].begin
     for shard in open_shards(data, refuse):
@@ -157,25 +143,19 @@ def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
                 due = samples.get(values["id"])
                 try:
                     row = state_of(Columns.model_validate(values))
-                except ValueError:  # more than a review takes
+                except ValueError:  # a text or a box that no review may have
                     due = None
                 if due is None or (row.image, content(row)) != (due.image, content(stored(due))):
                     yield f"{shard.split} {values['id']!r}"
 
 
-def beside_paper(counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
-    """What is counted, GIQA-Bench's number in the paper and ours."""
-    ours = count_samples(counts)
-    return [(what, paper, ours[what]) for what, paper in PAPER.items()]
-
-
 def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark) -> list[str]:
-    """Say what a benchmark is short of, a sentence each.
+    """Say what a benchmark lacks, a sentence each.
 
     Args:
         name: `giqa-bench` or `giqa-bench-mini`.
-        counts: What was written, by split.
-        benchmark: How it was made.
+        counts: Of the rows, by split.
+        benchmark: With the review.
     """
     composition = _short_of_paper(counts) if name == "giqa-bench" else _short_of_mini(counts)
     samples = list(benchmark.rounds[-1].begin.values())
@@ -183,7 +163,7 @@ def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark)
 
 
 def _short_of_paper(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
-    for what, paper, here in beside_paper(counts):
+    for what, paper, here in beside_paper(counts, PAPER):
         if here != paper:
             yield f"{what}: expected {paper}, as in the paper, got {here}"
 

@@ -1,8 +1,8 @@
-"""A data set that came without pixels, and the user's own copies of its photographs: the set as it was built."""
+"""A data set without pixels, joined with the user's own copies of its photographs to the set as it was built."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -40,40 +40,25 @@ _FILES = ("README.md", "data/*", "provenance/*")  # of a data set's repo
 
 
 class Joined(NamedTuple):
-    """What a join wrote.
+    """The outcome of a join."""
 
-    Attributes:
-        counts: By split.
-        n_images: Photographs that got their pixels.
-        left_out: Rows that did not get them.
-    """
-
-    counts: dict[str, SplitCounts]
-    n_images: int
-    left_out: list[Drop]
+    counts: dict[str, SplitCounts]  # by split
+    n_images: int  # photographs that got their pixels
+    left_out: list[Drop]  # rows that did not get them
 
 
 class _Set(NamedTuple):
-    """What a data set folder says of its rows beyond their columns.
-
-    Attributes:
-        name: The set's.
-        files: The upstream names of each image, by sha256.
-        sha256: The manifest: the sha256 of each upstream name.
-        allowed: The sources that are redistributable.
-        provenance: As it was built.
-        benchmark: How it was made; None of a set that no review made.
-    """
+    """The parts of a data set folder beside its rows."""
 
     name: str
-    files: Mapping[str, Sequence[str]]
-    sha256: Mapping[str, str]
-    allowed: frozenset[Source]
-    provenance: Provenance
-    benchmark: Benchmark | None
+    files: Mapping[str, Sequence[str]]  # the upstream names of each image, by sha256
+    sha256: Mapping[str, str]  # the manifest: the sha256 of each upstream name
+    allowed: frozenset[Source]  # the sources that are redistributable
+    provenance: Provenance  # as it was built
+    benchmark: Benchmark | None  # None of a set without a review
 
     def say(self, left_out: Sequence[Drop], counts: Mapping[str, SplitCounts]) -> Provenance:
-        """What the joined folder says beside its rows."""
+        """The joined folder's provenance."""
         drops, funnel, settings = self.provenance[:3]
         return Provenance(
             [*drops, *left_out],
@@ -85,7 +70,7 @@ class _Set(NamedTuple):
 
 
 def require_place(name: str) -> None:
-    """Refuse what is neither a folder nor the id of a repo on the Hub.
+    """Refuse a name that is neither a folder nor the id of a repo on the Hub.
 
     Raises:
         ValueError: If it is neither.
@@ -103,7 +88,7 @@ def fetch(name: str) -> Path:
         name: A folder, or the id of a data set repo, of which `main` is downloaded into the Hub's cache.
 
     Raises:
-        OSError: If the Hub does not give it.
+        OSError: If it cannot be downloaded.
     """
     if Path(name).is_dir():
         return Path(name)
@@ -118,22 +103,22 @@ def fetch(name: str) -> Path:
 def join_copies(
     folder: Path, images: Sequence[Path], out: Path, *, overwrite: bool = False, progress: Progress = no_progress
 ) -> Joined:
-    """Write a data set folder again, with the user's own copies as the pixels of the rows that came without.
+    """Write a data set folder again, with the user's own copies as the pixels of the rows that lack them.
 
-    A copy is found by its sha256 under any name, and made fit as the builder does it: where all are found, the folder
-    is the one that was built, byte for byte. A row without a fit copy is left out; one with pixels stays as it is.
+    A copy is found by its sha256 under any name, and made fit as the builder does it: if all are found, the folder is
+    the one that was built, byte for byte. A row without a fit copy is left out; one with pixels stays as it is.
 
     Args:
         folder: A data set folder, not trusted.
         images: Folders with the copies.
         out: The folder to make; it appears whole or not at all.
-        overwrite: Replace a data set folder that is there already.
-        progress: Wraps what takes long.
+        overwrite: Replace an existing data set folder.
+        progress: Wraps copies and row groups.
 
     Raises:
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
         FileNotFoundError: If a file of the folder is missing, or a folder with copies.
-        ValueError: If something in the folder is not as it should be, it has all pixels, or no row is left.
+        ValueError: If something in the folder is not valid, it has all pixels, or no row is left.
     """
     refuse_existing(out, overwrite=overwrite)
     said = _read_set(folder)
@@ -148,37 +133,28 @@ def join_copies(
             raise InputError(f"every row of {folder} has its pixels, so there is nothing to join")
         copies = OwnCopies(said.sha256, images, progress)
         pool = stack.enter_context(ThreadPoolExecutor(READERS))
+        read = partial(pool.map, partial(_photograph, copies))
         rows = {
-            split: _rows(splits[split], said, _Copies(copies, pool), left_out, joined, progress)
+            split: _rows(splits[split], said, read, left_out, joined, progress)
             for split in sorted(splits, key=lambda split: split != "train")  # as the builder has them
         }
         counts = write_folder(out, said.name, rows, partial(said.say, left_out), overwrite=overwrite)
     return Joined(counts, len(joined), left_out)
 
 
-class _Copies:
-    """Photographs out of the user's own copies, read by several threads."""
-
-    def __init__(self, store: OwnCopies, pool: ThreadPoolExecutor) -> None:
-        self._store = store
-        self._pool = pool
-
-    def read(self, wanted: Iterable[SetRow]) -> list[Photograph | Refused]:
-        """Read the photograph of each row, as the builder's sources read theirs."""
-        return list(self._pool.map(self._read, wanted))
-
-    def _read(self, row: SetRow) -> Photograph | Refused:
-        rights = ImageSet(row.columns["source"], row.columns["image_license"])
-        try:
-            return read_photograph(self._store, row.files[0], rights)
-        except Refused as refused:
-            return refused
+def _photograph(copies: OwnCopies, row: SetRow) -> Photograph | Refused:
+    """The photograph of a row, read as the builder's sources read theirs."""
+    rights = ImageSet(row.columns["source"], row.columns["image_license"])
+    try:
+        return read_photograph(copies, row.files[0], rights)
+    except Refused as refused:
+        return refused
 
 
 def _rows(
     shards: Iterable[Shard],
     said: _Set,
-    copies: _Copies,
+    read: Callable[[Iterable[SetRow]], Iterable[Photograph | Refused]],
     left_out: list[Drop],
     joined: set[str],
     progress: Progress,
@@ -188,7 +164,7 @@ def _rows(
     for shard, number in progress(groups, len(groups), "join row groups"):
         rows = [_checked(columns, shard, said) for columns in read_rows(shard, number)]
         wanted = {row.columns["image_sha256"]: row for row in rows if pixels_of(row.columns) is None}
-        found = dict(zip(wanted, copies.read(wanted.values()), strict=True))
+        found = dict(zip(wanted, read(wanted.values()), strict=True))
         for row in rows:
             if pixels_of(row.columns) is None:
                 sha256 = row.columns["image_sha256"]
@@ -202,7 +178,7 @@ def _rows(
 
 
 def _checked(columns: dict[str, Any], shard: Shard, said: _Set) -> SetRow:
-    """Check a row from outside, and add what the folder says of it."""
+    """A row from outside, checked, with its upstream names and its rights."""
     where = f"{shard.where} {columns['id']!r}"
     try:
         Columns.model_validate(columns)
@@ -215,11 +191,7 @@ def _checked(columns: dict[str, Any], shard: Shard, said: _Set) -> SetRow:
 
 
 def _image(row: SetRow, photograph: Photograph | Refused) -> dict[str, Any]:
-    """The image of a row, out of the user's copy.
-
-    Raises:
-        Refused: If there is none, or it is not what the row says.
-    """
+    """The image of a row, out of the user's copy; raise Refused if there is none, or it has another size."""
     if isinstance(photograph, Refused):
         raise photograph
     stated, got = (row.columns["width"], row.columns["height"]), (photograph.width, photograph.height)
@@ -230,7 +202,7 @@ def _image(row: SetRow, photograph: Photograph | Refused) -> dict[str, Any]:
 
 
 def _lacks_pixels(shard: Shard) -> bool:
-    """Whether rows of a shard may be without pixels, by its own statistics."""
+    """Tell by a shard's own statistics whether rows may be without pixels."""
     metadata = shard.file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -239,17 +211,17 @@ def _lacks_pixels(shard: Shard) -> bool:
 
 
 def _read_set(folder: Path) -> _Set:
-    """Read what a data set folder says beyond its rows.
+    """Read the parts of a data set folder beside its rows.
 
     Raises:
         OSError: If a file is missing.
-        ValueError: If one is not as it should be, or the set is none whose copies can be joined.
+        ValueError: If one is not valid, or copies of the set cannot be joined.
     """
     name = set_name((folder / "README.md").read_text(encoding="utf-8", errors="replace"))
     known = sorted(each for each, made in SETS.items() if made.keeps_files)
     if name not in known:
         raise InputError(f"expected the card of one of {known}, whose images are upstream files, got {name!r}")
-    read_sources(folder / SOURCES)  # says what is wrong with it
+    read_sources(folder / SOURCES)  # raises if it is not valid
     sha256 = read_manifest(folder / "provenance" / "images.jsonl")
     files: defaultdict[str, list[str]] = defaultdict(list)
     for file, digest in sha256.items():

@@ -1,4 +1,4 @@
-"""What `giqa annotate` and `giqa build` know by name: which entries make up each split of a set."""
+"""The sets of `giqa annotate` and `giqa build` by name, with the entries of each split."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -19,33 +19,21 @@ from giqa_datasets.sources import folder, mini, tiny
 
 
 class SetRequest(NamedTuple):
-    """What a set is made from; each set takes what it needs, and refuses to do without.
+    """The sources of a set; each set has fields that it takes, and refuses to do without them."""
 
-    Attributes:
-        name: The set's, a key of `SETS`.
-        root: A folder of photographs with a `metadata.jsonl`; of a benchmark, a reviewed data set folder.
-        q_pathway: The folder of Q-Instruct's `cleaned_labels.json`.
-        dq_495k: DataDepictQA's folder.
-        images: Folders with copies of the upstream images.
-        manifest: The sha256 of each upstream image, by which the copies are found under any name.
-        exclude: Data set folders whose images may not occur.
-        seed: Of a set whose entries are drawn; None is 0.
-        limit: Take the first so many entries of each split.
-    """
-
-    name: str
-    root: Path | None = None
-    q_pathway: Path | None = None
-    dq_495k: Path | None = None
-    images: Sequence[Path] = ()
-    manifest: Path | None = None
-    exclude: Sequence[Path] = ()
-    seed: int | None = None
-    limit: int | None = None
+    name: str  # a key of `SETS`
+    root: Path | None = None  # a folder of photographs with a `metadata.jsonl`, or a reviewed data set folder
+    q_pathway: Path | None = None  # the folder of Q-Instruct's `cleaned_labels.json`
+    dq_495k: Path | None = None  # DataDepictQA's folder
+    images: Sequence[Path] = ()  # folders with copies of the upstream images
+    manifest: Path | None = None  # the sha256 of each upstream image, by which copies are found under any name
+    exclude: Sequence[Path] = ()  # data set folders whose images may not occur
+    seed: int | None = None  # of a set whose entries are drawn; None is 0
+    limit: int | None = None  # of entries in each split
 
 
 class Entries(NamedTuple):
-    """The entries of a set by split, what its sources left out, and the data sets with which it shares no image."""
+    """The entries of a set by split, the drops of its sources, and the data sets with which it shares no image."""
 
     splits: dict[str, list[Entry]]
     left_out: list[Drop]
@@ -53,7 +41,7 @@ class Entries(NamedTuple):
 
     @property
     def all(self) -> list[Entry]:
-        """Those of all splits, one after the other."""
+        """The entries of all splits, one after the other."""
         return [entry for entries in self.splits.values() for entry in entries]
 
 
@@ -61,12 +49,12 @@ def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries
     """List the entries of a set.
 
     Args:
-        request: The set and what it is made from.
-        progress: Wraps what takes long: hashing copies, looking at the images of other sets.
+        request: The set and its sources.
+        progress: Wraps the copies that are hashed and the images of other sets.
 
     Raises:
         FileNotFoundError: If a file of a source is missing.
-        ValueError: If there is no such set, it lacks what it is made from, or a file of a source is another's.
+        ValueError: If there is no such set, it lacks a source, or a file of a source is another's.
     """
     if request.name not in SETS:
         raise InputError(f"expected a data set out of {sorted(SETS)}, got {request.name!r}")
@@ -89,13 +77,13 @@ def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries
 
 
 def options_given(request: SetRequest) -> list[str]:
-    """The command's options that a request holds."""
+    """List the command's options that a request holds."""
     named = _OPTIONS | {"exclude": "--exclude", "seed": "--seed", "limit": "--limit"}
     return [option for field, option in named.items() if getattr(request, field) not in (None, ())]
 
 
 class _Excluded:
-    """Refuses the photographs of other data sets, and what looks like one of them."""
+    """Refuses the photographs of other data sets, and those that look like one of them."""
 
     def __init__(self, folders: Sequence[Path], progress: Progress) -> None:
         from giqa_datasets.near_duplicates import lookalikes_of
@@ -118,33 +106,31 @@ class _Excluded:
 
 
 def _name_of(folder: Path) -> str:
-    """The name of the set in a data set folder, as its card has it, or else the folder's."""
+    """The name of the set in a data set folder, from its card or else the folder's name."""
     card = folder / "README.md"
     said = set_name(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
     return said or folder.resolve().name
 
 
 def _folder(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """Anyone's photographs and descriptions, as one train split."""
     if request.root is None:
         raise InputError("expected a folder of photographs with a metadata.jsonl, got none")
     return {"train": folder.entries(request.root, drop)}
 
 
 def _giqa_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """The mini set's plain descriptions."""
     return {"train": mini.entries("train"), "test": mini.entries("test")}
 
 
 def _giqa_bench(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """What experts made of candidates; test split only."""
+    """The samples that experts made of candidates; only a test split."""
     if request.root is None:
         raise InputError("expected a data set folder that was reviewed with giqa review, got none")
     return {"test": last_round.entries(request.root)}
 
 
 def _giqa_bench_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """The mini set's hand-made descriptions, questions and boxes, or what experts made of candidates; test split."""
+    """The mini set's hand-made samples, or those that experts made of candidates; only a test split."""
     return {"test": mini.hand_made("test") if request.root is None else last_round.entries(request.root)}
 
 
@@ -157,7 +143,6 @@ def _giqa_tiny(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
 
 
 def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    """The rebuild of the paper's training set."""
     if request.q_pathway is None or request.dq_495k is None:
         raise InputError(
             "expected --q-pathway and --dq-495k, the folders of the upstream sets "
@@ -168,18 +153,11 @@ def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
 
 
 class _Set(NamedTuple):
-    """How a set's entries are listed.
+    """The listing of a set's entries."""
 
-    Attributes:
-        entries: Lists them by split.
-        takes: The fields of a request that it takes.
-        keeps_files: Whether its images are upstream files, made fit and nothing else, so that copies of these are all
-            that a row without pixels needs.
-    """
-
-    entries: Callable[[SetRequest, DropSink, Progress], Mapping[str, Iterable[Entry]]]
-    takes: frozenset[str] = frozenset()
-    keeps_files: bool = False
+    entries: Callable[[SetRequest, DropSink, Progress], Mapping[str, Iterable[Entry]]]  # lists them by split
+    takes: frozenset[str] = frozenset()  # the fields of a request that it uses
+    keeps_files: bool = False  # copies of upstream files, made fit, are all that rows without pixels need
 
 
 SETS = {
@@ -190,7 +168,7 @@ SETS = {
     "giqa-mini": _Set(_giqa_mini),
     "giqa-tiny": _Set(_giqa_tiny),
 }
-# Of the command: what a request's field is called there
+# The command's names of a request's fields
 _OPTIONS = {
     "root": "FOLDER",
     "q_pathway": "--q-pathway",

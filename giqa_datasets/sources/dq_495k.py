@@ -52,36 +52,30 @@ def entries(root: Path, drop: DropSink, *, split: Split = "train", images: Image
     Args:
         root: DataDepictQA's folder, the one that holds `KADIS700K`.
         drop: Told of each row that cannot be used.
-        split: Which two files.
-        images: Where the images lie; by default the folders under `root`, then the tars in it.
+        split: Of the two files.
+        images: The store of the images; by default the folders under `root`, then the tars in it.
 
     Raises:
         FileNotFoundError: If one of the two files is missing.
-        ValueError: If one of them is another file; a tar in `root` that is none.
+        ValueError: If one of them is another file, or a tar in `root` is not valid.
     """
     store = images_under(root) if images is None else images
     return [entry for file in FILES[split] for entry in entries_of(root / file, partial(_entry, store), drop)]
 
 
 def _entry(images: ImageStore, raw: object) -> Entry:
-    """Make one row's entry."""
     row = _Row.model_validate(raw)
     text = row.answer if row.conversations is None else answer(row.conversations)
     if text is None:
         raise Refused("malformed_row", "expected conversations or an answer, got neither")
+    known = _distortions(row)
     return make_entry(
-        row.image_A,
-        text,
-        images,
-        prefix="dq-495k",
-        rights=RIGHTS,
-        text_license=TEXT_LICENSE,
-        distortions=_distortions(row),
+        row.image_A, text, images, prefix="dq-495k", rights=RIGHTS, text_license=TEXT_LICENSE, distortions=known
     )
 
 
 def _distortions(row: _Row) -> tuple[Distortion, ...]:
-    """The row's distortions in the order in which they were put in; none where the photograph is intact."""
+    """The row's distortions in the order in which they were put in; none if the photograph is intact."""
     names = row.distortion_names or ([] if row.distortion_name is None else [row.distortion_name])
     severities = row.severities or ([] if row.severity == 0 else [row.severity])
     named = len(names) == len(severities) and all(name and name.isprintable() for name in names)

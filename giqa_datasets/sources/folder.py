@@ -1,9 +1,9 @@
-"""Anyone's photographs: a folder with a `metadata.jsonl` beside them, one line per photograph or more.
+"""Any photographs: a folder with a `metadata.jsonl`, which has at least one line per photograph.
 
     {"file_name": "cat.jpg", "description": "A sharp cat.", "regions": [{"phrase": "cat", "boxes": [[0, 0, 1, 1]]}]}
 
-`file_name` and `description` are needed. With `regions`, even none, the line is taken as it is; without, the pipeline
-looks for the boxes. `id`, `image_license`, `text_license` and `redistributable` are optional.
+`file_name` and `description` are needed. With `regions`, even an empty list, the line is taken as it is; without, the
+pipeline looks for the boxes. `id`, `image_license`, `text_license` and `redistributable` are optional.
 """
 
 import codecs
@@ -44,8 +44,8 @@ class _Line(BaseModel):
 def entries(root: Path, drop: DropSink) -> list[Entry]:
     """List the folder's lines in their order, those of a photograph side by side; hand-made regions become a sample.
 
-    The lines are the user's own, so a wrong one ends the run before anything is done. Photographs that turn out to be
-    broken, and descriptions that say nothing or hold markup, cost their own record.
+    The lines are the user's own, so a wrong one ends the run before anything is done. A broken photograph, or a
+    description that is empty or holds markup, costs its own record.
 
     Args:
         root: The folder of `metadata.jsonl`.
@@ -53,7 +53,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
 
     Raises:
         FileNotFoundError: If the folder, its `metadata.jsonl` or a photograph is missing.
-        ValueError: If a line or a box is not as it should be, or an id occurs twice; the line is named.
+        ValueError: If a line or a box is not valid, or an id occurs twice; the line is named.
     """
     metadata = root / "metadata.jsonl"
     if not metadata.is_file():
@@ -83,7 +83,6 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
 
 
 def _entry(images: Folder, where: str, line: _Line) -> Entry:
-    """Check one line and take up its regions."""
     try:
         path = (images.root / line.file_name).resolve()
         is_file = path.is_file()
@@ -100,17 +99,9 @@ def _entry(images: Folder, where: str, line: _Line) -> Entry:
     if line.regions is None:
         check_text(line.description, line.file_name)
     else:
-        regions = locate(
-            line.description, [(region.phrase, to_boxes(np.array(region.boxes))) for region in line.regions]
-        )
-        samples = (
-            Sample(f"{identifier}-des", "des", "des", question_pool()[0], line.description, answer_regions=regions),
-        )
-    photograph = partial(
-        read_photograph,
-        images,
-        line.file_name,
-        ImageSet("folder", line.image_license, line.redistributable),
-        verify=bool(samples),
-    )
+        boxed = [(region.phrase, to_boxes(np.array(region.boxes))) for region in line.regions]
+        regions, question = locate(line.description, boxed), question_pool()[0]
+        samples = (Sample(f"{identifier}-des", "des", "des", question, line.description, answer_regions=regions),)
+    rights = ImageSet("folder", line.image_license, line.redistributable)
+    photograph = partial(read_photograph, images, line.file_name, rights, verify=bool(samples))
     return Entry(identifier, where, line.file_name, line.description, line.text_license, photograph, samples)

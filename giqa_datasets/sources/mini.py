@@ -2,8 +2,7 @@
 
 Text and boxes (`mini.json`) are ours and ship with the package. Pixels are read from the wheels of mvtb-data,
 scikit-image and scikit-learn; some photographs get one seeded local distortion in a known box. The `test` photographs
-share no scene with the `train`
-ones.
+share no scene with the `train` ones.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from giqa_datasets.entries import Entry, ImageSet
 from giqa_datasets.extras import package_folder
 from giqa_datasets.images import Encoded, bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
-from giqa_datasets.regions import Region, locate
+from giqa_datasets.regions import ROLES, Region, locate
 
 
 Split = Literal["train", "test"]
@@ -28,7 +27,7 @@ MAX_SIDE = 1024  # pixels; a few of the photographs are 8 megapixels large
 TEXT_LICENSE = "apache-2.0"
 QUESTION = "Describe the quality of this image in detail. Note positions as [label](<x, y>)."
 
-# Per wheel, by the folder it installs: the licence that it states for its photographs, under which it passes them on.
+# By the folder that a wheel installs: the licence under which it passes its photographs on
 _WHEELS = {
     "mvtbdata": ImageSet("mvtb-data", "mit", True),
     "skimage": ImageSet("scikit-image", "cc0-1.0", True),
@@ -45,41 +44,25 @@ def entries(split: Split) -> list[Entry]:
 
 
 def hand_made(split: Split) -> list[Entry]:
-    """List the photographs with the descriptions, questions and boxes that were made by looking at them.
+    """List the photographs with hand-made descriptions, questions and boxes.
 
     Loading one raises ImportError if the wheel that holds its photograph is not installed.
     """
     made = []
     for number, entry in enumerate(_annotations(split), start=1):
-        samples = [
-            Sample(
-                id=f"{entry['id']}-des",
-                task="des",
-                question_type="des",
-                question=QUESTION,
-                answer=entry["description"],
-                answer_regions=_regions(entry["description"], entry["regions"]),
-            )
-        ]
+        name, description = entry["id"], entry["description"]
+        boxed = _regions(description, entry["regions"])
+        samples = [Sample(f"{name}-des", "des", "des", QUESTION, description, answer_regions=boxed)]
         for number, asked in enumerate(entry["questions"], start=1):
-            by_role = {
-                role: [region for region in asked["regions"] if region["role"] == role]
-                for role in ("question", "answer")
-            }
-            samples.append(
-                Sample(
-                    id=f"{entry['id']}-vqa-{number}",
-                    task="vqa",
-                    question_type=asked["type"],
-                    question=asked["question"],
-                    answer=asked["answer"],
-                    question_regions=_regions(asked["question"], by_role["question"]),
-                    answer_regions=_regions(asked["answer"], by_role["answer"]),
-                )
+            regions = (
+                _regions(asked[role], [region for region in asked["regions"] if region["role"] == role])
+                for role in ROLES
             )
+            texts = (asked["type"], asked["question"], asked["answer"])
+            samples.append(Sample(f"{name}-vqa-{number}", "vqa", *texts, *regions))
         photograph = partial(_photograph, entry["file"], entry["distortion"])
-        where, description = f"mini.json {split} {number}", entry["description"]
-        made.append(Entry(entry["id"], where, entry["file"], description, TEXT_LICENSE, photograph, tuple(samples)))
+        where = f"mini.json {split} {number}"
+        made.append(Entry(name, where, entry["file"], description, TEXT_LICENSE, photograph, tuple(samples)))
     return made
 
 
@@ -97,18 +80,16 @@ def wheel_file(path: str) -> Path:
 
 
 def wheel_rights(path: str) -> ImageSet:
-    """The source's name and the licence of its photographs."""
+    """Return the source's name and the licence of its photographs."""
     return _WHEELS[path.split("/", 1)[0]]
 
 
 def _annotations(split: Split) -> list[dict[str, Any]]:
-    """Read the hand-made annotations of one split."""
     entries = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return [entry for entry in entries if entry["split"] == split]
 
 
 def _regions(text: str, entries: list[dict[str, Any]]) -> tuple[Region, ...]:
-    """Find each entry's phrase in the text."""
     return locate(text, [(entry["phrase"], to_boxes(entry["boxes"])) for entry in entries])
 
 

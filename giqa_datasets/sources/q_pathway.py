@@ -1,8 +1,8 @@
-"""Q-Pathway: what people wrote of the quality of 19K photographs, out of Q-Instruct's `cleaned_labels.json`.
+"""Q-Pathway: descriptions of the quality of 19K photographs, out of Q-Instruct's `cleaned_labels.json`.
 
-The file holds Q-Instruct's questions as well, and descriptions of COCO images; the descriptions of the other images
-are the part that GIQA-160K uses. They lie beside it, as its users get them: `q-instruct-images.tar`, or the folders
-`spaq_koniq` and `livefb_liveitw_aigc` out of it.
+The file holds Q-Instruct's questions as well, and descriptions of COCO images; GIQA-160K uses only the descriptions
+of the other images. They lie beside it, as its users get them: `q-instruct-images.tar`, or the folders `spaq_koniq`
+and `livefb_liveitw_aigc` out of it.
 """
 
 import re
@@ -24,8 +24,8 @@ FILE = "cleaned_labels.json"
 TEXT_LICENSE = "in conflict: apache-2.0 (the Hub), S-Lab License 1.0, non-commercial (the code repository)"
 KINDS = ("desc", "pathway")  # ours: what `type` or `qtype` of a description row contains, in any case
 
-# By the image's path, first match first. A set's own terms, where we know them; what says nothing stays "unknown".
-# The names within a folder are those that the sets give their files; the last two lines take what has another name.
+# The image set by the image's path, first match first, with its own terms, where we know them. The names within a
+# folder are those that the sets give their files; the last two lines match all other names.
 SETS = (
     (r"spaq_koniq/\d{5}\.jpg", ImageSet("spaq", "research and education only")),
     (r"spaq_koniq/\d{6,11}\.jpg", ImageSet("koniq-10k", "unknown, free to the research community")),
@@ -57,12 +57,12 @@ def entries(
     Args:
         root: The folder of `cleaned_labels.json`.
         drop: Told of COCO rows (`coco`) and of each row that cannot be used.
-        images: Where the images lie; by default the folders under `root`, then the tars in it.
+        images: The store of the images; by default the folders under `root`, then the tars in it.
         kinds: A row is a description if its `type` or its `qtype` contains one of these, in any case.
 
     Raises:
         FileNotFoundError: If `cleaned_labels.json` is missing.
-        ValueError: If it is another file, or holds no description; a tar in `root` that is none.
+        ValueError: If it is another file, or holds no description, or a tar in `root` is not valid.
     """
     path = root / FILE
     seen: Counter[str] = Counter()
@@ -86,10 +86,7 @@ def entries(
 
 
 def rights(name: str) -> ImageSet:
-    """The image set that an image belongs to.
-
-    Args:
-        name: The image's path in the file.
+    """Find the image set of an image by its path.
 
     Raises:
         Refused: If it is a COCO image, or of no set that Q-Pathway uses.
@@ -105,5 +102,4 @@ def rights(name: str) -> ImageSet:
 
 
 def _is_description(kind: str, kinds: Sequence[str]) -> bool:
-    """Whether a row of this kind holds a description."""
     return any(word.lower() in kind.lower() for word in kinds)

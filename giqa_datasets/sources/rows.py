@@ -1,6 +1,6 @@
-"""What upstream JSON sets have in common: a list of rows, each an image and a text, each kept or dropped by itself.
+"""The common part of upstream JSON sets: a list of rows, each an image and a text, each kept or dropped by itself.
 
-A row that fails costs its own record and says why; a file in which no row fits is not the upstream's, and ends the
+A row that fails costs its own record and says why; a file in which no row fits is another file, and ends the
 run. Upstream ids are not trusted: ours come from the image's name and the text, so that they are unique and do not
 depend on the order of the rows.
 """
@@ -15,15 +15,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.entries import (
-    Entry,
-    ImageSet,
-    Refused,
-    by_photograph,
-    check_text,
-    checked_name,
-    read_photograph,
-)
+from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, checked_name, read_photograph
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import ImageStore
@@ -37,13 +29,8 @@ class Turn(BaseModel):
     value: str
 
 
-def load_rows(path: Path) -> list[object]:
-    """Read a JSON list as a whole; the largest one upstream, Q-Instruct's, has 77 MB.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds no JSON list, or an empty one.
-    """
+def _load_rows(path: Path) -> list[object]:
+    """Read a JSON list as a whole; the largest one upstream, Q-Instruct's, has 77 MB."""
     if not path.is_file():
         raise MissingFileError(f"expected the upstream file {path}, found none")
     try:
@@ -61,7 +48,7 @@ def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) 
 
     Args:
         path: A JSON list of rows.
-        make: One row's entry, or None where the row is of no concern; raises `Refused`, or pydantic's error.
+        make: Makes one row's entry, or None to pass over it; raises `Refused`, or pydantic's error.
         drop: Told of each row that was refused, and of each that repeats an earlier one.
 
     Raises:
@@ -70,36 +57,28 @@ def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) 
     """
     made: dict[str, Entry] = {}
     strange: list[str] = []
-    rows = load_rows(path)
+    rows = _load_rows(path)
     for number, row in enumerate(rows, start=1):
         where = f"{path.name} row {number}"
         try:
-            entry = _shaped(make, row)
+            entry = make(row)
             if entry is None:
                 continue
             if entry.id in made:
                 raise Refused("duplicate", entry.id)
-        except Refused as refused:
-            drop(Drop(where, "source", refused.reason, str(refused)))
-            if refused.reason == "malformed_row":
-                strange.append(f"row {number}: {refused}")
-            continue
-        made[entry.id] = replace(entry, where=where)
+            made[entry.id] = replace(entry, where=where)
+        except (Refused, ValidationError) as error:
+            reason = error.reason if isinstance(error, Refused) else "malformed_row"
+            what = str(error) if isinstance(error, Refused) else fault_of(error)
+            drop(Drop(where, "source", reason, what))
+            strange += [f"row {number}: {what}"] if reason == "malformed_row" else []
     if len(strange) == len(rows):
         raise InputError(f"expected upstream rows in {path}, got none: {strange[0]}")
     return by_photograph(made.values())
 
 
-def _shaped(make: Callable[[object], Entry | None], row: object) -> Entry | None:
-    """Make a row's entry; a row of another shape is refused."""
-    try:
-        return make(row)
-    except ValidationError as error:
-        raise Refused("malformed_row", fault_of(error)) from error
-
-
 def answer(turns: Sequence[Turn]) -> str:
-    """The text of a conversation of one question and one answer, as its author wrote it.
+    """Return the answer of a conversation of one question and one answer, as its author wrote it.
 
     Raises:
         Refused: If the conversation is another one.
@@ -120,16 +99,16 @@ def make_entry(
     text_license: str,
     distortions: tuple[Distortion, ...] = (),
 ) -> Entry:
-    """Join an image's name and its description; the description stays as it is, byte for byte.
+    """Join an image's name and its description; the description, in any script, stays as it is, byte for byte.
 
     Args:
         name: The image's upstream name.
-        description: In any script.
-        images: Where the image lies.
+        description: Of the image.
+        images: The store of the image.
         prefix: Of the record's id.
         rights: Of the pixels.
         text_license: Of the description.
-        distortions: Known artificial distortions.
+        distortions: The known artificial ones.
 
     Raises:
         Refused: If the name is unsafe, or the description is empty, broken or holds markup.

@@ -1,8 +1,7 @@
 """The tiny set: crops of the mini set's photographs with one local transmission error, as a broken decoder leaves it.
 
-A solid green, magenta or grey block covers part of the crop; some crops are intact. It is a task that a model of less
-than a million parameters learns from scratch in minutes, with the same text format, columns and metrics as the real
-one.
+A solid green, magenta or grey block covers part of the crop; some crops are intact. A model of less than a million
+parameters learns this task from scratch in minutes, with the same text format, columns and metrics as the real one.
 """
 
 import hashlib
@@ -39,19 +38,12 @@ _WORKING_SIDE = 640  # pixels; larger photographs are shrunk once, so that a cro
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square crop and what is wrong with it.
+    """A square crop with its block."""
 
-    Attributes:
-        image: The crop as a PNG file, `SIDE_PX` pixels wide and high.
-        colour: The block's colour, one of `COLOURS`; None if the crop is intact.
-        xyxy: The block's exact corners, normalised to the crop; None if the crop is intact.
-        photograph: Index of the photograph that it was taken from.
-    """
-
-    image: bytes
-    colour: str | None
-    xyxy: tuple[float, float, float, float] | None
-    photograph: int
+    image: bytes  # a PNG file, `SIDE_PX` pixels wide and high
+    colour: str | None  # of the block, one of `COLOURS`; None if the crop is intact
+    xyxy: tuple[float, float, float, float] | None  # the block's exact corners, normalised; None as above
+    photograph: int  # index of its photograph
 
 
 def entries(split: Split, *, seed: int = 0) -> Iterator[Entry]:
@@ -91,7 +83,7 @@ def crops(photographs: Sequence[Image.Image], *, n: int, rng: random.Random, int
         photographs: RGB.
         n: The number of crops.
         rng: The same generator state gives the same crops.
-        intact: The share of crops that are left without a block, in [0, 1].
+        intact: The share of crops without a block, in [0, 1].
     """
     for _ in range(n):
         index = rng.randrange(len(photographs))
@@ -112,7 +104,7 @@ def _window(photograph: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def _break(image: Image.Image, rng: random.Random) -> tuple[str, tuple[float, float, float, float]]:
-    """Paint a block on the image, in place; its colour's name and its corners."""
+    """Paint a block on the image, in place, and return its colour's name and its corners."""
     low, high = (round(side * SIDE_PX) for side in _BLOCK_SIDES)
     width, height = rng.randint(low, high), rng.randint(low, high)
     left, top = rng.randint(0, SIDE_PX - width), rng.randint(0, SIDE_PX - height)
@@ -123,7 +115,6 @@ def _break(image: Image.Image, rng: random.Random) -> tuple[str, tuple[float, fl
 
 
 def _description(identifier: str, crop: Crop) -> Sample:
-    """The GIQA-DES sample of a crop."""
     if crop.colour is None:
         return Sample(identifier, "des", "des", DES_QUESTION, "The image is intact.")
     answer = f"A {crop.colour} block covers part of the image."
@@ -132,5 +123,4 @@ def _description(identifier: str, crop: Crop) -> Sample:
 
 
 def _question(identifier: str, crop: Crop) -> Sample:
-    """The Yes/No sample of a crop."""
     return Sample(identifier, "vqa", "yes_no", VQA_QUESTION, "No." if crop.colour is None else "Yes.")
