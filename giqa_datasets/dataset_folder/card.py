@@ -1,6 +1,6 @@
-"""Writes the README card of a data set: the configs that load_dataset reads, and what a person wants to know.
+"""The README card of a data set: the configs that load_dataset reads, and a description for people.
 
-`cards/datasets/<name>.md` is the text and what a person knows of the set; every number comes from the rows.
+`cards/datasets/<name>.md` is the text, with all facts that are not in the rows; every number comes from the rows.
 """
 
 import json
@@ -27,7 +27,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _SHOWN = ("id", "question_type", "question", "answer", "regions", "distortions", "source")  # of an example row
 _MOST_TEXT = 600  # characters of a column in an example row
 _MOST_REGIONS = 6
-# What Markdown and HTML would obey; `_` inside a word they let stand
+# Marks of Markdown and HTML; `_` inside a word is none
 _MARKUP = re.compile(r"[\\`*{}\[\]<>|&~$!#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
@@ -43,10 +43,10 @@ def write_card(
 
     Args:
         name: The set's name; `cards/datasets/<name>.md` is its text.
-        counts: What was written, by split.
-        said: What else the folder says.
+        counts: Of the rows, by split.
+        said: The folder's provenance.
         content: Digest of the shards. It stands in every config, because the datasets library keys its cache on the
-            card alone: a rebuilt folder would be read from the cache of the old one.
+            card: a rebuilt folder would be read from the cache of the old one.
         examples: Rows to show, as of `example_rows`.
 
     Returns:
@@ -86,10 +86,7 @@ def write_card(
 
 
 def example_rows(data: Path) -> list[dict[str, Any]]:
-    """The first description and the first question of a data set folder's shards, train before test.
-
-    Args:
-        data: The folder of the shards.
+    """Read the first description and the first question of a folder of shards, train before test.
 
     Returns:
         At most one row of each task, with the columns that a card shows.
@@ -106,9 +103,9 @@ def example_rows(data: Path) -> list[dict[str, Any]]:
 
 
 def _template(name: str) -> jinja2.Template:
-    """The text of a set's card."""
     environment = templates(shipped("cards") / "datasets")
-    environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": _as_share}
+    as_share = lambda share: "-" if share is None else f"{share:.3f}"  # noqa: E731  # of agreement
+    environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": as_share}
     return environment.get_template(f"{name}.md")
 
 
@@ -128,7 +125,7 @@ def _configs(splits: list[str], tasks: list[str], content: str) -> list[dict[str
 
 
 def _license(licences: Iterable[str]) -> dict[str, Any]:
-    """The licences as the Hub knows them, which refuses a card with any other; the card's table has the full words."""
+    """The licences as the Hub names them, which refuses any other; the card's table has the full words."""
     # hub-docs, repositories-licenses.md, without those of models
     hubs = (shipped("cards") / "datasets" / "licenses.txt").read_text(encoding="utf-8").split()
     known = sorted({licence if licence in hubs else "other" for licence in licences})
@@ -137,17 +134,12 @@ def _license(licences: Iterable[str]) -> dict[str, Any]:
 
 
 def _as_text(text: str) -> str:
-    """A text of anyone's as the cell of a table, where no letter of it is obeyed."""
+    """A foreign text as the cell of a table, with its marks escaped."""
     return _MARKUP.sub(lambda letter: f"&#{ord(letter[0])};", printable(" ".join(text.split())))
 
 
-def _as_share(share: float | None) -> str:
-    """A share of agreement, and a dash for one that does not exist."""
-    return "-" if share is None else f"{share:.3f}"
-
-
 def _as_block(row: Mapping[str, Any]) -> str:
-    """A row as lines for a code block; none begins with what could end the block."""
+    """A row as lines for a code block; none begins with a mark that ends the block."""
     width = max(map(len, _SHOWN)) + 2
     lines: list[str] = []
     for column in _SHOWN:
@@ -157,7 +149,7 @@ def _as_block(row: Mapping[str, Any]) -> str:
 
 
 def _lines(value: Any) -> Iterator[str]:
-    """What an example row shows of a column's value; what is cut off is counted."""
+    """The lines that an example row shows of a column's value, and the length of the rest."""
     if isinstance(value, str):
         more = len(value) - _MOST_TEXT
         shown = value if more <= 0 else f"{value[:_MOST_TEXT]} ... ({more} more characters)"

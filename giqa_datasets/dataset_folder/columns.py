@@ -1,4 +1,4 @@
-"""What a row of every GIQA data set has: its columns as written and as read back, and what is counted of rows."""
+"""The row of every GIQA data set: its columns as written and as read back, and counts of rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,59 +11,39 @@ from giqa_datasets.files import said
 from giqa_datasets.records import QuestionType, Record, Task, rows
 
 
-Source = tuple[str, ...]  # where a row comes from, and the licences of its pixels and its text: the columns SOURCE
+Source = tuple[str, ...]  # the upstream set of a row, and the licences of its pixels and its text: the columns SOURCE
 SOURCE = ("source", "image_license", "text_license")
 
 
 class Rights(NamedTuple):
-    """Where a row comes from, and on which terms; all but the last are columns.
+    """The source and the terms of a row; all but the last are columns."""
 
-    Attributes:
-        source: The upstream set.
-        image_license: Of the pixels.
-        text_license: Of the text.
-        redistributable: Whether the pixels' own terms let others pass them on.
-    """
-
-    source: str
-    image_license: str
-    text_license: str
-    redistributable: bool
+    source: str  # the upstream set
+    image_license: str  # of the pixels
+    text_license: str  # of the text
+    redistributable: bool  # the pixels' own terms let others pass them on
 
 
 class SetRow(NamedTuple):
-    """A row of a data set, and what none of its columns says.
+    """A row of a data set, with two facts that no column has."""
 
-    Attributes:
-        columns: By name; an `image` without bytes is written as null.
-        files: The upstream names of its image.
-        redistributable: Whether the pixels' own terms let others pass them on.
-    """
-
-    columns: dict[str, Any]
-    files: Sequence[str]
-    redistributable: bool
+    columns: dict[str, Any]  # by name; an `image` without bytes is written as null
+    files: Sequence[str]  # the upstream names of its image
+    redistributable: bool  # the pixels' own terms let others pass them on
 
 
 @dataclass(slots=True)
 class SplitCounts:
-    """What a split holds.
+    """The counts of a split."""
 
-    Attributes:
-        rows: Number of rows by question type.
-        n_yes: Yes/No questions that are answered Yes.
-        files: sha256 of each original image by its upstream name.
-        rights: Number of rows by what they may be used for.
-    """
-
-    rows: Counter[str] = field(default_factory=Counter)
-    n_yes: int = 0
-    files: dict[str, str] = field(default_factory=dict)
-    rights: Counter[Rights] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)  # by question type
+    n_yes: int = 0  # Yes/No questions that are answered Yes
+    files: dict[str, str] = field(default_factory=dict)  # sha256 of each original image by its upstream name
+    rights: Counter[Rights] = field(default_factory=Counter)  # rows by source and licences
 
     @property
     def images(self) -> set[str]:
-        """sha256 of the distinct original images."""
+        """The sha256 of the distinct original images."""
         return set(self.files.values())
 
     def add(self, row: SetRow) -> None:
@@ -101,7 +81,7 @@ class _Distortion(BaseModel):
 
 
 class Columns(BaseModel):
-    """The columns of a row but its image, none of them null."""
+    """The columns of a row without its image, none of them null."""
 
     id: _Name
     width: int
@@ -121,7 +101,7 @@ class Columns(BaseModel):
 
 
 def features() -> Any:
-    """The columns of every GIQA data set, as `datasets.Features`."""
+    """Return the columns of every GIQA data set, as `datasets.Features`."""
     from datasets import Features, Image, List, Value
 
     turn = List({"role": Value("string"), "content": Value("string")})
@@ -136,11 +116,7 @@ def features() -> Any:
             "question": Value("string"),
             "answer": Value("string"),
             "regions": List(
-                {
-                    "phrase": Value("string"),
-                    "role": Value("string"),
-                    "boxes": List(List(Value("float32"), length=4)),
-                }
+                {"phrase": Value("string"), "role": Value("string"), "boxes": List(List(Value("float32"), length=4))}
             ),
             "prompt": turn,
             "completion": turn,
@@ -162,12 +138,12 @@ def set_rows(records: Iterable[Record], *, box_format: str) -> Iterator[SetRow]:
 
 
 def pixels_of(row: Mapping[str, Any]) -> bytes | None:
-    """The bytes of a row's image; None where it came without."""
+    """Return the bytes of a row's image; None if it has none."""
     image: Mapping[str, bytes | None] | None = row["image"]
     return image["bytes"] if image else None
 
 
 def faults_of_shape(error: ValidationError) -> Iterator[str]:
-    """Say which columns of a row hold what they cannot hold."""
+    """Say which columns of a row hold values of another type or range."""
     for fault in error.errors():
         yield f"{said(fault)}, got {fault['input']!r:.100}"

@@ -1,4 +1,4 @@
-"""The licence gate: pixels leave this machine only where their source is marked redistributable."""
+"""The licence gate: pixels leave this machine only if their source is marked redistributable."""
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
@@ -19,29 +19,24 @@ SOURCES = Path("provenance", "sources.jsonl")  # in a data set folder
 
 
 class Pixels(NamedTuple):
-    """Where pixels come from, and their licence."""
+    """The source of pixels, and their licence."""
 
     source: str
     image_license: str
 
 
 class Absent(NamedTuple):
-    """How many rows and images go without their pixels."""
+    """The number of rows and of images without their pixels."""
 
     rows: int
     images: int
 
 
 class Shareable(NamedTuple):
-    """What of a data set folder may leave this machine.
+    """The part of a data set folder that may leave this machine."""
 
-    Attributes:
-        shards: The file to publish for each shard by its name: the folder's own, or one without some of its pixels.
-        absent: What goes without its pixels, by where it comes from; empty where all pixels may go.
-    """
-
-    shards: dict[str, Path]
-    absent: dict[Pixels, Absent]
+    shards: dict[str, Path]  # by name: the folder's own file, or one without some of its pixels
+    absent: dict[Pixels, Absent]  # rows and images without their pixels, by source
 
 
 class _Line(BaseModel):
@@ -53,11 +48,11 @@ class _Line(BaseModel):
 
 
 def read_sources(path: Path) -> Counter[Rights]:
-    """Read how many rows come from where, as `provenance/sources.jsonl` has it.
+    """Count the rows of each source, as `provenance/sources.jsonl` has them.
 
     Raises:
         OSError: If there is none.
-        ValueError: If a line is not as it should be; it is named.
+        ValueError: If a line is not valid; it is named.
     """
     stated: Counter[Rights] = Counter()
     for _, said in read_lines(path, _Line):
@@ -66,9 +61,9 @@ def read_sources(path: Path) -> Counter[Rights]:
 
 
 def redistributable(folder: Path) -> frozenset[Source]:
-    """The sources of a data set folder whose pixels may be passed on; none where its list cannot be read.
+    """Return the sources of a data set folder whose pixels may be passed on; none if its list cannot be read.
 
-    A source is one of them only if the list says so, and says nothing else of the same pixels with any text.
+    A source is one of them only if the list marks it, and no line about the same pixels contradicts that.
     """
     try:
         stated = read_sources(folder / SOURCES)
@@ -79,7 +74,7 @@ def redistributable(folder: Path) -> frozenset[Source]:
 
 
 def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) -> Shareable:
-    """Write the shards of a data set folder again in which rows may not keep their pixels; nothing can override it.
+    """Write each shard again that has rows which may not keep their pixels; nothing can override it.
 
     The image of such a row becomes null, and so does the same image in the rows of any other source. The other
     columns, the row groups and all other rows stay as they are. The same folder always gives the same bytes, and one
@@ -87,7 +82,7 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
 
     Args:
         folder: A data set folder.
-        out: An existing folder for what is written; shards that stay as they are do not appear there.
+        out: An existing folder for the new shards; unchanged shards do not appear there.
         progress: Wraps the shards.
 
     Raises:
@@ -103,7 +98,7 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
         kept = kept_images(shards, redistributable(folder))
         for shard in progress(shards, len(shards), "licence gate"):
             bare = [(source, sha256) for source, sha256 in _images_of(shard) if sha256 in kept]
-            # Where they are null already, the file may still hold them
+            # Even if all are null already, the file may still hold them
             found[shard.path.name] = _written(shard, kept, out) if bare else shard.path
             for source, sha256 in bare:
                 absent[Pixels(*source[:2])][sha256] += 1
@@ -114,7 +109,7 @@ def counted(absent: Iterable[tuple[Pixels, Counter[str]]]) -> dict[Pixels, Absen
     """Count rows and images without pixels.
 
     Args:
-        absent: Where they come from, and the number of rows by the image's sha256; several of the same are added.
+        absent: Rows by the image's sha256, for each source; several items of one source are added.
     """
     together: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)
     for pixels, rows in absent:
@@ -123,7 +118,7 @@ def counted(absent: Iterable[tuple[Pixels, Counter[str]]]) -> dict[Pixels, Absen
 
 
 def kept_images(shards: Iterable[Shard], allowed: Container[Source]) -> frozenset[str]:
-    """The sha256 of the images that may not leave: of a source that is not allowed, whichever others have them too.
+    """Return the sha256 of the images that may not leave: those that any source has which is not allowed.
 
     Raises:
         ValueError: If a shard is damaged.
@@ -134,7 +129,6 @@ def kept_images(shards: Iterable[Shard], allowed: Container[Source]) -> frozense
 
 
 def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
-    """Write a shard again, without the pixels that may not leave."""
     path = out / shard.path.name
     with closing(GroupWriter(path)) as writer:
         for number in range(shard.file.num_row_groups):

@@ -13,8 +13,8 @@ from giqa_datasets.dataset_folder.columns import SetRow, SplitCounts, features, 
 from giqa_datasets.errors import InputError
 
 
-# Rows. From the first number on, a group ends before an image whose sha256 says so: after an insertion, groups soon
-# begin at the same rows again. From the second on, it ends before any image, so that none is stored twice; at the
+# Rows of a group. From the first number on, it ends before an image chosen by its sha256: after an insertion, groups
+# soon begin at the same rows again. From the second on, it ends before any image, so that none is stored twice; at the
 # third, it ends. A random row costs 15 times less to read than from groups of 1,000.
 ROW_GROUP = 100
 LONG_GROUP = 200
@@ -51,9 +51,9 @@ def write_rows(folder: Path, split: str, rows: Iterable[SetRow], ids: set[str]) 
 
 
 def write_annotations(data: Path, out: Path) -> None:
-    """Write each shard again without its images, under the same name, for those who want the texts alone.
+    """Write each shard again without its images, under the same name, for users of the texts only.
 
-    Beside images a text costs whoever reads it over a network what lies around it, and whoever downloads it the file.
+    Next to images, reading a text over a network costs the bytes around it, and downloading it costs the whole file.
 
     Args:
         data: The folder of the shards.
@@ -65,7 +65,7 @@ def write_annotations(data: Path, out: Path) -> None:
 
 
 def annotations_of(shard: Path) -> pa.Table:
-    """The columns of a shard but its images."""
+    """Read the columns of a shard without its images."""
     from datasets import Features
 
     columns = Features({name: kind for name, kind in features().items() if name != "image"})
@@ -75,11 +75,7 @@ def annotations_of(shard: Path) -> pa.Table:
 
 
 class GroupWriter:
-    """Writes a shard, a row group at a time.
-
-    Attributes:
-        image_bytes: What was written of images.
-    """
+    """Writes a shard, a row group at a time; `image_bytes` counts the bytes of its images."""
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
@@ -94,12 +90,12 @@ class GroupWriter:
         self.image_bytes += size
 
     def close(self) -> None:
-        """End the file; without it there is none."""
+        """Write the footer, without which the file cannot be read."""
         self._file.close()
 
 
 def _checked_columns(rows: Iterable[SetRow], ids: set[str], counts: SplitCounts) -> Iterator[dict[str, Any]]:
-    """Yield the columns, refuse a second row of the same id (the datasets library does not), and count."""
+    """Yield the columns and count them; refuse a second row of the same id, as the datasets library does not."""
     for row in rows:
         name = row.columns["id"]
         if name in ids:
@@ -110,7 +106,6 @@ def _checked_columns(rows: Iterable[SetRow], ids: set[str], counts: SplitCounts)
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Cut rows into row groups."""
     group: list[dict[str, Any]] = []
     for row in rows:
         shortest = ROW_GROUP if int(row["image_sha256"][:8], 16) % _ONE_IN == 0 else LONG_GROUP
@@ -124,7 +119,7 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> tuple[pa.Table, int]:
-    """Make a row group in which each image stands once, and the number of its image bytes."""
+    """A row group in which each image stands once, and the number of its image bytes."""
     images, size = _images(list(map(pixels_of, group)), schema)
     columns = {
         name: images if name == "image" else pa.array([row[name] for row in group], schema.field(name).type)
@@ -134,7 +129,7 @@ def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> tuple[pa.Ta
 
 
 def _images(raws: Sequence[bytes | None], schema: pa.Schema) -> tuple[pa.StructArray, int]:
-    """Make the column of images and the number of its bytes; without pixels a row's image is null as a whole."""
+    """The column of images and the number of its bytes; a row without pixels has a null."""
     places: dict[bytes, int] = {}
     indices = [None if raw is None else places.setdefault(raw, len(places)) for raw in raws]
     images = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(places), pa.binary()))
@@ -145,7 +140,7 @@ def _images(raws: Sequence[bytes | None], schema: pa.Schema) -> tuple[pa.StructA
 
 
 def _stored(schema: pa.Schema) -> pa.Schema:
-    """The schema with which rows are handed to the writer: image bytes as a dictionary, so that none is copied."""
+    """The schema of the rows for the writer: image bytes as a dictionary, so that none is copied."""
     images = pa.struct([pa.field("bytes", pa.dictionary(pa.int32(), pa.binary())), pa.field("path", pa.string())])
     return schema.set(schema.get_field_index("image"), pa.field("image", images))
 
@@ -162,14 +157,14 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         write_page_index=True,
         store_schema=False,
     )
-    # Readers are told of the plain schema: that its images came as a dictionary is nobody's business
+    # Readers get the plain schema, without the dictionary of images
     stated = {b"ARROW:schema": base64.b64encode(schema.serialize().to_pybytes())}
     writer.add_key_value_metadata(dict(schema.metadata) | stated)
     return writer
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    """Paths of the schema's leaf columns, as Parquet names them: `image.bytes`."""
+    """The paths of the schema's leaf columns, as Parquet names them: `image.bytes`."""
     sink = pa.BufferOutputStream()
     pq.write_table(schema.empty_table(), sink)
     leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema

@@ -1,4 +1,4 @@
-"""What a data set folder says beside its rows: written, and read back or refused in one sentence."""
+"""The provenance of a data set folder: written, and read back or refused in one sentence."""
 
 import json
 from collections import Counter
@@ -22,25 +22,17 @@ _Kind = TypeVar("_Kind")
 
 
 class Provenance(NamedTuple):
-    """What a data set folder says beside its rows.
-
-    Attributes:
-        drops: What was left out.
-        funnel: What went into each stage of the pipeline and what came out; empty for a set that it did not make.
-        settings: The models and thresholds of the pipeline.
-        fields: What else the text of the set's card takes.
-        files: What else lies in the folder: texts by their paths.
-    """
+    """The content of a data set folder beside its rows."""
 
     drops: Sequence[Drop] = ()
-    funnel: Sequence[Row] = ()
-    settings: Mapping[str, Any] | None = None
-    fields: Mapping[str, Any] = {}
-    files: Mapping[str, str] = {}
+    funnel: Sequence[Row] = ()  # in and out of each stage of the pipeline; empty for a set that it did not make
+    settings: Mapping[str, Any] | None = None  # the models and thresholds of the pipeline
+    fields: Mapping[str, Any] = {}  # for the text of the set's card
+    files: Mapping[str, str] = {}  # other texts of the folder by their paths
 
 
 class _Settings(BaseModel):
-    """What the card tells of the models."""
+    """The settings that the card shows."""
 
     llm: str
     detector: str
@@ -55,7 +47,7 @@ class _DropLine(DropLine):
 
 
 def write_provenance(folder: Path, counts: Mapping[str, SplitCounts], said: Provenance) -> None:
-    """Write where everything comes from; not at the data set's top, where load_dataset would take it for data."""
+    """Write the provenance files, in a folder of their own: load_dataset would take those at the top for data."""
     folder.mkdir()
     files = {name: digest for split in counts.values() for name, digest in split.files.items()}
     write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
@@ -70,11 +62,11 @@ def write_provenance(folder: Path, counts: Mapping[str, SplitCounts], said: Prov
 
 
 def read_pipeline(folder: Path) -> tuple[list[Row], dict[str, Any] | None]:
-    """Read what went into each stage and came out, and the models; none of a set that the pipeline did not make.
+    """Read the funnel and the settings; neither exists of a set that the pipeline did not make.
 
     Raises:
-        OSError: If there are models and nothing of the stages.
-        ValueError: If a file is not as it should be.
+        OSError: If there are settings and no funnel.
+        ValueError: If a file is not valid.
     """
     settings = folder / "provenance" / SETTINGS
     if not settings.exists():
@@ -84,11 +76,11 @@ def read_pipeline(folder: Path) -> tuple[list[Row], dict[str, Any] | None]:
 
 
 def read_drops(path: Path) -> list[Drop]:
-    """Read what was left out.
+    """Read a file of drops.
 
     Raises:
         OSError: If there is no such file.
-        ValueError: If a line is not as it should be; it is named.
+        ValueError: If a line is not valid; it is named.
     """
     return [
         Drop(line.id, line.stage, line.reason, line.what, tuple(line.boxes)) for _, line in read_lines(path, _DropLine)
@@ -96,7 +88,6 @@ def read_drops(path: Path) -> list[Drop]:
 
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind:
-    """Read JSON of a kind."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:

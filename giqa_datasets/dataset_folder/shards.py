@@ -1,4 +1,4 @@
-"""The shards of a data set folder as they are read: what is none of ours is noted, or refused in one sentence."""
+"""The shards of a data set folder as they are read: an invalid file is noted, or refused in one sentence."""
 
 import re
 from collections import defaultdict
@@ -19,7 +19,7 @@ Note = Callable[[str, str], object]  # where, what
 
 
 class Shard(NamedTuple):
-    """An open shard, its split, and what to call it."""
+    """An open shard, its split, and its name for errors."""
 
     split: str
     where: str
@@ -28,16 +28,12 @@ class Shard(NamedTuple):
 
 
 def refuse(where: str, what: str) -> NoReturn:
-    """The note of one who cannot do with a folder in which something does not hold.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Raise ValueError: the `Note` for a folder that must be valid."""
     raise InputError(f"{where}: {what}")
 
 
 def open_shards(data: Path, note: Note) -> Iterator[Shard]:
-    """Open the shards, those of `test` first; what is no shard is noted and passed over."""
+    """Open the shards, those of `test` first; a file that is no valid shard is noted and passed over."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(data.iterdir()) if data.is_dir() else ():
         named = _NAME.fullmatch(path.name) if path.is_file() else None
@@ -82,7 +78,7 @@ def read_rows(shard: Shard, number: int) -> list[dict[str, Any]]:
 
 
 def _open(split: str, path: Path, note: Note) -> Shard | None:
-    """Open a shard if it has the columns of a GIQA data set."""
+    """A shard, if it has the columns of a GIQA data set."""
     where = f"data/{path.name}"
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
@@ -96,7 +92,7 @@ def _open(split: str, path: Path, note: Note) -> Shard | None:
 
 
 def _faults_of_schema(schema: pa.Schema) -> Iterator[str]:
-    """Say which columns are not as in every GIQA data set."""
+    """Say which columns differ from those of every GIQA data set."""
     from datasets import Features
 
     expected, found = features(), Features.from_arrow_schema(schema)

@@ -1,4 +1,4 @@
-"""Records to a folder that `load_dataset` reads: shards, card and drops, whole or not at all."""
+"""Records to a folder that `load_dataset` reads: shards, card and provenance, whole or not at all."""
 
 import hashlib
 import re
@@ -18,20 +18,15 @@ from giqa_datasets.errors import ExistingFileError, InputError
 from giqa_datasets.records import Record
 
 
-# Asked when all rows are written, and told of them; what it raises leaves no folder
+# Called with the counts when all rows are written; if it raises, no folder is left
 Say = Callable[[Mapping[str, SplitCounts]], Provenance]
-
-
-def say_nothing(counts: Mapping[str, SplitCounts]) -> Provenance:
-    """Say nothing beside the rows."""
-    return Provenance()
 
 
 def build_folder(
     out: Path,
     name: str,
     splits: Mapping[str, Iterable[Record]],
-    say: Say = say_nothing,
+    say: Say = lambda counts: Provenance(),
     *,
     box_format: str = "giqa",
     overwrite: bool = False,
@@ -55,11 +50,11 @@ def write_folder(
         out: The folder to make.
         name: The set's name, which has a card.
         splits: Rows by split, those of one image side by side.
-        say: What the folder says beside its rows.
-        overwrite: Replace a data set folder that is there already.
+        say: Makes the provenance.
+        overwrite: Replace an existing data set folder.
 
     Returns:
-        What was written, by split; splits without rows are left out.
+        The counts by split; splits without rows are left out.
 
     Raises:
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
@@ -86,7 +81,7 @@ def write_folder(
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError where writing `out` would lose something."""
+    """Raise FileExistsError if writing `out` would lose something."""
     if not out.exists():
         return
     if not overwrite:
@@ -99,7 +94,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """Give a folder to fill that becomes `out`, and replaces it, when all went well, and is gone when not."""
+    """Give a folder to fill that becomes `out`, or replaces it, if all goes well, and is gone if not."""
     anchor = next(folder for folder in out.parents if folder.exists())
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
     try:
@@ -120,13 +115,13 @@ def _appearing(out: Path) -> Iterator[Path]:
 
 
 def set_name(card: str) -> str | None:
-    """The name of the set whose card this is; None if it is no such card."""
+    """Read the name of the set in a card; None if it is no data set's card."""
     said = re.search(r"^pretty_name: (\S+)$", card, re.MULTILINE)
     return said[1] if said else None
 
 
 def shards_digest(shards: Iterable[Path]) -> str:
-    """sha256 of a data set's shards, in the order of their names; the card has it."""
+    """Return the sha256 of a data set's shards, in the order of their names; the card has it."""
     digest = hashlib.sha256()
     for shard in sorted(shards, key=lambda path: path.name):
         with shard.open("rb") as file:
@@ -135,7 +130,7 @@ def shards_digest(shards: Iterable[Path]) -> str:
 
 
 def _why(drops: Sequence[Drop]) -> str:
-    """The commonest reason, for an empty set."""
+    """The most frequent reason, for an empty set."""
     if not drops:
         return "there were no records"
     reasons = Counter((drop.stage, drop.reason) for drop in drops)
