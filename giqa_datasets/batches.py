@@ -1,4 +1,4 @@
-"""Batches of a stream, what one bad member costs, and seeds that do not depend on the members' order."""
+"""Batches of a stream, calls in which a bad member costs only itself, and seeds that do not depend on an order."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,10 +25,10 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def each(batch: list[T], call: Callable[[list[T]], Sequence[R]]) -> list[R | Exception]:
-    """Call a model on a batch; where that fails, on each member alone, so that a bad one costs only itself.
+    """Call a model on a batch, or if that fails on each member, so that a bad one costs only itself.
 
     Returns:
-        A result for each member, or the error that it alone runs into.
+        A result for each member, or its own error.
 
     Example:
         >>> each([4, 0], lambda batch: [12 // number for number in batch])
@@ -39,15 +39,10 @@ def each(batch: list[T], call: Callable[[list[T]], Sequence[R]]) -> list[R | Exc
         if len(results) != len(batch):
             raise InputError(f"expected {len(batch)} results of a model, got {len(results)}")
         return list(results)
-    except Exception as error:  # whatever a model or a decoder may raise
+    except Exception as error:  # a model or a decoder may raise anything
         return [error] if len(batch) == 1 else [result for member in batch for result in each([member], call)]
 
 
 def seed_of(identifier: str, seed: int) -> int:
-    """A seed for one record, the same on every machine and in every order.
-
-    Example:
-        >>> seed_of("coffee", 0) == seed_of("coffee", 0) != seed_of("coffee", 1)
-        True
-    """
+    """Return a seed for one record, the same on every machine and in every order."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{identifier}".encode()).digest()[:8], "big")

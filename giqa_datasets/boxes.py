@@ -25,7 +25,7 @@ def to_boxes(xyxy: npt.ArrayLike) -> Boxes:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InputError(f"expected boxes of shape (N, 4), got {boxes.shape}")
-    # `not (...)` rather than a direct comparison, so that NaN is refused too
+    # `not (...)` instead of a direct comparison, so that NaN is refused too
     ok = (boxes >= 0) & (boxes <= 1)
     if not (ok.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
         raise InputError(f"expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got {boxes.tolist()}")
@@ -33,22 +33,17 @@ def to_boxes(xyxy: npt.ArrayLike) -> Boxes:
 
 
 def area(xyxy: Boxes) -> npt.NDArray[np.float64]:
-    """Area of each box, shape (N,) for (N, 4), as a share of the image.
-
-    Example:
-        >>> area(to_boxes([[0, 0, 0.5, 0.5]])).tolist()
-        [0.25]
-    """
+    """Return the area of each box, shape (N,) for (N, 4), as a share of the image."""
     return (xyxy[..., 2] - xyxy[..., 0]) * (xyxy[..., 3] - xyxy[..., 1])
 
 
 def intersection(a: Boxes, b: Boxes) -> Overlaps:
-    """Area shared by every pair, shape (N, M)."""
+    """Return the area shared by every pair, shape (N, M)."""
     return _shared(a[:, None], b[None, :])
 
 
 def iou(a: Boxes, b: Boxes) -> Overlaps:
-    """Intersection over union of every pair, shape (N, M), in [0, 1]; 0 where the union has no area.
+    """Return the intersection over union of every pair, shape (N, M), in [0, 1]; 0 if the union has no area.
 
     Example:
         >>> iou(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0, 0, 1, 1], [0.5, 0, 1, 1]])).tolist()
@@ -58,12 +53,7 @@ def iou(a: Boxes, b: Boxes) -> Overlaps:
 
 
 def paired_iou(a: Boxes, b: Boxes) -> Overlaps:
-    """Intersection over union of box k of the one with box k of the other: (K, 4) and (K, 4) to (K,).
-
-    Example:
-        >>> paired_iou(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0, 0, 1, 1]])).tolist()
-        [0.5]
-    """
+    """Return the intersection over union of box k of one array with box k of the other: (K, 4) and (K, 4) to (K,)."""
     shared = _shared(a, b)
     union = area(a) + area(b) - shared
     iou: Overlaps = shared / np.maximum(union, np.finfo(np.float64).tiny)  # where there is no union, 0 / tiny
@@ -71,7 +61,7 @@ def paired_iou(a: Boxes, b: Boxes) -> Overlaps:
 
 
 def coverage(a: Boxes, b: Boxes) -> Overlaps:
-    """Intersection over the smaller area of every pair, shape (N, M), in [0, 1] (ours; protocol section 3).
+    """Return the intersection over the smaller area of every pair, shape (N, M), in [0, 1] (ours; protocol section 3).
 
     Example:
         >>> coverage(to_boxes([[0, 0, 0.5, 0.5]]), to_boxes([[0, 0, 1, 1]])).tolist()
@@ -83,7 +73,7 @@ def coverage(a: Boxes, b: Boxes) -> Overlaps:
 
 
 def touch(a: Boxes, b: Boxes) -> npt.NDArray[np.bool_]:
-    """Whether the closed boxes of every pair meet, a shared edge or corner included, shape (N, M).
+    """Tell for every pair of closed boxes whether they share a point, shape (N, M).
 
     Example:
         >>> touch(to_boxes([[0, 0, 0.5, 1]]), to_boxes([[0.5, 0, 1, 1], [0.6, 0, 1, 1]])).tolist()
@@ -96,7 +86,7 @@ def touch(a: Boxes, b: Boxes) -> npt.NDArray[np.bool_]:
 
 
 def hull(xyxy: Boxes) -> Boxes:
-    """Smallest box that holds all N boxes, shape (4,).
+    """Return the smallest box that holds all N boxes, shape (4,).
 
     Raises:
         ValueError: If there is no box.
@@ -107,7 +97,7 @@ def hull(xyxy: Boxes) -> Boxes:
 
 
 def _shared(a: Boxes, b: Boxes) -> Overlaps:
-    """Area shared by boxes that broadcast against each other. A column at a time: numpy's inner loop stays long."""
+    """The area shared by boxes that broadcast, a column at a time: numpy's inner loop stays long."""
     width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
     height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
     shared: Overlaps = np.maximum(width, 0) * np.maximum(height, 0)
@@ -115,19 +105,19 @@ def _shared(a: Boxes, b: Boxes) -> Overlaps:
 
 
 def rounded(xyxy: Boxes, *, digits: int, wh: tuple[float, float] = (1, 1)) -> Boxes:
-    """Round corners to so many decimals, and widen a box where it would round to no area.
+    """Round corners to so many decimals, and widen a box that would get no area.
 
     Args:
         xyxy: Boxes, shape (N, 4), inside a frame from 0 to `wh`.
         digits: Decimals to keep.
-        wh: Width and height of the frame, on the rounded steps themselves.
+        wh: Width and height of the frame, which are on the rounded steps.
 
     Example:
         >>> rounded(np.array([[0.123, 0.501, 0.456, 0.502]]), digits=2).tolist()
         [[0.12, 0.5, 0.46, 0.51]]
     """
     steps = 10**digits
-    scaled = np.round(np.asarray(xyxy, dtype=np.float64) * steps, 6)  # what lies 1e-6 off a step lies on it
+    scaled = np.round(np.asarray(xyxy, dtype=np.float64) * steps, 6)  # a corner within 1e-6 of a step is on it
     nearest = np.round(scaled)
     thin = np.tile(nearest[:, :2] >= nearest[:, 2:], (1, 2))
     low = np.minimum(np.floor(scaled[:, :2]), np.array(wh) * steps - 1)

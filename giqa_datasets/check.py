@@ -1,4 +1,4 @@
-"""What does not hold in a data set folder, and what of a manifest is missing among a user's own copies."""
+"""The faults of a data set folder, and the files of a manifest that a user's own copies lack."""
 
 import os
 import re
@@ -37,47 +37,34 @@ from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.records import QUESTION_TYPES
 
 
-BALANCED = "giqa-160k"  # the set in whose train split half of the Yes/No answers are Yes, as in the paper
+BALANCED = "giqa-160k"  # in its train split half of the Yes/No answers are Yes, as in the paper
 
 
 class Finding(NamedTuple):
-    """One thing that does not hold.
+    """One fault."""
 
-    Attributes:
-        where: A file of the folder, a split, or a split and a row's id.
-        what: One sentence.
-    """
-
-    where: str
-    what: str
+    where: str  # a file of the folder, a split, or a split and a row's id
+    what: str  # one sentence
 
 
 class Examined(NamedTuple):
-    """What a data set folder holds.
+    """The content and the faults of a data set folder."""
 
-    Attributes:
-        name: Of the set, as its card has it.
-        findings: What does not hold.
-        splits: What the rows are, by split; an image's sha256 is its name.
-        absent: How many rows and images came without their pixels, by where they come from.
-    """
-
-    name: str
+    name: str  # from the card
     findings: list[Finding]
-    splits: dict[str, SplitCounts]
-    absent: dict[Pixels, Absent]
+    splits: dict[str, SplitCounts]  # the rows by split; an image's sha256 is its name
+    absent: dict[Pixels, Absent]  # rows and images without their pixels, by source
 
 
 def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examined:
     """Read a data set folder to its end, a row group at a time, and decode each of its images once.
 
-    Checked are the files' names and sums, the columns, every row's text, boxes and pixels, what the rows have in
-    common (ids, images apart from each other, images and look-alikes of them in two splits), and the numbers that the
-    card's tables and `provenance/sources.jsonl` state. A row may be without pixels where its source is not
-    redistributable.
+    Checked are the files' names and sums, the columns, every row's text, boxes and pixels, the relations of rows (ids,
+    images apart from each other, images and look-alikes of them in two splits), and the numbers of the card's tables
+    and of `provenance/sources.jsonl`. A row may be without pixels if its source is not redistributable.
 
     Args:
-        folder: What `giqa build` wrote, or what came of it; nothing in it makes this raise.
+        folder: A data set folder, not trusted; nothing in it makes this raise.
         progress: Wraps the row groups.
     """
     findings: list[Finding] = []
@@ -93,7 +80,7 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
         allowed = redistributable(folder)
         try:
             kept = kept_images(shards, allowed)
-        except ValueError:  # said when its rows are read
+        except ValueError:  # noted when its rows are read
             kept = frozenset()
         rows = Rows(note, pool, balanced=name == BALANCED, kept=kept, allowed=allowed)
         groups = [
@@ -115,24 +102,24 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
 
 
 def check_images(manifest: Path, folders: Iterable[Path]) -> list[str]:
-    """Say what of a manifest is missing or differs among the user's own copies, one sentence for each file.
+    """Name each file of a manifest that is missing or differs among the user's own copies, a sentence each.
 
     Args:
         manifest: JSON Lines of `{"file", "sha256"}`.
-        folders: Searched with all that lies in them, under whatever names.
+        folders: Searched to the bottom, under any names.
 
     Raises:
         FileNotFoundError: If there is no manifest or no such folder.
-        ValueError: If a line of the manifest is not as it should be.
+        ValueError: If a line of the manifest is not valid.
     """
     sha256 = read_manifest(manifest)
     return differences(OwnCopies(sha256, folders), sha256)
 
 
 def shards_sums(folder: Path) -> tuple[str, str] | None:
-    """The sha256 of a data set folder's shards: the one in its card, and that of the files; None without the first.
+    """Return the sha256 of a folder's shards in its card, and that of the files; None if the card has none.
 
-    The datasets library looks at the card alone, and may have read older shards.
+    The datasets library reads only the card, and may have cached older shards.
     """
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
@@ -141,7 +128,6 @@ def shards_sums(folder: Path) -> tuple[str, str] | None:
 
 
 def _read_card(folder: Path, note: Note) -> str:
-    """The card's text; empty if there is none."""
     try:
         return (folder / "README.md").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -188,7 +174,7 @@ def _check_sums(folder: Path, note: Note) -> None:
     """Compare the shards with the sum in the card."""
     try:
         sums = shards_sums(folder)
-    except OSError:  # there is no data/, or a folder in it, which is said already
+    except OSError:  # there is no data/, or a folder in it, which is noted already
         return
     if sums is None:
         note("README.md", "expected the sha256 of the shards, got none")
@@ -215,13 +201,13 @@ def _check_card(card: str, splits: Mapping[str, SplitCounts], note: Note) -> Non
 
 
 def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, SplitCounts], note: Note) -> None:
-    """Compare each line of the card's tables with the one that a card of these rows would have."""
+    """Compare each line of the card's tables with a card of these rows."""
     try:
         rights = read_sources(folder / SOURCES)
         funnel, settings = read_pipeline(folder)
         benchmark = read_benchmark(folder)
     except FileNotFoundError:
-        return  # the rows are all there is to go by
+        return  # there is nothing to compare
     except (OSError, ValueError) as error:
         note("provenance", str(error))
         return
@@ -241,7 +227,7 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Spli
 
 
 def _table(card: str, first: str) -> list[dict[str, str]]:
-    """The lines of the card's table whose first column is headed `first`; none if there is no such table."""
+    """The lines of the card's table whose first column is `first`."""
     found = re.search(rf"^\| {first} \|.*\n\|[-| ]+\n((?:\|.*\n?)*)", card, re.MULTILINE)
     if found is None:
         return []
@@ -250,7 +236,7 @@ def _table(card: str, first: str) -> list[dict[str, str]]:
 
 
 def _check_sources(path: Path, splits: Mapping[str, SplitCounts], note: Note) -> None:
-    """Compare the rows with what is written down of their sources, if anything is."""
+    """Compare the rows with `provenance/sources.jsonl`, if it is there."""
     if not path.exists():
         return
     where, stated = f"provenance/{path.name}", Counter[Source]()
@@ -269,7 +255,7 @@ def _check_sources(path: Path, splits: Mapping[str, SplitCounts], note: Note) ->
 
 
 def _check_manifest(path: Path, splits: Mapping[str, SplitCounts], note: Note) -> None:
-    """Compare the rows' images with the manifest of the original files, if there is one."""
+    """Compare the rows' images with the manifest of the original files, if it is there."""
     if not path.exists():
         return
     where = f"provenance/{path.name}"
@@ -287,5 +273,5 @@ def _check_manifest(path: Path, splits: Mapping[str, SplitCounts], note: Note) -
 
 
 def _line(text: str) -> str:
-    """A text on one line, without what a terminal would obey."""
+    """A text on one line, without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

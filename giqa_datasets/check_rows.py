@@ -1,4 +1,4 @@
-"""What does not hold in the rows of a data set, read in their order."""
+"""The faults of the rows of a data set, read in their order."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ class _Image(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What an image looks like, and what is wrong with it."""
+    """The size, the perceptual hash and the faults of an image."""
 
     size: tuple[int, int] | None
     hashed: bytes | None
@@ -39,12 +39,7 @@ class _Look(NamedTuple):
 
 
 class Rows:
-    """Reads rows in their order, those of `test` before those of `train`, and remembers what they share.
-
-    Attributes:
-        splits: What was read, by split; an image's sha256 is its name.
-        absent: Of the images that came without pixels, where they come from, and the number of rows by sha256.
-    """
+    """Reads rows in their order, those of `test` before those of `train`, and remembers ids and images."""
 
     def __init__(
         self, note: Note, pool: Executor, *, balanced: bool, kept: Container[str], allowed: Container[Source]
@@ -52,10 +47,10 @@ class Rows:
         """Begin with no rows.
 
         Args:
-            note: Told what does not hold.
+            note: Told of each fault.
             pool: Decodes images.
             balanced: Yes and No must be equal in number in train.
-            kept: The sha256 of the images that may be missing, because others may not pass them on.
+            kept: The sha256 of the images that may be missing, because nobody may pass them on.
             allowed: The sources whose pixels may be passed on.
         """
         self.note = note
@@ -63,8 +58,8 @@ class Rows:
         self.balanced = balanced
         self.kept = kept
         self.allowed = allowed
-        self.splits: dict[str, SplitCounts] = defaultdict(SplitCounts)
-        self.absent: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)
+        self.splits: dict[str, SplitCounts] = defaultdict(SplitCounts)  # an image's sha256 is its name
+        self.absent: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)  # rows without pixels, by sha256
         self._ids: set[str] = set()
         self._split_of: dict[str, str] = {}  # the first of each image's splits, by sha256
         self._first: dict[tuple[str, bytes], str] = {}  # id of an image's first row, by split and digest
@@ -92,14 +87,13 @@ class Rows:
             self._check(shard.split, values, _Image(raw, path) if there else None)
 
     def end(self) -> None:
-        """Check what shows when all rows were read."""
+        """Check the facts that need all rows."""
         if self.balanced and self._verdicts["yes"] != self._verdicts["no"]:
             self.note(
                 "train", f"expected as many Yes as No, got {self._verdicts['yes']} and {self._verdicts['no']} answers"
             )
 
     def _check(self, split: str, values: dict[str, Any], image: _Image | None) -> None:
-        """Check one row."""
         where = f"{split} {values['id']!r}"
         counts = self.splits[split]
         counts.rows[values["question_type"]] += 1
@@ -126,7 +120,7 @@ class Rows:
         counts.rights[Rights(*source, source in self.allowed)] += 1
 
     def _faults_of_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
-        """Say what is wrong with a row's image; what is wrong with the image itself, at its first row alone."""
+        """The faults of a row's image; those of the image itself only at its first row."""
         seen = (split, row.image_sha256, image and image.raw, image is None)
         if seen != self._last:
             self._last, self._size = seen, None
@@ -136,7 +130,7 @@ class Rows:
             yield f"expected an image of {row.width}x{row.height}, as the row says, got {got}"
 
     def _faults_of_new_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
-        """Say what is wrong with an image that the row before did not have."""
+        """The faults of an image that the row before did not have."""
         other = self._split_of.setdefault(row.image_sha256, split)
         if other != split and row.image_sha256 not in self.splits[split].files:
             yield f"expected an image of one split, got one whose sha256 is in {other} too"
@@ -156,7 +150,7 @@ class Rows:
 
 
 def _one_each(stored: Iterable[Any]) -> list[bytes | None]:
-    """The bytes of each row's image; rows side by side share one copy."""
+    """The bytes of each row's image; neighbouring rows share one copy."""
     raws: list[bytes | None] = []
     for value in stored:
         raw = value.as_py()
@@ -165,12 +159,12 @@ def _one_each(stored: Iterable[Any]) -> list[bytes | None]:
 
 
 def _look(raw: bytes | None, name: str, *, is_hashed: bool = False) -> _Look:
-    """Decode an image, whose first row is called so; its hash is of use where the test split has images."""
+    """Decode an image, whose first row has this name; its hash is needed only if the test split has images."""
     try:
         image, size = decode_small(raw or b"")
     except Exception:  # a decoder may raise anything on a hostile file
         try:
-            image = decode(raw, name=name)  # says what is wrong with it
+            image = decode(raw, name=name)  # names the fault
         except ValueError as error:
             return _Look(None, None, (str(error),))
         size = image.size
@@ -178,7 +172,6 @@ def _look(raw: bytes | None, name: str, *, is_hashed: bool = False) -> _Look:
 
 
 def _faults_of_row(row: Columns) -> Iterator[str]:
-    """Say what is wrong with a row's text and boxes."""
     if (row.task == "des") != (row.question_type == "des"):
         yield f"expected the question type to fit the task {row.task!r}, got {row.question_type!r}"
     try:
@@ -197,10 +190,7 @@ def _faults_of_row(row: Columns) -> Iterator[str]:
 
 
 def _cells(regions: Iterable[Region]) -> list[tuple[str, list[list[int]]]]:
-    """Phrases and the cells of their boxes, in an order of their own: the column need not be in reading order.
-
-    Boxes of the same cells stand in the text once.
-    """
+    """Phrases and the cells of their boxes without repeats, sorted, as the column need not be in reading order."""
     return sorted(
         (region.phrase, [list(cells) for cells in dict.fromkeys(map(tuple, boxes_to_cells(region.boxes).tolist()))])
         for region in regions
@@ -208,7 +198,7 @@ def _cells(regions: Iterable[Region]) -> list[tuple[str, list[list[int]]]]:
 
 
 def _faults_of_file(raw: bytes) -> Iterator[str]:
-    """Say what keeps an image that can be decoded from being upright RGB or grey."""
+    """The faults of an image that can be decoded but is not upright RGB or grey."""
     with Image.open(io.BytesIO(raw)) as image:
         mode, orientation = image.mode, image.getexif().get(0x0112, 1)
     if mode not in ("RGB", "L"):

@@ -1,10 +1,10 @@
-"""What the command shows of work: how far it is, and text that a terminal may be given."""
+"""The command's output: progress, and text that is safe for a terminal."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 
-# How long work shows that it moves: the caller wraps what is gone through, and is told how many and of what
+# Shows progress: wraps the items of a loop, with their number and a verb
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
@@ -14,5 +14,5 @@ def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 
 
 def printable(text: str) -> str:
-    """A text on one line, in which what a terminal would obey and what cannot be seen stand as escapes."""
+    """Return a text on one line, with escapes for the characters that are invisible or that a terminal would obey."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -1,7 +1,7 @@
-"""What is taken where nobody says otherwise, and where it is from; so light that `giqa --help` can show it."""
+"""Default values, each with its source; this file imports nothing, so that `giqa --help` can show them."""
 
-BOX_THRESHOLD = 0.35  # score from which a detector's box is kept, protocol section 3
-TEXT_THRESHOLD = 0.25  # score from which a word belongs to a box, protocol section 3
+BOX_THRESHOLD = 0.35  # the least score of a detector's box, protocol section 3
+TEXT_THRESHOLD = 0.25  # the least score of a word of a box, protocol section 3
 MERGE_AREA = 0.256  # T_a of Box-Merge, share of the image, paper section 3.2
 MERGE_COVERAGE = 0.95  # T_o of Box-Merge, paper section 3.2
 

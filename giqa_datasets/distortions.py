@@ -1,4 +1,4 @@
-"""Seeded local distortions: what a photograph loses inside a known box, so that a test knows the right answer.
+"""Seeded local distortions of a photograph inside a known box, so that a test knows the right answer.
 
 Names and the five severities follow KADID-10k's habit (Lin et al. 2019); the strengths are ours.
 """
@@ -26,7 +26,7 @@ def distort(
         name: A key of `DISTORTIONS`.
         severity: 1 (just visible) to 5 (ruined).
         xyxy: The box, normalised corners in [0, 1].
-        seed: Seed of the random distortions.
+        seed: Of random distortions.
 
     Raises:
         ValueError: If the name or the severity is unknown, or the box holds no pixel.

@@ -1,4 +1,4 @@
-"""What every source yields: entries, which are light, and of which each reads its photograph when it is wanted.
+"""The entries that every source yields, which are light; each reads its photograph only when it is asked.
 
 An entry can be counted, skipped, kept in memory by the hundred thousand and sent to a worker; its photograph cannot.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import ceil
 from threading import Lock
 from typing import Any, NamedTuple, Self
@@ -26,70 +27,42 @@ KEPT_BYTES = 256 << 20  # of encoded photographs that `read_once` keeps
 
 
 class ImageSet(NamedTuple):
-    """An upstream image set: its name, its licence as it states it, and whether its own terms let others pass it on.
+    """An upstream image set, its licence, and whether its own terms let others pass it on."""
 
-    Attributes:
-        source: The set's name, as the column `source` has it.
-        license: Of the pixels.
-        redistributable: False unless the set's own terms say so.
-    """
-
-    source: str
-    license: str
-    redistributable: bool = False
+    source: str  # the set's name, as in the column `source`
+    license: str  # of the pixels
+    redistributable: bool = False  # False unless the set's own terms say so
 
 
 class Refused(InputError):
-    """An entry that makes no record: `reason` is the short name that the drop gets."""
+    """An entry without a record: `reason` is the short name for its drop."""
 
     def __init__(self, reason: str, what: object = "") -> None:
-        """Take the reason and what was wrong."""
+        """Take the reason and the fault."""
         super().__init__(str(what))
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A description and the way to its photograph.
+    """A description and the way to its photograph."""
 
-    Attributes:
-        id: The record's; unique in its source, and the same in every order of the rows.
-        where: The row as a person finds it, for what is left out: "cleaned_labels.json row 17".
-        file: The photograph's upstream name.
-        description: As its author wrote it.
-        text_license: Of the description.
-        photograph: Reads the photograph; raises `Refused` if it is missing or unfit. Can be pickled.
-        samples: Hand-made ones; an entry that has them needs no pipeline.
-    """
-
-    id: str
-    where: str
-    file: str
+    id: str  # unique in its source, and the same in every order of the rows
+    where: str  # the row as a person finds it: "cleaned_labels.json row 17"
+    file: str  # the photograph's upstream name
     description: str
-    text_license: str
-    photograph: Callable[[], Photograph]
-    samples: tuple[Sample, ...] = ()
+    text_license: str  # of the description
+    photograph: Callable[[], Photograph]  # reads it; raises `Refused` if it is missing or unfit; can be pickled
+    samples: tuple[Sample, ...] = ()  # hand-made ones; an entry that has them needs no pipeline
 
     @classmethod
     def of(cls, record: Record) -> Self:
         """Make an entry of a record that is in memory."""
-        photograph = record.photograph
-        return cls(
-            record.id,
-            record.id,
-            photograph.file,
-            record.description,
-            record.text_license,
-            partial(_same, photograph),
-            record.samples,
-        )
+        name, file, read = record.id, record.photograph.file, partial(_same, record.photograph)
+        return cls(name, name, file, record.description, record.text_license, read, record.samples)
 
     def load(self) -> Record:
-        """Read the photograph.
-
-        Raises:
-            Refused: If it is missing or unfit.
-        """
+        """Read the photograph; raise Refused if it is missing or unfit."""
         return Record(self.id, self.photograph(), self.description, self.text_license, samples=self.samples)
 
 
@@ -98,7 +71,7 @@ def _same(photograph: Photograph) -> Photograph:
 
 
 def load(entries: Sequence[Entry], drop: DropSink) -> Iterator[Record]:
-    """Yield the entries' records in their order, read by several threads; what cannot be read goes to `drop`."""
+    """Yield the entries' records in their order, read by several threads; unreadable ones go to `drop`."""
 
     def attempt(entry: Entry) -> Record | Drop:
         try:
@@ -106,20 +79,17 @@ def load(entries: Sequence[Entry], drop: DropSink) -> Iterator[Record]:
         except Refused as refused:
             return Drop(entry.where, "source", refused.reason, str(refused))
 
-    def attempt_all(part: Sequence[Entry]) -> list[Record | Drop]:
-        return [attempt(entry) for entry in part]
-
+    parts = batches(entries, ceil(len(entries) / READERS) or 1)
     with ThreadPoolExecutor(READERS) as pool:
-        for part in pool.map(attempt_all, batches(entries, ceil(len(entries) / READERS) or 1)):
-            for loaded in part:
-                if isinstance(loaded, Drop):
-                    drop(loaded)
-                else:
-                    yield loaded
+        for loaded in chain.from_iterable(pool.map(lambda part: list(map(attempt, part)), parts)):
+            if isinstance(loaded, Drop):
+                drop(loaded)
+            else:
+                yield loaded
 
 
 def unique(entries: Iterable[Entry], drop: DropSink) -> list[Entry]:
-    """List the entries; one whose id an earlier one has is dropped."""
+    """List the entries without those whose id an earlier one has, which are dropped."""
     listed: dict[str, Entry] = {}
     for entry in entries:
         if listed.setdefault(entry.id, entry) is not entry:
@@ -128,12 +98,7 @@ def unique(entries: Iterable[Entry], drop: DropSink) -> list[Entry]:
 
 
 def by_photograph(entries: Iterable[Entry], key: Callable[[Entry], str] = lambda entry: entry.file) -> list[Entry]:
-    """Order the entries so that those of one photograph stand together, where its first one stood.
-
-    Args:
-        entries: Any.
-        key: What the photograph is known by.
-    """
+    """Order entries so that those of one photograph, or of another key, stand together at its first one's place."""
     together: dict[str, list[Entry]] = {}
     for entry in entries:
         together.setdefault(key(entry), []).append(entry)
@@ -141,24 +106,19 @@ def by_photograph(entries: Iterable[Entry], key: Callable[[Entry], str] = lambda
 
 
 def read_photograph(
-    images: ImageStore,
-    file: str,
-    rights: ImageSet,
-    distortions: tuple[Distortion, ...] = (),
-    *,
-    verify: bool = False,
+    images: ImageStore, file: str, rights: ImageSet, distortions: tuple[Distortion, ...] = (), *, verify: bool = False
 ) -> Photograph:
     """Read a photograph out of its store.
 
     Args:
-        images: Where it lies.
+        images: The store.
         file: Its upstream name.
         rights: Of the pixels.
-        distortions: Known artificial distortions.
-        verify: See `images.bake`; a stage that looks at the pixels finds out by itself that they are broken.
+        distortions: The known artificial ones.
+        verify: See `images.bake`; not needed if a stage decodes the pixels anyway.
 
     Raises:
-        Refused: If it is missing, or is no image that can be used.
+        Refused: If it is missing, or no usable image.
     """
     try:
         raw = images.read(file)
@@ -179,11 +139,7 @@ def read_photograph(
 
 
 def checked_name(name: str) -> str:
-    """The name in its one form.
-
-    Raises:
-        Refused: If it is unsafe.
-    """
+    """Return an image's upstream name in its one form; raise Refused if it is unsafe."""
     try:
         return safe_name(name)
     except ValueError as error:
@@ -191,11 +147,7 @@ def checked_name(name: str) -> str:
 
 
 def check_text(description: str, name: str) -> None:
-    """Refuse a description that says nothing, or that later stages could not write or read back.
-
-    Raises:
-        Refused: If it is empty, broken or holds markup.
-    """
+    """Raise Refused if a description is empty, holds markup, or cannot be written or read back."""
     if not description.strip():
         raise Refused("empty_description", name)
     try:
@@ -207,24 +159,23 @@ def check_text(description: str, name: str) -> None:
 
 
 def without(entries: Iterable[Entry], refuse: Callable[[Photograph], None]) -> Iterator[Entry]:
-    """Let `refuse` see every photograph when it is read; it raises `Refused` for those that are not wanted."""
+    """Show each photograph to `refuse` when it is read, which raises `Refused` for unwanted ones."""
     for entry in entries:
         yield replace(entry, photograph=partial(_checked, entry.photograph, refuse))
 
 
 def _checked(photograph: Callable[[], Photograph], refuse: Callable[[Photograph], None]) -> Photograph:
-    """Read a photograph and show it to `refuse`."""
     read = photograph()
     refuse(read)
     return read
 
 
 def read_once(entries: Iterable[Entry], max_bytes: int = KEPT_BYTES) -> Iterator[Entry]:
-    """Let a photograph be read once, also by several entries, as long as what was read fits into memory.
+    """Let a photograph be read once, also by several entries, as long as all that were read fit into memory.
 
     Args:
-        entries: Any; what reads their photographs is known by its arguments.
-        max_bytes: Encoded bytes that are kept; later photographs are read whenever they are wanted.
+        entries: Any; two photographs are one if the arguments of their readers are equal.
+        max_bytes: Encoded bytes that are kept; later photographs are read again each time.
     """
     room = _Room(max_bytes)
     readers: dict[Hashable, _Once] = {}
@@ -234,14 +185,14 @@ def read_once(entries: Iterable[Entry], max_bytes: int = KEPT_BYTES) -> Iterator
 
 
 class _Room:
-    """Bytes that are left."""
+    """A number of bytes that are free."""
 
     def __init__(self, n_bytes: int) -> None:
         self._left = n_bytes
         self._lock = Lock()
 
     def take(self, n_bytes: int) -> bool:
-        """Take so many, if there are as many."""
+        """Take so many bytes if they are free."""
         with self._lock:
             fits = n_bytes <= self._left
             self._left -= n_bytes * fits
@@ -269,7 +220,7 @@ class _Once:
 
 
 def _identity(read: Any) -> Hashable:
-    """What tells one reading from another: a function, and what it is given."""
+    """The function of a reading, and its arguments."""
     if isinstance(read, partial):
         named = ((name, _identity(value)) for name, value in sorted(read.keywords.items()))
         return read.func, *map(_identity, read.args), *named

@@ -1,15 +1,15 @@
 """The errors that tell a caller what to change; anything else that is raised is a fault of this package.
 
     GiqaError
-    ├── InputError            (ValueError)          a text, a file, an option or a record is not what was expected
-    ├── MissingFileError      (FileNotFoundError)   something that was named is not there
-    ├── ExistingFileError     (FileExistsError)     writing would replace something that is there
+    ├── InputError            (ValueError)          a text, a file, an option or a record is not valid
+    ├── MissingFileError      (FileNotFoundError)   a named file or folder is missing
+    ├── ExistingFileError     (FileExistsError)     writing would replace a file or a folder
     ├── UnavailableError      (OSError)             a model, a server or the Hub cannot be had, or gives no answer
-    │   └── UnreachableError  (ConnectionError)     nor would it answer any other request
-    └── MissingExtraError     (ImportError)         a package is not installed; the message says which extra brings it
+    │   └── UnreachableError  (ConnectionError)     it would not answer any other request either
+    └── MissingExtraError     (ImportError)         a package is not installed; the message names its extra
 
 Each is also the built-in error in parentheses, so that code which catches that one goes on working. A message is one
-sentence: what was expected, what came, and in which record.
+sentence: the expected value, the value that came, and the record.
 """
 
 
@@ -18,24 +18,24 @@ class GiqaError(Exception):
 
 
 class InputError(GiqaError, ValueError):
-    """What was given is not what was expected."""
+    """A value that is not valid."""
 
 
 class MissingFileError(GiqaError, FileNotFoundError):
-    """What was named is not there."""
+    """A file or folder that is missing."""
 
 
 class ExistingFileError(GiqaError, FileExistsError):
-    """What is there would be replaced."""
+    """A file or folder that would be replaced."""
 
 
 class UnavailableError(GiqaError, OSError):
-    """A model, a server or the Hub cannot be had, or gives no answer."""
+    """A model, a server or the Hub that cannot be had, or gives no answer."""
 
 
 class UnreachableError(UnavailableError, ConnectionError):
-    """A server cannot be reached, or refuses every call."""
+    """A server that cannot be reached, or refuses every call."""
 
 
 class MissingExtraError(GiqaError, ImportError):
-    """A package is not installed."""
+    """A package that is not installed."""

@@ -1,4 +1,4 @@
-"""What an extra of this package brings: the packages that a verb may lack, and the models that they load."""
+"""The optional packages of this package's extras, and the loading of their models."""
 
 import sys
 from collections.abc import Iterator
@@ -10,15 +10,12 @@ from giqa_datasets.errors import GiqaError, MissingExtraError, UnavailableError
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Refuse to go on without optional packages.
+    """Raise ImportError if an optional package is not installed.
 
     Args:
-        what: What needs them, as the error begins.
-        extra: The extra that brings them.
+        what: The need, as the error begins.
+        extra: The extra that brings the packages.
         packages: As they are imported.
-
-    Raises:
-        ImportError: If one is not installed.
 
     Example:
         >>> require("the moon needs cheese", "moon", "cheese")
@@ -30,12 +27,12 @@ def require(what: str, extra: str, *packages: str) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """True if a package is installed; it is not imported to find out."""
+    """Tell whether a package is installed, without importing it."""
     return sys.modules[package] is not None if package in sys.modules else find_spec(package) is not None
 
 
 def package_folder(package: str, what: str) -> Path:
-    """The folder of an installed package of the extra `demo`, which is not imported; `what` needs it.
+    """Find the folder of a package of the extra `demo`, without importing it; `what` is the need, for the error.
 
     Raises:
         ImportError: If it is not installed.
@@ -48,7 +45,7 @@ def package_folder(package: str, what: str) -> Path:
 
 @contextmanager
 def loading(unavailable: str) -> Iterator[None]:
-    """Load a model inside: whatever a stranger's folder makes a library raise becomes this sentence.
+    """Load a model inside, and turn any error that a stranger's folder raises into this sentence.
 
     Raises:
         ImportError: If the model needs yet another package.

@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all, and JSON Lines, of which a kill costs the last one at most.
+"""Files that are written whole or not at all, and JSON Lines, of which a kill costs at most the last one.
 
-A file that grows a line at a time is mended before it goes on: what a kill left half-written at its end is cut off.
-Lines that people bring are validated by a pydantic model, and an error names file and line.
+A file that grows a line at a time is mended before it goes on: a last line that a kill left half-written is cut off.
+Lines from people are validated by a pydantic model, and an error names file and line.
 """
 
 import json
@@ -21,7 +21,7 @@ Line = TypeVar("Line", bound="BaseModel")
 
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
-    """Write a text file whole, as UTF-8, or leave the one that is there."""
+    """Write a text file whole, as UTF-8, or leave the old one."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -32,13 +32,13 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """Write a line with its end; arrays become lists, and half a surrogate pair, which is no text, becomes `?`."""
+    """Write a line with its end; arrays become lists, and half a surrogate pair becomes `?`."""
     text = json.dumps(fields, ensure_ascii=False, default=methodcaller("tolist"))
     return text.encode("utf-8", "replace").decode() + "\n"
 
 
 def append_line(path: Path, line: str, *, sync: bool = False) -> None:
-    """Append a line; when this returns it is the operating system's, and with `sync` on the disk."""
+    """Append a line and hand it to the operating system, or with `sync` to the disk."""
     with path.open("ab") as file:
         file.write(line.encode())
         file.flush()
@@ -47,9 +47,9 @@ def append_line(path: Path, line: str, *, sync: bool = False) -> None:
 
 
 def mend(path: Path) -> None:
-    """Make a file ready to be appended to: it is there, and its last line whole.
+    """Make a file ready to be appended to: it exists, and its last line is whole.
 
-    What a kill left half-written is cut off; a line that lacks nothing but its end gets it.
+    A half-written last line is cut off; a whole one without its end gets it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
@@ -66,11 +66,11 @@ def mend(path: Path) -> None:
 
 
 def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield the lines of a file as they stand, each after what to call it in an error.
+    """Yield the lines of a file, each after its name for an error.
 
     Args:
         path: The file.
-        longest: Bytes that a line may have at most; None is any number.
+        longest: The most bytes of a line; None is any number.
         grows: Pass over a last line that a kill left half-written.
 
     Raises:
@@ -91,7 +91,7 @@ def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = Fals
 def read_lines(
     path: Path, kind: type[Line], *, expected: str = "", longest: int | None = None, grows: bool = False
 ) -> Iterator[tuple[str, Line]]:
-    """Yield the lines of a file as pydantic models, each after what to call it in an error; see `numbered_lines`.
+    """Yield the lines of a file as pydantic models, each after its name for an error; see `numbered_lines`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -106,8 +106,8 @@ def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -
 
     Args:
         raw: The line, with its end or without.
-        where: What to call it in an error.
-        kind: What it must be.
+        where: Its name for an error.
+        kind: Its model.
         expected: The same in words; the error then shows the line, and else its first fault.
 
     Raises:
@@ -124,12 +124,12 @@ def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -
 
 
 def fault_of(error: "ValidationError") -> str:
-    """The first fault, after the place where it stands: "regions.0.phrase: field required"."""
+    """Return the first fault, after its place: "regions.0.phrase: field required"."""
     return said(error.errors()[0])
 
 
 def said(fault: Any) -> str:
-    """One of an error's faults, as pydantic details it, after the place where it stands."""
+    """Return one of a pydantic error's faults, after its place."""
     where = ".".join(map(str, fault["loc"]))
     where = f"{where}: " if where else ""
     if fault["type"] in ("model_type", "model_attributes_type"):  # pydantic would name a class of ours
@@ -138,7 +138,6 @@ def said(fault: Any) -> str:
 
 
 def _is_json(raw: bytes) -> bool:
-    """Whether bytes are a whole JSON value; a part of an object is none."""
     try:
         json.loads(raw)
     except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ from giqa_datasets.errors import InputError
 
 
 SIDE = 20  # cells a side; n = m = 20 in the paper, section 3.1
-LINE = 1e-6  # ours: a corner this near to a grid line lies on it, so that float32 columns survive the round trip
+LINE = 1e-6  # ours: a corner within it of a grid line is on the line, so that float32 columns survive the round trip
 
 Cells = npt.NDArray[np.int64]
 
@@ -70,7 +70,6 @@ def box_to_cells(x1: float, y1: float, x2: float, y2: float, *, side: int = SIDE
 
 
 def _on_line(scaled: float, side: int) -> float:
-    """Move a corner that is near a grid line onto it."""
     nearest = round(scaled)
     return nearest if abs(scaled - nearest) <= LINE * side else scaled
 
@@ -112,6 +111,6 @@ def is_rectangle(
     first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], *, side: int = SIDE
 ) -> npt.NDArray[np.bool_]: ...
 def is_rectangle(first: Any, last: Any, *, side: int = SIDE) -> Any:
-    """Whether two cells of the grid are the corners of a rectangle: `last` neither left of nor above `first`."""
+    """Tell whether two cells of the grid are the corners of a rectangle: `last` neither left of nor above `first`."""
     top, bottom = first // side, last // side
     return (top <= bottom) & (first - top * side <= last - bottom * side)  # numpy's % is four times slower

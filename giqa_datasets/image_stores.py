@@ -1,8 +1,8 @@
-"""Where an upstream set's image files lie: a folder, a tar read in place, or the user's own copies found by hash.
+"""The image files of an upstream set: in a folder, in a tar read in place, or the user's own copies found by hash.
 
-Upstream names are hostile until shown otherwise: a name is a relative POSIX path, nothing outside its store is ever
-read, nothing is unpacked, and no file larger than `MAX_BYTES` is taken into memory. What a store says of a file it
-cannot give does not tell where on this machine it lies, since it ends in the data set.
+Upstream names are hostile: a name is a relative POSIX path, nothing outside its store is ever read, nothing is
+unpacked, and no file larger than `MAX_BYTES` is read into memory. An error about a file does not tell its place on
+this machine, since it ends in the data set.
 """
 
 import hashlib
@@ -44,9 +44,6 @@ def safe_name(name: str) -> str:
     Example:
         >>> safe_name("./spaq_koniq//00003.jpg")
         'spaq_koniq/00003.jpg'
-        >>> safe_name("../00003.jpg")
-        Traceback (most recent call last):
-        giqa_datasets.errors.InputError: expected a relative path inside the store, got '../00003.jpg'
     """
     path = PurePosixPath(name)
     foreign = "\\" in name or PureWindowsPath(name).drive
@@ -61,7 +58,7 @@ class Folder:
     """The extracted files under one folder; a link that leads out of it is refused."""
 
     def __init__(self, root: Path) -> None:
-        """Take the folder; it need not hold anything."""
+        """Take the folder; it may be empty."""
         self.root = root.resolve()
 
     def read(self, name: str) -> bytes:
@@ -82,12 +79,8 @@ class Folder:
 class Tar:
     """The regular files of an uncompressed tar, read in place by their offsets.
 
-    Links, devices, sparse files and unsafe names are never read; where a name occurs twice, the later one counts, as
+    Links, devices, sparse files and unsafe names are never read; of a name that occurs twice, the later one counts, as
     it would after unpacking.
-
-    Attributes:
-        path: The tar.
-        refused: What the tar holds besides regular files and folders, by name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +90,7 @@ class Tar:
             ValueError: If the file is no uncompressed tar.
         """
         self.path = path
-        self.refused: list[str] = []
+        self.refused: list[str] = []  # names of all but regular files and folders
         self._places: dict[str, tuple[int, int]] = {}  # name: offset and size in bytes
         try:
             with tarfile.open(path, "r:") as tar:
@@ -106,7 +99,6 @@ class Tar:
             raise InputError(f"expected an uncompressed tar in {path}: {error}") from error
 
     def _index(self, tar: tarfile.TarFile) -> None:
-        """Note where each regular file lies."""
         end = -1
         for member in tar:
             if member.size < 0 or member.offset <= end:  # tarfile would go round in circles
@@ -141,7 +133,7 @@ class Tar:
 
 
 class FirstOf:
-    """Several stores as one: the first that has the file gives it."""
+    """Several stores as one: a file is read from the first that has it."""
 
     def __init__(self, *stores: ImageStore) -> None:
         """Take the stores in the order in which they are asked."""
@@ -158,18 +150,14 @@ class FirstOf:
 
 
 class OwnCopies:
-    """The user's own copies, under whatever names: a file is found by the sha256 that the manifest gives it.
-
-    Attributes:
-        sha256: Of each upstream name, hexadecimal.
-    """
+    """The user's own copies, under any names: a file is found by its sha256 in the manifest."""
 
     def __init__(self, sha256: Mapping[str, str], folders: Iterable[Path], progress: Progress = no_progress) -> None:
         """Hash every file under the folders, once; links are not followed.
 
         Args:
-            sha256: Of each upstream name, as `read_manifest` returns it.
-            folders: Searched with all that lies in them.
+            sha256: Of each upstream name, hexadecimal, as `read_manifest` returns it.
+            folders: Searched to the bottom.
             progress: Wraps the files that are hashed.
 
         Raises:
@@ -206,25 +194,25 @@ class OwnCopies:
 
 
 def images_under(root: Path) -> FirstOf:
-    """The images of an upstream set as its users have it: extracted under `root`, or still in the tars beside it.
+    """Open the images of an upstream set as its users have it: extracted under `root`, or still in the tars beside it.
 
     Raises:
-        ValueError: If one of the tars is none.
+        ValueError: If one of the tars is not valid.
     """
     return FirstOf(Folder(root), *(Tar(path) for path in sorted(root.glob("*.tar")) if path.is_file()))
 
 
 def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress = no_progress) -> list[ImageStore]:
-    """The user's own copies of upstream images.
+    """Open the user's own copies of upstream images.
 
     Args:
-        folders: Where they lie.
+        folders: With the copies.
         manifest: With it, they are found by their sha256; without, by their upstream names under a folder.
         progress: Wraps the files that are hashed.
 
     Raises:
         FileNotFoundError: If a folder or the manifest does not exist.
-        ValueError: If the manifest is none, or a tar in a folder.
+        ValueError: If the manifest, or a tar in a folder, is not valid.
     """
     if manifest is not None:
         return [OwnCopies(read_manifest(manifest), folders, progress)]
@@ -256,7 +244,7 @@ def read_manifest(path: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a line is not as it should be, or gives a name a second hash; the line is named.
+        ValueError: If a line is not valid, or gives a name a second hash; the line is named.
     """
     sha256: dict[str, str] = {}
     for where, entry in read_lines(path, _Line):
@@ -270,7 +258,7 @@ def read_manifest(path: Path) -> dict[str, str]:
 
 
 def differences(store: ImageStore, sha256: Mapping[str, str]) -> list[str]:
-    """Say what of a manifest the store lacks or has otherwise: one sentence for each such file, in its order."""
+    """Name each file of a manifest that the store lacks or that differs there, a sentence each."""
     found = []
     for name, expected in sha256.items():
         try:
@@ -284,7 +272,6 @@ def differences(store: ImageStore, sha256: Mapping[str, str]) -> list[str]:
 
 
 def _bounded(path: Path, name: str) -> bytes:
-    """Read a file that may not be larger than `MAX_BYTES`."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -296,7 +283,7 @@ def _bounded(path: Path, name: str) -> bytes:
 
 
 def _unreadable(name: str, error: OSError | RuntimeError) -> InputError:
-    """What is wrong with a file, by its upstream name alone."""
+    """The error about a file, by its upstream name only."""
     said = error.strerror if isinstance(error, OSError) else "its links go round in a circle"
     return InputError(f"{name!r} cannot be read: {said}")
 
@@ -314,6 +301,5 @@ def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _digest(path: Path) -> str:
-    """The file's sha256, whatever its size."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,12 +15,12 @@ from giqa_datasets.errors import InputError
 
 JPEG_QUALITY = 95  # of the images that must be encoded again
 MAX_PIXELS = 64_000_000  # ours; a decompression bomb is refused before it is decoded
-# What photographs come in. Pillow knows more, among them EPS, for which it runs another program.
+# Formats of photographs. Pillow knows more, among them EPS, for which it runs another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 
 class Encoded(NamedTuple):
-    """An encoded image file and the size of what it decodes to."""
+    """An encoded image file and the size of its image."""
 
     image: bytes
     width: int
@@ -31,8 +31,8 @@ def decode(raw: bytes | None, *, name: str) -> Image.Image:
     """Decode a file to RGB with its EXIF orientation applied; transparency is put on white.
 
     Args:
-        raw: The file's bytes; None where a data set came without its pixels.
-        name: What to call it in an error.
+        raw: The file's bytes; None if a data set has no pixels.
+        name: Its name for an error.
 
     Raises:
         ValueError: If there are no bytes, they are no image of one of the `FORMATS`, broken or truncated, or hold more
@@ -72,15 +72,15 @@ def encode(image: Image.Image) -> Encoded:
 
 
 def bake(raw: bytes, *, name: str, max_side: int | None = None, verify: bool = True) -> Encoded:
-    """Make a file fit for the data set: what it decodes to is one upright RGB (or grey) image of a bounded size.
+    """Make a file fit for the data set: one upright RGB (or grey) image of a bounded size.
 
-    A file that is so already keeps its bytes; any other is encoded again as JPEG, of an animation the first picture.
+    A fit file keeps its bytes; any other is encoded again as JPEG, of an animation the first picture.
 
     Args:
         raw: The file's bytes.
-        name: What to call it in an error.
+        name: Its name for an error.
         max_side: Longest side in pixels, or None for no limit.
-        verify: Decode the file to its end even where its bytes are kept. Without, its header is read alone.
+        verify: Decode a fit file to its end; else only its header is read.
 
     Raises:
         ValueError: As `decode`.
@@ -94,7 +94,7 @@ def bake(raw: bytes, *, name: str, max_side: int | None = None, verify: bool = T
 
 
 def _fit_size(raw: bytes) -> tuple[int, int] | None:
-    """(width, height) of a file that is fit as it is, by its header; None for any other, and for what is no image."""
+    """(width, height) of a file that is fit as it is, by its header; else None."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -107,14 +107,14 @@ def _fit_size(raw: bytes) -> tuple[int, int] | None:
             and image.width * image.height <= MAX_PIXELS
             and image.getexif().get(0x0112, 1) == 1  # the EXIF orientation tag
         )
-    except Exception:  # `decode` says what is wrong with it
+    except Exception:  # `decode` names the fault
         return None
     return image.size if is_fit else None
 
 
 @contextmanager
 def whole_images() -> Iterator[None]:
-    """After an error, forget the images that are kept: Pillow raises once, and gives half an image from then on."""
+    """After an error, forget the open images: Pillow raises once, and gives half an image from then on."""
     try:
         yield
     except BaseException:
@@ -124,12 +124,12 @@ def whole_images() -> Iterator[None]:
 
 @lru_cache(maxsize=16)
 def open_baked(raw: bytes) -> Image.Image:
-    """Open what `bake` gave, as RGB, for reading alone: all who ask for the same file share one image.
+    """Open a file of `bake` as RGB, to be read only: all callers with the same file share one image.
 
-    Its pixels are decoded when they are first looked at, and once, since the last few images are kept.
+    Its pixels are decoded when they are first read, and once, since the last few images are kept.
 
     Raises:
-        OSError: When it is first looked at, if the file is broken.
+        OSError: When they are first read, if the file is broken.
     """
     image: Image.Image = Image.open(io.BytesIO(raw))
     return image if image.mode == "RGB" else image.convert("RGB")

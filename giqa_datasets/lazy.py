@@ -1,4 +1,4 @@
-"""Names that a package offers, each imported when somebody asks for it: one of them costs no other's imports."""
+"""The names that a package offers, each imported only when it is asked for."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__`; `homes` are its modules that define the names, `module:name` if by another name."""
+    """Return a package's `__getattr__`; `homes` has the module of each name, or `module:name` if its name differs."""
 
     def find(name: str) -> Any:
         if name not in homes:

@@ -10,15 +10,15 @@ HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"
 
 
 def in_address(host: str) -> str:
-    """A host as an address has it: IPv6 in brackets."""
+    """Write a host as an address has it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen at a port; 0 is one that is free.
+    """Listen at a port; 0 takes a free one.
 
     Raises:
-        OSError: If that cannot be.
+        OSError: If the port cannot be used.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -29,25 +29,20 @@ _COLUMNS = {
 
 
 class Match(NamedTuple):
-    """The known image that another one looks like.
+    """The known image that another one looks like."""
 
-    Attributes:
-        name: Of the known image.
-        distance: How many of the `N_BITS` bits of the hashes differ; None where the original files are the same bytes.
-    """
-
-    name: str
-    distance: int | None
+    name: str  # of the known image
+    distance: int | None  # differing bits of the hashes, of `N_BITS`; None if the original files are the same bytes
 
     def __str__(self) -> str:
-        """Say it in a few words."""
+        """Describe the match."""
         if self.distance is None:
             return f"the same bytes as {self.name!r}"
         return f"like {self.name!r}, {self.distance} of {N_BITS} bits apart"
 
 
 class Lookalikes:
-    """Known images, to be asked whether another one is one of them, perhaps encoded again, scaled or retouched.
+    """Known images; another image is looked up among them, also if it was encoded again, scaled or retouched.
 
     Two images look alike if at most `THRESHOLD` of the 256 bits of their perceptual hashes (pHash) differ. The
     threshold is ours, from 139 photographs. The same photograph: at most 12 as JPEG of quality 30 or 60 or at 50 % or
@@ -57,11 +52,7 @@ class Lookalikes:
     """
 
     def __init__(self, images: Iterable[tuple[str, str, bytes]] = ()) -> None:
-        """Take the known images; one that cannot be decoded is known by its sha256 alone.
-
-        Args:
-            images: Name, sha256 of the original file (hexadecimal) and encoded image of each.
-        """
+        """Take the name, the original file's sha256 (hexadecimal) and the encoded image of each known image."""
         self._by_sha256: dict[str, str] = {}
         self._names: list[str] = []
         self.n_unseen = 0
@@ -70,7 +61,7 @@ class Lookalikes:
             self.add(name, sha256, hash_of(image_bytes))
 
     def add(self, name: str, sha256: str, hashed: bytes | None) -> None:
-        """Take one more known image by its hash."""
+        """Take one more known image; without a hash it is known only by its sha256."""
         self._by_sha256.setdefault(sha256, name)
         if hashed is not None:
             self._names.append(name)
@@ -87,7 +78,7 @@ class Lookalikes:
 
         Args:
             sha256: Of the original file, hexadecimal.
-            image_bytes: The encoded image; one that cannot be decoded looks like nothing.
+            image_bytes: The encoded image; one that cannot be decoded has no look-alikes.
         """
         if sha256 in self._by_sha256:
             return Match(self._by_sha256[sha256], None)
@@ -106,10 +97,6 @@ class Lookalikes:
 def lookalikes_of(folder: Path, progress: Progress = no_progress) -> Lookalikes:
     """Take the images of a data set folder, each by the id of its first row.
 
-    Args:
-        folder: With its shards in `data/`.
-        progress: Wraps the shards.
-
     Raises:
         FileNotFoundError: If the folder holds no shards.
         ValueError: If a shard is no Parquet file with the columns of a GIQA data set.
@@ -121,7 +108,7 @@ def lookalikes_of(folder: Path, progress: Progress = no_progress) -> Lookalikes:
 
 
 def hash_of(image_bytes: bytes) -> bytes | None:
-    """The perceptual hash of an encoded image, 32 bytes; None if it cannot be decoded."""
+    """Return the perceptual hash of an encoded image, 32 bytes; None if it cannot be decoded."""
     try:
         return hash_decoded(decode_small(image_bytes)[0])
     except Exception:  # a decoder may raise anything on a hostile file
@@ -129,18 +116,18 @@ def hash_of(image_bytes: bytes) -> bytes | None:
 
 
 def hash_decoded(image: Image.Image) -> bytes:
-    """The perceptual hash of an image, 32 bytes."""
+    """Return the perceptual hash of an image, 32 bytes."""
     return np.packbits(imagehash.phash(image, hash_size=HASH_SIDE).hash).tobytes()
 
 
 def decode_small(image_bytes: bytes) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode upright, to the end of the file; a JPEG no larger than the hash needs it, which is four times as fast.
+    """Decode upright, to the end of the file; a JPEG only as large as the hash needs it, which is four times as fast.
 
     Returns:
         The image, and the upright (width, height) that it has in the file.
 
     Raises:
-        Exception: Anything that a decoder may raise on a hostile file.
+        Exception: Any that a decoder raises on a hostile file.
     """
     if not image_bytes.startswith(b"\xff\xd8\xff"):
         image = decode(image_bytes, name="")
@@ -156,30 +143,25 @@ def decode_small(image_bytes: bytes) -> tuple[Image.Image, tuple[int, int]]:
 
 def _images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield each image of a shard once, with the id and the sha256 of its first row; empty if it has no pixels."""
+    seen: set[tuple[str, bytes]] = set()
+    last: tuple[str, bytes] | None = None
     try:
-        yield from _read_images(shard)
+        with pq.ParquetFile(shard, pre_buffer=False) as file:
+            schema = file.schema_arrow
+            if any(name not in schema.names or schema.field(name).type != kind for name, kind in _COLUMNS.items()):
+                raise InputError(f"expected the columns of a GIQA data set in {shard}, got {schema.names}")
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, columns=list(_COLUMNS))
+                for name, image, sha256 in zip(*(table[column] for column in _COLUMNS), strict=True):
+                    this = (sha256.as_py(), (image.as_py() or {}).get("bytes") or b"")
+                    if this == last:
+                        continue
+                    last = this
+                    key = (this[0], hashlib.sha256(this[1]).digest())
+                    if key not in seen:
+                        seen.add(key)
+                        yield name.as_py(), *this
     except GiqaError:
         raise
     except (OSError, ValueError) as error:  # pyarrow's, of a damaged file
         raise InputError(f"{shard} cannot be read: {error}") from error
-
-
-def _read_images(shard: Path) -> Iterator[tuple[str, str, bytes]]:
-    """See `_images`."""
-    seen: set[tuple[str, bytes]] = set()
-    last: tuple[str, bytes] | None = None
-    with pq.ParquetFile(shard, pre_buffer=False) as file:
-        schema = file.schema_arrow
-        if any(name not in schema.names or schema.field(name).type != kind for name, kind in _COLUMNS.items()):
-            raise InputError(f"expected the columns of a GIQA data set in {shard}, got {schema.names}")
-        for number in range(file.num_row_groups):
-            table = file.read_row_group(number, columns=list(_COLUMNS))
-            for name, image, sha256 in zip(*(table[column] for column in _COLUMNS), strict=True):
-                this = (sha256.as_py(), (image.as_py() or {}).get("bytes") or b"")
-                if this == last:
-                    continue
-                last = this
-                key = (this[0], hashlib.sha256(this[1]).digest())
-                if key not in seen:
-                    seen.add(key)
-                    yield name.as_py(), *this

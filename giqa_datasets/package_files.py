@@ -1,6 +1,6 @@
 """Files that ship with the distribution, and the templates among them.
 
-`cards/` and `recipes/` stand beside the packages in a checkout.
+`cards/` and `recipes/` are beside the packages in a checkout.
 """
 
 from pathlib import Path
@@ -27,12 +27,7 @@ def shipped(name: str) -> Path:
 
 
 def templates(folder: Path, *, is_html: bool = False) -> "jinja2.Environment":
-    """The templates of a folder: a name that they are not given raises, and their tags leave no empty lines.
-
-    Args:
-        folder: Where they lie.
-        is_html: Escape what is put into them.
-    """
+    """Open the templates of a folder: missing names raise, and tags leave no empty lines; `is_html` escapes values."""
     import jinja2
 
     return jinja2.Environment(

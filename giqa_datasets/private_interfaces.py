@@ -1,4 +1,4 @@
-"""What we lean on in other libraries that they do not promise to keep, each once and with the reason.
+"""The private interfaces of other libraries that we use, each once and with the reason.
 
 `tests/test_private_interfaces.py` names the one that has moved. Everything is imported when it is called.
 """
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def hub_client() -> Any:
-    """A httpx client as huggingface_hub makes its own: `set_client_factory` replaces it whole, we only set a time."""
+    """Make a httpx client as huggingface_hub does: `set_client_factory` replaces it whole, and we only set a time."""
     from huggingface_hub.utils._http import default_client_factory
 
     return default_client_factory()
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether huggingface_hub would take a name for a repo's, which it says in a module of its own use only."""
+    """Tell whether huggingface_hub takes a name for a repo's; only a private module does."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
@@ -32,14 +32,14 @@ def is_repo_id(name: str) -> bool:
 
 
 def card_front_matter() -> "re.Pattern[str]":
-    """How huggingface_hub finds a card's YAML: three groups, so that an edited card keeps every other byte."""
+    """Return huggingface_hub's pattern of a card's YAML, in three groups, so that an edited card keeps other bytes."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     return REGEX_YAML_BLOCK
 
 
 def dataset_cache(name: str, mark: str) -> Path:
-    """Where datasets looks for the config `default` of a set that it loaded before, when it is offline."""
+    """Return the folder in which datasets, offline, looks for the config `default` of a set that it loaded before."""
     from datasets import config
     from datasets.naming import camelcase_to_snakecase
 
@@ -56,28 +56,28 @@ def fill_dataset_cache(name: str, mark: str, shards: Mapping[str, Sequence[str]]
 
 
 def metric_cache(name: str, mark: str) -> Path:
-    """Where evaluate looks for a metric that it loaded before, when it is offline; `mark` has 64 characters."""
+    """Return the folder in which evaluate, offline, looks for a metric it loaded before; `mark` has 64 characters."""
     from evaluate.loading import init_dynamic_modules
 
     return Path(init_dynamic_modules()) / "metrics" / f"evaluate-metric--{name}" / mark
 
 
 def is_in_model(model: str, file: str) -> bool:
-    """Whether a model's folder or repo has a file, cached or not, which transformers asks before it loads one."""
+    """Tell whether a model's folder or repo has a file, cached or not, as transformers does before it loads one."""
     from transformers.utils.hub import cached_file
 
     return cached_file(model, file, _raise_exceptions_for_missing_entries=False) is not None
 
 
 def is_adapter(model: str) -> bool:
-    """Whether transformers would load an adapter of PEFT's, whose base has the processor."""
+    """Tell whether transformers would load an adapter of PEFT's, whose base has the processor."""
     from transformers.utils.peft_utils import find_adapter_config_file
 
     return find_adapter_config_file(model) is not None
 
 
 def sft_parsers() -> tuple[Any, Any, Callable[[list[str]], list[str]]]:
-    """What `trl sft` reads a recipe with: its parser, accelerate's, and what turns one's rest into the other's."""
+    """Return the parsers of `trl sft`: its own, accelerate's, and the function from the one's rest to the other."""
     from accelerate.commands.launch import launch_command_parser
     from trl.cli.accelerate_config import resolve_accelerate_config_argument
     from trl.scripts.sft import make_parser
@@ -86,20 +86,20 @@ def sft_parsers() -> tuple[Any, Any, Callable[[list[str]], list[str]]]:
 
 
 def sft_collator(**settings: Any) -> Callable[[list[dict[str, Any]]], Any]:
-    """What SFTTrainer makes batches of pictures and text with, so that a recipe is checked by what trains it."""
+    """Make SFTTrainer's collator of pictures and text, so that a recipe is checked by the code that trains it."""
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
     return DataCollatorForVisionLanguageModeling(**settings)
 
 
 def event_values(event: Any) -> dict[str, Any]:
-    """What a page's script sent with a Gradio event; `EventData` gives it by no public name."""
+    """Return the values that a page's script sent with a Gradio event; `EventData` has no public name for them."""
     values: dict[str, Any] = event._data
     return values
 
 
 def into_gradio_cache(content: bytes, name: str, cache: str) -> Path:
-    """Write a file where Gradio serves it and later deletes it, for a component that shows no picture."""
+    """Write a file to the folder that Gradio serves and later deletes, for a component that shows no picture."""
     from gradio.processing_utils import save_bytes_to_cache
 
     return Path(save_bytes_to_cache(content, name, cache))

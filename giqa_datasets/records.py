@@ -35,50 +35,29 @@ class Distortion:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """The pixels and where they come from.
+    """A photograph's pixels, source and licence."""
 
-    Attributes:
-        image: The encoded file, EXIF orientation baked in.
-        width: Of the decoded image, in pixels.
-        height: Of the decoded image, in pixels.
-        sha256: Of the original file, hexadecimal.
-        source: The upstream set.
-        license: Licence of the pixels.
-        distortions: Known artificial distortions.
-        file: Its upstream name, relative to the root of its set; empty where it has none.
-        redistributable: Whether the pixels' own terms let others pass them on; False unless they say so.
-    """
-
-    image: bytes
-    width: int
-    height: int
-    sha256: str
-    source: str
-    license: str
-    distortions: tuple[Distortion, ...] = ()
-    file: str = ""
-    redistributable: bool = False
+    image: bytes  # the encoded file, EXIF orientation baked in
+    width: int  # of the decoded image, in pixels
+    height: int  # of the decoded image, in pixels
+    sha256: str  # of the original file, hexadecimal
+    source: str  # the upstream set
+    license: str  # of the pixels
+    distortions: tuple[Distortion, ...] = ()  # the known artificial ones
+    file: str = ""  # its upstream name, relative to the root of its set; may be empty
+    redistributable: bool = False  # the pixels' own terms let others pass them on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tag:
-    """An object of the description (protocol section 3, stage 1) and, once detected, its boxes.
+    """An object of the description (protocol section 3, stage 1) and, once detected, its boxes."""
 
-    Attributes:
-        phrase: T_r, the phrase that describes the object, as it stands in the description.
-        span: Start and end of the phrase in the description.
-        quality: T_q, what the description says of its quality.
-        effect: T_e, its effect on the image's quality.
-        boxes: Shape (N, 4), normalised xyxy; N = 0 before detection.
-        found: The boxes as the detector found them, before refinement; shape (M, 4).
-    """
-
-    phrase: str
-    span: tuple[int, int]
-    quality: str
-    effect: Effect
-    boxes: Boxes
-    found: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
+    phrase: str  # T_r, the object's name as it stands in the description
+    span: tuple[int, int]  # its place in the description
+    quality: str  # T_q, what the description says of its quality
+    effect: Effect  # T_e, its effect on the image's quality
+    boxes: Boxes  # shape (N, 4), normalised xyxy; N = 0 before detection
+    found: Boxes = field(default_factory=lambda: np.zeros((0, 4)))  # shape (M, 4), before refinement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +90,7 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
 
     Args:
         record: With its samples.
-        box_format: Format of the boxes in `prompt` and `completion` alone; `question` and `answer` stay GIQA text.
+        box_format: Format of the boxes in `prompt` and `completion`; `question` and `answer` stay GIQA text.
 
     Raises:
         ValueError: If a sample's regions do not fit its text; the sample is named.

@@ -1,4 +1,4 @@
-"""Grounded phrases: where they stand in a text, and as JSON and the rows of a data set have them.
+"""Grounded phrases: their places in a text, and their form as JSON and in the rows of a data set.
 
 Boxes are normalised xyxy of the original image, before the grid.
 """
@@ -35,10 +35,10 @@ class Region:
 
 
 def in_order(plain: str, regions: Iterable[Region]) -> list[Region]:
-    """Check that regions fit their text and do not overlap; give them back in reading order.
+    """Return regions in reading order, after a check that they fit their text and do not overlap.
 
     Raises:
-        ValueError: If a region's phrase is not what stands at its span, is blank or has no box, or two spans overlap.
+        ValueError: If a region's phrase is not the text at its span, is blank or has no box, or two spans overlap.
     """
     ordered = sorted(regions, key=lambda region: region.span)
     last = 0
@@ -60,7 +60,7 @@ def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ..
     """Find phrases in a text: each takes its first whole-word occurrence that no phrase before it took.
 
     Raises:
-        ValueError: If a phrase does not occur any more.
+        ValueError: If a phrase has no occurrence left.
 
     Example:
         >>> [region.span for region in locate("a cat and a cat", [("cat", np.eye(1, 4)), ("cat", np.eye(1, 4))])]
@@ -81,8 +81,8 @@ def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
 
     Args:
         plain: The text.
-        phrase: What to look for.
-        taken: One byte for each character of the text, 1 where a phrase stands; changed in place.
+        phrase: The phrase.
+        taken: One byte for each character of the text, 1 if it is taken; changed in place.
 
     Returns:
         Its span, or None if there is none left.
@@ -99,8 +99,6 @@ def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
 
 
 class _RegionLine(Protocol):
-    """A region that was read and validated."""
-
     @property
     def phrase(self) -> str: ...
 
@@ -112,10 +110,10 @@ class _RegionLine(Protocol):
 
 
 def region_to_row(region: Region, role: Role) -> dict[str, Any]:
-    """What the column `regions` has of it: its boxes in float32, and no span, which the text tells."""
+    """Return a region as the column `regions` has it: boxes in float32, and no span, which the text gives."""
     return {"phrase": region.phrase, "role": role, "boxes": region.boxes.astype(np.float32).tolist()}
 
 
 def regions_of(lines: Iterable[_RegionLine]) -> tuple[Region, ...]:
-    """The regions that were read, boxes of shape (N, 4)."""
+    """Return regions that were read, with boxes of shape (N, 4)."""
     return tuple(Region(line.phrase, line.span, np.array(line.boxes).reshape(-1, 4)) for line in lines)
