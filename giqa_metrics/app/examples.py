@@ -22,16 +22,13 @@ class Example(NamedTuple):
 
 
 def examples(*, crops: bool) -> list[Example]:
-    """List photographs of the mini set, or crops of the tiny one; none where a wheel that holds them is missing."""
+    """List photographs of the mini set, or crops of the tiny one; none if a wheel that holds them is missing."""
     try:
         found = list(_crops() if crops else _photographs())
     except ImportError:
         return []
-    return [Example(name, image, _thumbnail(name, image)) for name, image in found]
-
-
-def _thumbnail(name: str, image: bytes) -> str:
-    return data_uri(encode(shrink(decode(image, name=name), SIDE)).image)
+    small = (encode(shrink(decode(image, name=name), SIDE)).image for name, image in found)
+    return [Example(name, image, data_uri(copy)) for (name, image), copy in zip(found, small, strict=True)]
 
 
 def _photographs() -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,7 @@
-"""The page: what stands on it, and what its buttons do.
+"""The page: its components, and the functions behind its buttons.
 
-Whatever goes wrong with a photograph or a model is one sentence on the page, and the next question is asked as if
-nothing had happened. What a visitor uploads is kept for their own session.
+Any fault of a photograph or a model is one sentence on the page, and does not affect the next question. A visitor's
+upload is kept for their own session.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from giqa_metrics.models import Predictor, Question
 
 
 STATIC = Path(__file__).parent / "static"
-KEPT = 3600  # seconds that an upload or a mask stays on the disk; what is left goes when the app ends
+KEPT = 3600  # seconds that an upload or a mask stays on the disk; the rest goes when the app ends
 LABEL = 60  # characters of a phrase in the list of masks
 ALL = -1  # the mask of all phrases
 GO_TO_QUESTION = '() => document.querySelector("#question textarea").focus()'
@@ -43,7 +43,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
 
     Args:
         predictor: Answers one question at a time.
-        subject: What is said of the model, and to it.
+        subject: The page's texts about the model, and its questions.
         examples: Photographs to begin with; may be empty.
     """
     spoken = box_format(subject.box_format)
@@ -138,7 +138,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
                     )
 
         shown = [opened, said, stage, details, masks, mask_of, mask_file]
-        # One question at a time, whoever asks; and nobody but the page calls them
+        # One question at a time, of all visitors; and only the page calls them
         quiet: Any = {"api_visibility": "private", "show_progress_on": stage}
         model: Any = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
         upload.upload(open_upload, [opened, upload], shown, **quiet)

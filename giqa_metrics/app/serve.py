@@ -1,4 +1,4 @@
-"""The page on a port of this machine: the browser is told to ask nobody else for anything."""
+"""The page on a port of this machine: the browser is told to send requests to no other host."""
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -10,7 +10,7 @@ from giqa_datasets.loopback import LOOPBACK, in_address, listen
 from giqa_metrics.app.page import STATIC
 
 
-OWN_NAMES = [name for name in LOOPBACK if ":" not in name]  # the middleware takes what follows a colon for a port
+OWN_NAMES = [name for name in LOOPBACK if ":" not in name]  # for the middleware, a port follows a colon
 LARGEST = "50mb"  # of an upload
 VISITORS = 100  # whose photographs are kept in memory
 HEADERS = {
@@ -48,7 +48,7 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> str:
     Args:
         page: As `make_page` made it.
         host: The address to listen at; on loopback, only its own names are answered (against DNS rebinding).
-        port: 0 takes one that is free.
+        port: 0 takes a free one.
 
     Returns:
         The page's address.

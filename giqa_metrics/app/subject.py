@@ -1,4 +1,4 @@
-"""What the page says of a model, and to it."""
+"""The page's texts about a model, and its questions."""
 
 from typing import NamedTuple
 
@@ -9,24 +9,16 @@ from giqa_metrics.models.tiny_model import NOTE, describe_question, is_tiny
 
 
 class Subject(NamedTuple):
-    """What the page is about.
+    """The model of a page."""
 
-    Attributes:
-        model: Its name, for people.
-        box_format: The name of the format in which it writes boxes.
-        describe: The question that asks for a description.
-        question: What stands in the question's field at first; may be empty.
-        note: What a visitor should know of the model; may be empty.
-    """
-
-    model: str
-    box_format: str
-    describe: str
-    question: str = ""
-    note: str = ""
+    model: str  # its name, for people
+    box_format: str  # the name of the format in which it writes boxes
+    describe: str  # the question that asks for a description
+    question: str = ""  # first content of the question's field; may be empty
+    note: str = ""  # for visitors; may be empty
 
 
 def subject_of(model: str, box_format: str) -> Subject:
-    """Describe a model: the tiny one, which knows its own two questions alone, or any other."""
+    """Describe a model: the tiny one, which knows only its own two questions, or any other."""
     question, note = (VQA_QUESTION, NOTE) if is_tiny(model) else ("", "")
     return Subject(label(model), box_format, question_in(box_format, describe_question(model)), question, note)

@@ -1,4 +1,4 @@
-"""How often a policy raises a false alarm: its verdicts on photographs that are known to be good."""
+"""The false alarms of a policy: its verdicts on photographs that are known to be good."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -9,41 +9,24 @@ from giqa_metrics.inspection.policy import Verdict
 
 
 class Share(NamedTuple):
-    """A share of the photographs, in [0, 1], with its 95 % confidence interval (Wilson's).
+    """A share of the photographs, in [0, 1], with its 95 % confidence interval (Wilson's)."""
 
-    Attributes:
-        n: How many photographs.
-        share: Of all.
-        low: Lower end of the interval.
-        high: Upper end.
-    """
-
-    n: int
-    share: float
-    low: float
-    high: float
+    n: int  # photographs
+    share: float  # of all
+    low: float  # end of the interval
+    high: float  # end of the interval
 
 
 class Calibration(NamedTuple):
-    """False alarms on good photographs.
+    """False alarms on good photographs."""
 
-    Attributes:
-        n: How many photographs.
-        verdicts: By FAIL and REVIEW, and by `FAIL or REVIEW`.
-        rules: On how many photographs each rule asked for FAIL or REVIEW, by `rule 1` or the policy's key.
-    """
-
-    n: int
-    verdicts: dict[str, Share]
-    rules: dict[str, int]
+    n: int  # photographs
+    verdicts: dict[str, Share]  # by FAIL and REVIEW, and by `FAIL or REVIEW`
+    rules: dict[str, int]  # photographs of which each rule asked for FAIL or REVIEW, by `rule 1` or the policy's key
 
 
 def calibrate(lines: Sequence[VerdictLine]) -> Calibration:
-    """Count false alarms.
-
-    Args:
-        lines: Verdicts on good photographs, at least one.
-    """
+    """Count the false alarms in verdicts on good photographs, of which there is at least one."""
     alarms = {"FAIL": {Verdict.FAIL}, "REVIEW": {Verdict.REVIEW}, "FAIL or REVIEW": {Verdict.FAIL, Verdict.REVIEW}}
     rules = Counter(
         rule
@@ -55,7 +38,6 @@ def calibrate(lines: Sequence[VerdictLine]) -> Calibration:
 
 
 def _share(lines: Sequence[VerdictLine], verdicts: Collection[Verdict]) -> Share:
-    """The share of some verdicts."""
     from scipy.stats import binomtest
 
     count = sum(line.verdict in verdicts for line in lines)

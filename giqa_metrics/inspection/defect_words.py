@@ -1,7 +1,7 @@
-"""Which defects a text names, and of which object: words, clauses and negations, without a parser.
+"""The defects that a text names, and their objects: words, clauses and negations, without a parser.
 
 The words are those of the annotation pipeline's lexicon (`quality_words.json`) and the patterns of `defects.json`. An
-object's words are its phrase and its clause. It is reading by rule, and errs; docs/inspect.md says how often.
+object's words are its phrase and its clause. Reading by rule errs; docs/inspect.md says how often.
 """
 
 import json
@@ -17,19 +17,14 @@ from giqa_datasets.text import GroundedText
 
 
 class Said(NamedTuple):
-    """What a text says of one object, or of none that it has a box for.
-
-    Attributes:
-        text: The words.
-        defects: The kinds of defects among them, in the order of `KINDS`.
-    """
+    """A text's words about one object, or about none with a box."""
 
     text: str
-    defects: tuple[str, ...]
+    defects: tuple[str, ...]  # in the order of `KINDS`
 
 
 class TextDefects(NamedTuple):
-    """What a text says, region by region, and the sentences without a region that name a defect."""
+    """A text's words region by region, and the sentences without a region that name a defect."""
 
     of_regions: tuple[Said, ...]
     elsewhere: tuple[Said, ...]
@@ -57,7 +52,7 @@ _PLACE = (
     r"(?:in|on|at|to|of|by|behind|below|under|beneath|above|near|beside|around|towards?|along|across|against|from"
     r"|over)"
 )
-# What may stand between a joint and the name after it, where the name begins the next clause
+# The words between a joint and the name after it, if the name begins the next clause
 _BEGINS = re.compile(rf"[\s,]*(?:\w+\s+)?(?:{_PLACE}\s+)?\b{_ARTICLE}\b", re.IGNORECASE)
 _NOUN_PHRASE = re.compile(rf".*(\b{_ARTICLE}\b)|.*\b(?:{_PLACE}|\w+s)\b()", re.IGNORECASE | re.DOTALL)
 _ADVERBIAL = re.compile(rf"\W*(?:(?:{_AND}|but|while|as|only)\W+)?{_PLACE}\b", re.IGNORECASE)
@@ -65,7 +60,7 @@ _EMPTY = re.compile(rf"(?:\W|\b(?:{_AND}|{_ARTICLE}|but|while|as)\b)*", re.IGNOR
 
 
 def read_defects(text: GroundedText) -> TextDefects:
-    """Read which defects a text names.
+    """Read the defects that a text names.
 
     Example:
         >>> from giqa_datasets import parse
@@ -87,7 +82,7 @@ def read_defects(text: GroundedText) -> TextDefects:
 
 
 def kinds_in(text: str) -> tuple[str, ...]:
-    """Name the kinds of defects that words speak of, but for those that they deny.
+    """List the kinds of defects that a text names and does not deny.
 
     Example:
         >>> kinds_in("badly blurred, without any noise, and not sharp or well lit")
@@ -115,20 +110,19 @@ def _take(match: re.Match[str], kind: str | None, found: set[str]) -> str:
 
 
 def _kind_of(word: QualityWord) -> str:
-    """The kind of a word of the pipeline's lexicon, by what measures it."""
     return str(_LEXICON["by_measure"][word.measure or "none"])
 
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str | None]]:
-    """What is looked for, in that order: what is no defect, our patterns by kind, the pipeline's words."""
+    """The patterns in order: words that are no defect, ours by kind, the pipeline's."""
     theirs = sorted(quality_words().keys() - _LEXICON["not_taken"])
     by_kind = [(None, _LEXICON["no_defect"]), *_LEXICON["kinds"].items(), ("lexicon", theirs)]
     return [(re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE), kind) for kind, words in by_kind]
 
 
 def _sentences(plain: str, regions: Sequence[Region]) -> Iterator[tuple[int, int, list[Region]]]:
-    """Yield start and end of each sentence with its regions; a sentence ends in no phrase."""
+    """Yield start and end of each sentence with its regions; no sentence ends inside a phrase."""
     ends = [match.end() for match in _SENTENCE.finditer(plain)]
     start = place = 0
     for end in [*ends, len(plain)]:
@@ -142,7 +136,7 @@ def _sentences(plain: str, regions: Sequence[Region]) -> Iterator[tuple[int, int
 
 
 class _Clause(NamedTuple):
-    """The words about one region, and whether they are no more than its name."""
+    """The words about one region, and whether they are only its name."""
 
     start: int
     end: int
@@ -151,7 +145,7 @@ class _Clause(NamedTuple):
 
 
 def _of_sentence(plain: str, start: int, end: int, regions: Sequence[Region]) -> list[Said]:
-    """What a sentence says of each of its regions; names that are but listed share what is said of a neighbour."""
+    """A sentence's words about each of its regions; a bare name in a list shares its neighbour's words."""
     clauses = _clauses(plain, start, end, regions)
     shared = list(range(len(clauses)))  # whose words are also this one's
     for k in range(len(clauses) - 2, -1, -1):
@@ -169,7 +163,7 @@ def _of_sentence(plain: str, start: int, end: int, regions: Sequence[Region]) ->
 
 
 def _gap_has_and(plain: str, one: Region, other: Region) -> bool:
-    """Whether two names are listed: nothing but `and` and the like stands between them."""
+    """Tell whether `and` or the like stands between two names."""
     gap = plain[one.span[1] : other.span[0]]
     return re.search(rf"\b{_AND}\b", gap, re.IGNORECASE) is not None
 
@@ -178,7 +172,7 @@ def _clauses(plain: str, start: int, end: int, regions: Sequence[Region]) -> lis
     """Divide a sentence among its regions, at the joint before each; without a joint by the order of the words."""
     made: list[_Clause] = []
     pieces: list[list[tuple[int, int]]] = [[] for _ in regions]
-    owner, clause, begin = 0, start, start  # whose clause it is, where that begins, and what is not divided yet
+    owner, clause, begin = 0, start, start  # the clause's region, its begin, and the begin of the undivided rest
     for k, region in enumerate(regions):
         if k:
             gap = (regions[k - 1].span[1], region.span[0])
@@ -200,14 +194,14 @@ def _clauses(plain: str, start: int, end: int, regions: Sequence[Region]) -> lis
 
 
 def _joint(plain: str, start: int, end: int) -> int | None:
-    """Where the next clause begins between two names: the last joint that a name can follow, else the last joint."""
+    """The begin of the next clause between two names: the last joint that a name can follow, else the last joint."""
     joints = list(_JOINT.finditer(plain, start, end))
     fit = [joint.start() for joint in joints if _BEGINS.match(plain, joint.end(), end)]
     return fit[-1] if fit else joints[-1].start() if joints else None
 
 
 def _noun_phrase(plain: str, start: int, end: int) -> int:
-    """Where a name's own words begin before it: at its article, else after the last word that is no adjective."""
+    """The begin of a name's own words before it: its article, else after the last word that is no adjective."""
     match = _NOUN_PHRASE.match(plain, start, end)
     if match is None:
         return end
@@ -215,7 +209,7 @@ def _noun_phrase(plain: str, start: int, end: int) -> int:
 
 
 def _without_looks(words: str, phrase: str) -> str:
-    """Take out of a name what says how the thing looks anyway: a dark slab is no dark photograph, a dark area is."""
+    """Drop words for a thing's usual looks from its name: a dark slab is no dark photograph, a dark area is."""
     if not phrase.split() or phrase.split()[-1].lower() in _LEXICON["places"]:
         return words
     looks = rf"\b(?:{'|'.join(_LEXICON['looks'])})\b"

@@ -21,10 +21,10 @@ def draw_inspection(image: Image.Image, inspection: Inspection) -> Image.Image:
 
     Args:
         image: The upright photograph, RGB.
-        inspection: What was found of it.
+        inspection: Of this photograph.
 
     Returns:
-        An RGB image whose longer side is within `SIDES_PX`, but for the line at the top.
+        An RGB image whose longer side is within `SIDES_PX`, without the line at the top.
     """
     longer = max(image.size)
     scale = min(max(longer, SIDES_PX[0]), SIDES_PX[1]) / longer
@@ -61,7 +61,7 @@ def _draw_box(pen: Pen, box_px: tuple[float, ...], region: JudgedRegion, size: t
 
 
 def _fitted(text: str, width: int, pen: Pen, font: Font) -> str:
-    """A text on one line, cut off where it would be wider than so many pixels."""
+    """A text on one line, cut off at a width in pixels."""
     text = printable(text[:1000])
     if pen.textlength(text, font) <= width:
         return text

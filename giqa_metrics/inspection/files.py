@@ -1,8 +1,8 @@
 """The files of an inspection: `verdicts.jsonl`, a line per photograph, masks, annotated pictures, `config.yaml`.
 
-A line is appended as soon as its photograph is judged and its pictures are written. When the last one is there, the
-file is written once more, whole, in the order of the photographs; so a run that was killed goes on, and ends with the
-bytes that it would have had. A photograph whose file has changed since is inspected anew.
+A line is appended as soon as its photograph is judged and its pictures are written. After the last one, the file is
+written once more, whole, in the order of the photographs; so a run that was killed goes on, and ends with the same
+bytes. A photograph whose file has changed since is inspected anew.
 """
 
 from collections.abc import Sequence
@@ -29,16 +29,15 @@ JPEG_QUALITY = 90  # of the annotated pictures
 
 
 class ReasonLine(BaseModel):
-    """A reason, as a line has it."""
+    """A reason in a line."""
 
-    model_config = ConfigDict(extra="ignore")
     rule: str
     verdict: Verdict
     why: str
 
 
 class VerdictLine(BaseModel):
-    """A line of `verdicts.jsonl`: what is read of it again; the rest is kept."""
+    """A line of `verdicts.jsonl`: the fields that are read again; the others are kept."""
 
     model_config = ConfigDict(extra="allow")
     photo: str
@@ -62,15 +61,15 @@ def inspect_into(
         out: The folder.
         sources: The photographs.
         predictor: The model.
-        asked: What it is asked, and how its answers are judged.
-        run: What else `config.yaml` says of the run.
+        asked: The question, and the rules for its answers.
+        run: Further settings for `config.yaml`.
         progress: Wraps the inspections as they come.
 
     Returns:
         The lines, in the order of the photographs.
 
     Raises:
-        OSError: If a photograph gets no answer; what was answered stays.
+        OSError: If a photograph gets no answer; earlier answers stay.
         ValueError: If the folder holds another run.
     """
     policy = asked.policy.model_dump(mode="json")
@@ -92,7 +91,7 @@ def inspect_into(
 
 
 def _resume(path: Path, sources: Sequence[PhotoSource]) -> set[str]:
-    """Names of the photographs that are done; lines of changed ones are taken out, a half-written one is cut off."""
+    """Names of the photographs that are done; lines of changed ones are removed, a half-written one is cut off."""
     mend(path)
     there = _read(path)
     by_name = {source.name: source for source in sources}
@@ -106,7 +105,7 @@ def _resume(path: Path, sources: Sequence[PhotoSource]) -> set[str]:
 
 
 def _read(path: Path) -> list[tuple[VerdictLine, str]]:
-    """Read the lines, each beside its text."""
+    """The lines, each beside its text."""
     read: dict[str, tuple[VerdictLine, str]] = {}
     for where, raw in numbered_lines(path):
         line = read_line(raw, f"{where} was not written by giqa inspect", VerdictLine)
@@ -117,7 +116,7 @@ def _read(path: Path) -> list[tuple[VerdictLine, str]]:
 
 
 def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
-    """Write the pictures of an inspection; its line."""
+    """Write the pictures of an inspection, and return its line."""
     found, photograph = inspected
     name = file_name(found.photo)
     masks: dict[str, str] = {}
@@ -148,7 +147,7 @@ def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
 
 
 def _region(region: JudgedRegion, size_wh: tuple[int, int]) -> dict[str, Any]:
-    """A region, for a program; pixels are corners, not rounded to whole ones."""
+    """A region for a program; pixels are corners, not rounded to whole ones."""
     return {
         "phrase": region.phrase,
         "verdict": region.verdict,

@@ -1,4 +1,4 @@
-"""Masks of boxes: what an inpainting model is given."""
+"""Masks of boxes, for an inpainting model."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -7,16 +7,16 @@ from giqa_datasets.boxes import Boxes
 
 
 def mask(xyxy: Boxes, size: tuple[int, int]) -> Image.Image:
-    """Draw boxes as a mask: white inside, black outside. It is rectangles, for that is all that a box says.
+    """Draw boxes as a mask of rectangles: white inside, black outside.
 
-    A pixel that a box meets at all is white, so that nothing of the defect is left beside the mask.
+    A pixel that a box touches is white, so that the mask covers the whole defect.
 
     Args:
         xyxy: Boxes of shape (N, 4), normalised corners in [0, 1].
         size: (width, height) of the photograph, in pixels.
 
     Returns:
-        An image of that size, mode L, of 0 and 255 alone.
+        An image of that size, mode L, with the values 0 and 255.
 
     Example:
         >>> mask(np.array([[0.5, 0.0, 1.0, 0.3]]), (4, 4)).getbbox()

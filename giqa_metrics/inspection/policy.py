@@ -1,6 +1,6 @@
-"""What a photograph may show: rules over the regions that a model named, and what to do where it named none.
+"""The policy of an inspection: rules over the regions that a model named, and verdicts if it named none.
 
-A policy is a YAML file; `policy.yaml` beside this file is the one that holds where none is given.
+A policy is a YAML file; `policy.yaml` beside this file is the default.
 """
 
 import re
@@ -24,7 +24,7 @@ DEFAULT = Path(__file__).with_suffix(".yaml")
 
 
 class Verdict(StrEnum):
-    """What becomes of a photograph."""
+    """The verdict on a photograph."""
 
     PASS = "PASS"
     REVIEW = "REVIEW"
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
     @classmethod
     def worst(cls, verdicts: "Sequence[Verdict]") -> "Verdict":
-        """The worst of some; PASS where there is none."""
+        """Return the worst of some verdicts; PASS if there are none."""
         return max(verdicts, key=list(cls).index, default=cls.PASS)
 
 
@@ -44,7 +44,7 @@ def _verdict(value: object) -> Verdict:
 
 
 def _kinds(value: object) -> object:
-    """Read kinds of defects; the word `any` is all of them."""
+    """Read kinds of defects; the word `any` stands for all."""
     if value == "any":
         return KINDS
     if not isinstance(value, list | tuple) or not value or (wrong := [kind for kind in value if kind not in KINDS]):
@@ -57,26 +57,23 @@ _Verdict = Annotated[Verdict, BeforeValidator(_verdict)]
 
 
 class _Part(BaseModel):
-    """A part of a policy: a key that it does not know is refused, so that no rule is lost by a slip of the pen."""
+    """A part of a policy: an unknown key is refused, so that no rule is lost by a typo."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Area(_Part):
-    """How much of the photograph, as a share in [0, 1]."""
+    """The least share of the photograph, in [0, 1]."""
 
     at_least: float = Field(ge=0, le=1)
 
 
 class Rule(_Part):
-    """Gives a verdict where regions match it.
+    """A verdict for the regions that match.
 
-    Attributes:
-        verdict: FAIL or REVIEW.
-        defects: Kinds of defects, one of which a region must have; a policy's `any` is all kinds.
-        objects: Names, one of which must stand in a region's phrase: whole words, in any case. None is any object,
-            even one without a defect if `defects` is None too.
-        area: What the union of the matching regions' boxes must cover.
+    A region matches if it has one of the `defects`, which are kinds (a policy's `any` is all kinds), and if one of the
+    `objects` stands in its phrase, as whole words in any case. None is any object, or any defect and none. The union
+    of the matching regions' boxes must cover `area`.
     """
 
     verdict: _Verdict
@@ -93,22 +90,22 @@ class Rule(_Part):
         return self
 
     def matches(self, phrase: str, defects: Sequence[str]) -> bool:
-        """Whether a region is one of those that the rule is about."""
+        """Tell whether a region matches."""
         if self.defects is not None and set(self.defects).isdisjoint(defects):
             return False
         return self.objects is None or any(_has_words(phrase, name) for name in self.objects)
 
 
 class Policy(_Part):
-    """Rules, and what becomes of a photograph that they cannot judge: nothing of it passes unless the policy says so.
+    """Rules, and verdicts on photographs that they cannot judge, which do not pass unless the policy says so.
 
     Attributes:
-        rules: All are looked at, the worst verdict holds.
-        malformed: Where the answer holds something that was meant as a box and is none.
-        no_box: Where the answer holds no box, and is none of `intact`.
-        intact: Answers without a box that say that all is well, whole, in any case.
-        unplaced: Where the answer names a defect in a sentence without a box.
-        unreadable: Where the photograph cannot be read.
+        rules: All apply, and the worst verdict holds.
+        malformed: If the answer holds a malformed box.
+        no_box: If the answer holds no box, and is not in `intact`.
+        intact: Whole answers without a box that find no defect, in any case.
+        unplaced: If the answer names a defect in a sentence without a box.
+        unreadable: If the photograph cannot be read.
     """
 
     rules: tuple[Rule, ...] = Field(min_length=1)
@@ -119,22 +116,16 @@ class Policy(_Part):
     unreadable: _Verdict = Verdict.REVIEW
 
     def is_intact(self, answer: str) -> bool:
-        """Whether an answer is one of those that say that all is well."""
+        """Tell whether an answer is in `intact`."""
         return _folded(answer) in map(_folded, self.intact)
 
 
 class Reason(NamedTuple):
-    """Why a photograph does not pass, or would not have.
+    """A reason for a verdict, also for PASS."""
 
-    Attributes:
-        rule: `rule 1`, or the policy's key: `no_box`.
-        verdict: What it asks for.
-        why: In words.
-    """
-
-    rule: str
-    verdict: Verdict
-    why: str
+    rule: str  # `rule 1`, or the policy's key: `no_box`
+    verdict: Verdict  # the one that it asks for
+    why: str  # in words
 
 
 def read_policy(path: Path | None) -> Policy:
@@ -142,7 +133,7 @@ def read_policy(path: Path | None) -> Policy:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no policy; what is wrong is named.
+        ValueError: If it is no policy; the fault is named.
 
     Example:
         >>> read_policy(None).rules[0].verdict.value
@@ -164,12 +155,12 @@ def read_policy(path: Path | None) -> Policy:
         raise InputError(f"{path}: {fault_of(error).replace('value error, ', '')}") from error
     except GiqaError:
         raise
-    except (ValueError, yaml.YAMLError, RecursionError) as error:  # a date that there is not is a ValueError
+    except (ValueError, yaml.YAMLError, RecursionError) as error:  # an impossible date is a ValueError
         raise InputError(f"{path} is no YAML: {error}") from error
 
 
 def covered(xyxy: Boxes) -> float:
-    """Share of the photograph that boxes cover together, in [0, 1].
+    """Return the share of the photograph that boxes cover together, in [0, 1].
 
     Args:
         xyxy: Shape (N, 4), normalised corners.
@@ -188,7 +179,7 @@ def covered(xyxy: Boxes) -> float:
 
 
 def _repeated_key(text: str) -> str | None:
-    """Give a key that stands twice in one mapping of a YAML text, of which PyYAML would drop the first."""
+    """A key that occurs twice in one mapping of a YAML text, of which PyYAML would drop the first."""
     import yaml
 
     nodes: list[Any] = [yaml.compose(text, yaml.SafeLoader)]
@@ -209,11 +200,11 @@ def _repeated_key(text: str) -> str | None:
 
 
 def _folded(text: str) -> str:
-    """A text without what does not matter when it is compared: case, white space, the last full stop."""
+    """A text for comparison: without case, white space and the last full stop."""
     return " ".join(text.split()).rstrip(".").casefold()
 
 
 def _has_words(phrase: str, name: str) -> bool:
-    """Whether a phrase holds a name, as whole words."""
+    """Tell whether a phrase holds a name, as whole words."""
     words = r"\s+".join(map(re.escape, name.casefold().split()))
     return re.search(rf"(?<!\w){words}(?!\w)", phrase.casefold()) is not None

@@ -1,1 +1,1 @@
-"""Recipes before they are trained: what a model would see of the pictures, and learn of the texts."""
+"""A check of recipes before training: the parts of the pictures that a model sees, and of the texts that it learns."""

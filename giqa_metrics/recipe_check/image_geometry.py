@@ -1,7 +1,7 @@
-"""What a model sees of a picture: measured at its own processor, so that no resize, crop, pad or tile is assumed.
+"""The part of a picture that a model sees, measured at its own processor: no resize, crop, pad or tile is assumed.
 
-The processor is given a black picture, a white one and one whose red tells x and whose green tells y. What does not
-follow black and white is padding; the ramps say which point of the original every other pixel shows.
+The processor is given a black picture, a white one and one whose red is x and whose green is y. A pixel that is the
+same in black and white is padding; the ramps give the point of the original that every other pixel shows.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,70 +12,56 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from giqa_datasets.boxes import Boxes, area
+from giqa_datasets.boxes import Boxes, area, intersection
 from giqa_datasets.errors import InputError
 from giqa_datasets.grid import SIDE
 
 
 Array = npt.NDArray[np.float64]
 
-CUT = 0.99  # a box of which the model sees less is cut: what is past that is rounding
-WHOLE = 0.99  # share of a pixel that comes from the picture, where positions are read
-EDGE = 0.05  # share from which on a pixel shows something of the picture
-STRAY = 0.02  # how far from a straight line a position may lie, as a share of the picture; resampling stays under 0.01
-GOLDEN = 0.618034  # multiples of the golden ratio fill 0 to 1 evenly, however many there are
+CUT = 0.99  # a box of which the model sees less is cut; the rest is rounding
+WHOLE = 0.99  # least share of the picture in a pixel whose position is read
+EDGE = 0.05  # least share of the picture in a pixel that shows some of it
+STRAY = 0.02  # largest distance of a position from a line, as a share of the picture; resampling stays under 0.01
+GOLDEN = 0.618034  # any number of multiples of the golden ratio fills 0 to 1 evenly
 HEIGHT = 400  # of a drawn picture, in pixels
 GREEN, RED = (0, 220, 80), (255, 40, 40)
 
 
 class View(NamedTuple):
-    """One picture that the model is given, and how the original lies in it.
+    """One picture that the model is given, and the original's place in it."""
 
-    Attributes:
-        pixels: Shape (H, W, 3), uint8.
-        scale: Pixels of the view to the whole width and the whole height of the original, shape (2,).
-        shift: Where the original's left and top edge lie, in pixels of the view, shape (2,); may lie outside.
-        shown: The part of the original in the view, normalised xyxy, shape (4,).
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    scale: Array
-    shift: Array
-    shown: Boxes
+    pixels: npt.NDArray[np.uint8]  # shape (H, W, 3), uint8
+    scale: Array  # pixels of the view to the whole width and height of the original, shape (2,)
+    shift: Array  # the original's left and top edge in pixels of the view, shape (2,); may lie outside
+    shown: Boxes  # the part of the original in the view, normalised xyxy, shape (4,)
 
 
 class Landed(NamedTuple):
-    """Where a box lies in what the model sees.
+    """The place of a box in the model's views."""
 
-    Attributes:
-        view: Number of the view that shows most of it, of several the finest.
-        box: x1, y1, x2, y2 in pixels of that view, cut at its edges; None if no view shows anything of it.
-        share: Of its area, what the model sees in one view or another, 0 to 1.
-        error: In cells of the grid, how far the farthest edge is off when it is read back from whole pixels.
-    """
-
-    view: int
-    box: tuple[float, float, float, float] | None
-    share: float
-    error: float
+    view: int  # number of the view that shows most of it, of several the finest
+    box: tuple[float, float, float, float] | None  # xyxy in that view's pixels, cut at its edges; None if unseen
+    share: float  # of its area that the model sees in one view or another, 0 to 1
+    error: float  # of the farthest edge, read back from whole pixels, in cells of the grid
 
 
 def find_views(
     image: Image.Image, batch: Any, process: Callable[[Image.Image], Any], image_processor: Any
 ) -> list[View]:
-    """Find what the model is given of a picture.
+    """Find the views that the model is given of a picture.
 
     Args:
         image: RGB.
-        batch: What the processor makes of it.
-        process: From another picture of its size to what the processor makes of that.
-        image_processor: Knows the sides of patches, where the output is made of such.
+        batch: The processor's output for it.
+        process: Gives the processor's output for another picture of its size.
+        image_processor: Knows the sides of patches, if the output has patches.
 
     Returns:
-        The views in the processor's order, without those that are padding alone.
+        The views in the processor's order, without those that are only padding.
 
     Raises:
-        ValueError: If the pixels lie in no layout that is known, or do not follow the picture.
+        ValueError: If the layout of the pixels is unknown, or they do not follow the picture.
     """
     probes = Image.new("RGB", image.size), Image.new("RGB", image.size, "white"), _ramps(*image.size)
     batches = [*map(process, probes), batch]
@@ -93,8 +79,8 @@ def find_views(
 
 
 def land(box: Boxes, views: Sequence[View]) -> Landed:
-    """Find where one box of shape (4,) lies in the views."""
-    shares = [_shared(box, view.shown) / area(box) for view in views]
+    """Find the place of one box, shape (4,), in the views."""
+    shares = [intersection(box[None], view.shown[None])[0, 0] / area(box) for view in views]
     best = max(range(len(views)), key=lambda index: (round(float(shares[index]), 3), views[index].scale.prod()))
     view = views[best]
     landed = _inside(box, view)
@@ -105,7 +91,7 @@ def land(box: Boxes, views: Sequence[View]) -> Landed:
 
 
 def share(box: Boxes, views: Sequence[View]) -> float:
-    """Share of one box's area that some view shows; overlaps count once.
+    """Return the share of one box's area that some view shows; overlaps count once.
 
     Example:
         >>> pixels, halves = np.zeros((8, 8, 3), np.uint8), np.array([[0, 0, 0.5, 1], [0.25, 0, 0.75, 1]])
@@ -122,12 +108,12 @@ def share(box: Boxes, views: Sequence[View]) -> float:
 
 
 def main_view(views: Sequence[View]) -> View:
-    """The view that shows most of the picture, of several the finest."""
+    """Return the view that shows most of the picture, of several the finest."""
     return max(views, key=lambda view: (round(float(area(view.shown)), 2), view.scale.prod()))
 
 
 def draw_sheet(image: Image.Image, boxes: Boxes, views: Sequence[View], path: Path) -> None:
-    """Draw the photograph, what the model cannot see of it dark, and the main view beside it; cut boxes are red."""
+    """Draw the photograph, its unseen parts dark, with the main view beside it; cut boxes are red."""
     view = main_view(views)
     colours = [GREEN if share(box, views) >= CUT else RED for box in boxes]
     bright = np.asarray(image) // 3
@@ -158,7 +144,7 @@ def _ramps(width: int, height: int) -> Image.Image:
 
 
 def _unfold(batch: Any, image_processor: Any) -> Array:
-    """Put the pixels of one picture into views, shape (n, H, W, 3)."""
+    """The pixels of one picture as views, shape (n, H, W, 3)."""
     values = np.asarray(batch.get("pixel_values", ()), dtype=np.float64)
     if "image_grid_thw" in batch and values.ndim == 2:  # Qwen's patches; four of them, 2 x 2, stand together
         side, block, frames = (
@@ -176,7 +162,7 @@ def _unfold(batch: Any, image_processor: Any) -> Array:
 
 
 def _view(pixels: npt.NDArray[np.uint8], ramps: Array, weights: Array) -> View:
-    """Read from the ramps how the original lies in one view."""
+    """The place of the original in one view, read from the ramps."""
     reach = [np.flatnonzero((weights > EDGE).any(axis=axis)) for axis in (0, 1)]
     # Resampling bends the ramps at their ends, and mixes padding in
     columns, rows = (along[len(along) // 8 : len(along) - len(along) // 8] for along in reach)
@@ -191,7 +177,7 @@ def _view(pixels: npt.NDArray[np.uint8], ramps: Array, weights: Array) -> View:
 
 
 def _line(pixels: npt.NDArray[np.int64], positions: Array) -> tuple[float, float]:
-    """Fit positions, shape (M, N), to N pixels: how many of these make the whole side, and where it begins."""
+    """Fit positions, shape (M, N), to N pixels: the number of pixels of the whole side, and its beginning."""
     slope, start = np.polyfit(pixels + 0.5, positions.mean(axis=0), 1)
     if slope <= 0 or np.abs(positions - start - slope * (pixels + 0.5)).max() > STRAY:
         raise InputError("the processor bends, turns or mixes the picture: where boxes land cannot be said of it")
@@ -199,19 +185,14 @@ def _line(pixels: npt.NDArray[np.int64], positions: Array) -> tuple[float, float
 
 
 def _inside(boxes: Boxes, view: View) -> Boxes:
-    """Put boxes, shape (4,) or (N, 4), into the pixels of a view, cut at its edges and at the picture's."""
+    """Boxes, shape (4,) or (N, 4), in the pixels of a view, cut at its edges and at the picture's."""
     shown = np.clip(boxes, np.tile(view.shown[:2], 2), np.tile(view.shown[2:], 2))
     height, width, _ = view.pixels.shape
     return np.clip(shown * np.tile(view.scale, 2) + np.tile(view.shift, 2), 0, (width, height, width, height))
 
 
-def _shared(one: Boxes, other: Boxes) -> float:
-    """Area that two boxes of shape (4,) share."""
-    return float(np.maximum(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0).prod())
-
-
 def _outlined(pixels: npt.NDArray[np.uint8], boxes: Boxes, colours: Sequence[tuple[int, int, int]]) -> Image.Image:
-    """Scale a picture to `HEIGHT` and draw boxes, shape (N, 4), in its own pixels, on it."""
+    """A picture of `HEIGHT` with boxes, shape (N, 4), in its own pixels, drawn on it."""
     zoom = HEIGHT / pixels.shape[0]
     out = Image.fromarray(pixels).resize((max(round(pixels.shape[1] * zoom), 1), HEIGHT))
     brush = ImageDraw.Draw(out)

@@ -1,4 +1,4 @@
-"""`giqa check RECIPE`: what a model would be trained on, before it is: where boxes land, and what is learned.
+"""`giqa check RECIPE`: the boxes and texts that a recipe would train a model on, before it does.
 
 Samples go through the processor and through TRL's own collator as in training. No weights are loaded, and no code of
 the model's folder is run.
@@ -26,52 +26,38 @@ from giqa_metrics.recipe_check.training_sample import Model, TrainingSample, rea
 from giqa_metrics.runs.files import load_split
 
 
-_HERE = ("--use_cpu", "true", "--bf16", "false", "--fp16", "false", "--tf32", "false")  # to check needs no GPU
+_HERE = ("--use_cpu", "true", "--bf16", "false", "--fp16", "false", "--tf32", "false")  # a check needs no GPU
 
 
 class Checked(NamedTuple):
-    """What a recipe does to samples.
+    """The outcome of a recipe's check."""
 
-    Attributes:
-        recipe: Its file.
-        model: The model that it names.
-        model_type: The model's family.
-        processor: The processor's class.
-        max_length: Of the recipe.
-        context: The longest text that the model takes, if its config says so.
-        formats: Box formats in which every sample's text says what its `regions` say.
-        samples: The samples.
-        warnings: A sentence each.
-        findings: A sentence for each thing that does not hold.
-        pictures: What was drawn.
-    """
-
-    recipe: str
-    model: str
-    model_type: str
-    processor: str
-    max_length: int | None
-    context: int | None
-    formats: list[str]
+    recipe: str  # its file
+    model: str  # the name in the recipe
+    model_type: str  # the model's family
+    processor: str  # the processor's class
+    max_length: int | None  # of the recipe
+    context: int | None  # the longest text that the model takes, if its config says so
+    formats: list[str]  # box formats of all texts that agree with their `regions`
     samples: list[TrainingSample]
-    warnings: list[str]
-    findings: list[str]
-    pictures: list[str]
+    warnings: list[str]  # a sentence each
+    findings: list[str]  # a sentence each
+    pictures: list[str]  # their files
 
 
 def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> Checked:
     """Take samples of a recipe's data through its model's processor and TRL's collator.
 
     Args:
-        path: A YAML of `trl sft`; what it names is looked for from the current folder, as TRL does.
+        path: A YAML of `trl sft`; its paths are relative to the current folder, as for TRL.
         limit: Samples to take, spread over the split; the longest text and the most oblong picture are among them.
-        folder: Where to draw the samples; None draws them into `<recipe>.check`, and only if something does not hold.
+        folder: For drawings of the samples; None is `<recipe>.check`, used only if there are findings.
 
     Raises:
-        ImportError: If trl, or what the processor needs, is not installed.
+        ImportError: If trl, or a package of the processor, is not installed.
         OSError: If the recipe, the model or the data set cannot be had.
         ValueError: If trl would refuse the recipe, the data are no prompts and completions, an image cannot be read,
-            or the processor gives pixels in a layout that is not known.
+            or the layout of the processor's pixels is unknown.
     """
     script, training, named = _read(path)
     model = _load(named, training)
@@ -139,7 +125,7 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
         raise InputError(f"{path} is no YAML: {error}") from error
     except ImportError as error:
         raise MissingExtraError(str(error)) from error
-    except ValueError as error:  # what the dataclasses behind the keys refuse
+    except ValueError as error:  # of the dataclasses behind the keys
         raise InputError(str(error)) from error
     if not script.dataset_name or not model.model_name_or_path:
         raise InputError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
@@ -147,7 +133,7 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
 
 
 def _load(named: Any, training: Any) -> Model:
-    """Load the processor and the configs, and set what SFTTrainer sets."""
+    """Load the processor and the configs, with SFTTrainer's settings."""
     from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin
 
     name = named.model_name_or_path
@@ -189,7 +175,7 @@ def _load(named: Any, training: Any) -> Model:
 
 
 def _spread(rows: Any, limit: int) -> list[int]:
-    """Choose rows over the whole split, the one with the longest text and the one of the most oblong picture first."""
+    """Choose rows over the whole split, first the one with the longest text and the one of the most oblong picture."""
     lengths = [sum(len(turn["content"]) for turn in turns) for turns in rows["completion"]]
     sides = np.array([rows["width"][:], rows["height"][:]], dtype=np.float64)
     even = np.linspace(0, len(rows) - 1, limit).round().astype(int).tolist()
@@ -197,7 +183,7 @@ def _spread(rows: Any, limit: int) -> list[int]:
 
 
 def _foreign(formats: list[str], model_type: str) -> Iterator[str]:
-    """Warn of a box format that the model has to learn where it knows another."""
+    """Warn of a box format that differs from the model's own."""
     native = native_format(model_type)
     if formats and native not in ("giqa", *formats):
         yield (

@@ -1,4 +1,4 @@
-"""One sample as a model would be trained on it: where its boxes land, and what of it is learned."""
+"""One sample as a model would be trained on it: the places of its boxes, and the tokens that are learned."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ from giqa_datasets.private_interfaces import sft_collator
 from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, find_views, land, main_view, share
 
 
-NEAR = {"giqa": 0.051, "kosmos2": 0.032}  # how far a corner may move from `regions` to the text: one cell
+NEAR = {"giqa": 0.051, "kosmos2": 0.032}  # largest move of a corner from `regions` to the text: one cell
 NEAR_OTHERS = 0.02  # ours: two decimals of a padded square, and room for a box widened to have an area
-COARSE = 0.5  # cells; a box that is read back worse than that is lost on the grid
+COARSE = 0.5  # cells; a box with a larger error is lost on the grid
 
 
 class Model(NamedTuple):
-    """What is known of a model without its weights; `ends` are the tokens at which it stops writing."""
+    """The parts of a model that need no weights; `ends` are the tokens at which it stops writing."""
 
     type: str
     processor: Any
@@ -29,25 +29,17 @@ class Model(NamedTuple):
 
 
 class TokenCounts(NamedTuple):
-    """The tokens of a sample.
+    """The tokens of a sample."""
 
-    Attributes:
-        image: Placeholders of the picture.
-        text: All others, the answer's among them.
-        answer: What the model is to write, the end token included.
-        kept: How many of all are left at the recipe's `max_length`.
-        learned: How many are under the loss then.
-    """
-
-    image: int
-    text: int
-    answer: int
-    kept: int
-    learned: int
+    image: int  # placeholders of the picture
+    text: int  # all others, with the answer's
+    answer: int  # the model's part, with the end token
+    kept: int  # of all tokens at the recipe's `max_length`
+    learned: int  # of the kept ones, those under the loss
 
 
 class Placed(NamedTuple):
-    """A box of a sample: its phrase, x1 y1 x2 y2 as shares of the picture, and where it lands."""
+    """A box of a sample: its phrase, x1 y1 x2 y2 as shares of the picture, and its place in the views."""
 
     phrase: str
     box: list[float]
@@ -55,33 +47,22 @@ class Placed(NamedTuple):
 
 
 class TrainingSample(NamedTuple):
-    """One sample as the model would be trained on it.
-
-    Attributes:
-        id: Its id.
-        size: (width, height) of the picture.
-        view: (width, height) of the main view that the model is given of it.
-        views: How many there are.
-        seen: Share of the picture that some view shows.
-        boxes: Of the question and of the answer.
-        tokens: Its tokens.
-        answer: The text of the answer's tokens, special ones included.
-    """
+    """One sample as the model would be trained on it."""
 
     id: str
-    size: tuple[int, int]
-    view: tuple[int, int]
-    views: int
-    seen: float
-    boxes: list[Placed]
+    size: tuple[int, int]  # (width, height) of the picture
+    view: tuple[int, int]  # (width, height) of the main view that the model is given
+    views: int  # their number
+    seen: float  # share of the picture that some view shows
+    boxes: list[Placed]  # of the question and of the answer
     tokens: TokenCounts
-    answer: str
+    answer: str  # the text of the answer's tokens, with special ones
 
 
 def train_on(
     row: dict[str, Any], image: Image.Image, model: Model, training: Any
 ) -> tuple[TrainingSample, list[View], list[str]]:
-    """Make a batch of one sample as SFTTrainer does, and say what is wrong with it."""
+    """Make a batch of one sample as SFTTrainer does, and name its faults."""
 
     def batch(picture: Image.Image, max_length: int | None, completion_only_loss: bool) -> Any:
         collator = sft_collator(
@@ -123,7 +104,7 @@ def train_on(
 
 
 def _unseen(sample: TrainingSample, model: Model) -> Iterator[str]:
-    """Say what the model does not see."""
+    """The faults of the parts that the model does not see."""
     cut = [placed.landed.share for placed in sample.boxes if placed.landed.share < CUT]
     if sample.seen < CUT:
         crops = getattr(model.processor.image_processor, "do_center_crop", False)
@@ -139,7 +120,7 @@ def _unseen(sample: TrainingSample, model: Model) -> Iterator[str]:
 
 
 def _cut(sample: TrainingSample, max_length: int | None, model: Model) -> Iterator[str]:
-    """Say what does not fit."""
+    """The faults of a text that is too long."""
     tokens = sample.tokens
     total = tokens.image + tokens.text
     if model.context is not None and total > model.context:
@@ -157,7 +138,7 @@ def _cut(sample: TrainingSample, max_length: int | None, model: Model) -> Iterat
 
 
 def _unending(answer: list[int], row: dict[str, Any], model: Model) -> Iterator[str]:
-    """Say where what is learned is not the completion and its end."""
+    """The faults of an answer whose learned tokens are not the completion and its end."""
     tokenizer = model.processor.tokenizer
     end = max((place for place, token in enumerate(answer) if token in model.ends), default=None)
     said = "".join(turn["content"] for turn in row["completion"])
@@ -174,12 +155,12 @@ def _unending(answer: list[int], row: dict[str, Any], model: Model) -> Iterator[
 
 
 def reads(name: str, row: dict[str, Any], sizes: Sizes) -> bool:
-    """Whether a box format reads the row's texts, and in them the boxes of its regions and no others."""
+    """Tell whether a box format reads in the row's texts the boxes of its regions and no others."""
     near = NEAR.get(name, NEAR_OTHERS)
     for role, turns in (("question", row["prompt"]), ("answer", row["completion"])):
         try:
             read = FORMATS[name].read("\n".join(turn["content"] for turn in turns), sizes)
-        except ValueError:  # a picture of a size that the format cannot be for
+        except ValueError:  # the format does not fit pictures of this size
             return False
         there = [(region.phrase, np.array(box)) for region in read.regions for box in region.boxes]
         stated = [
@@ -191,7 +172,7 @@ def reads(name: str, row: dict[str, Any], sizes: Sizes) -> bool:
 
 
 def _all_near(some: list[tuple[str, Boxes]], others: list[tuple[str, Boxes]], near: float) -> bool:
-    """Whether each of some named boxes has one of the same name among others that is near."""
+    """Tell whether each named box of the one list is near a box of the same name in the other."""
     return all(
         any(name.strip() == other.strip() and np.abs(box - its).max() <= near for other, its in others)
         for name, box in some
@@ -199,11 +180,9 @@ def _all_near(some: list[tuple[str, Boxes]], others: list[tuple[str, Boxes]], ne
 
 
 def _text(tokens: list[int], model: Model) -> str:
-    """Decode, special tokens included."""
     text: str = model.processor.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
     return text
 
 
 def _short(text: str) -> str:
-    """The beginning of a text, in quotes."""
     return repr(text if len(text) <= 60 else text[:59] + "…")
