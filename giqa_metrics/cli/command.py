@@ -3,14 +3,15 @@
 Results go to stdout, progress and errors to stderr. Exit codes:
 
 - 0: done.
-- 1: something that the verb looks for was found; nothing was wrong with the command.
-- 2: bad input, one sentence: a `GiqaError`, or what the operating system itself refuses, such as a full disk.
+- 1: the verb has findings; nothing was wrong with the command.
+- 2: bad input, one sentence: a `GiqaError`, or an error of the operating system, such as a full disk.
 - 3: `giqa inspect` says REVIEW.
-- 70: a fault of giqa's own: its traceback, and where to report it.
+- 70: a fault of giqa's own: its traceback, and the address for a report.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from traceback import format_exception
 from typing import Annotated
 
@@ -18,21 +19,19 @@ import typer
 
 from giqa_datasets import __version__
 from giqa_datasets.errors import GiqaError
-from giqa_metrics.cli import (
-    annotate,
-    app,
-    build,
-    check,
-    compare,
-    demo,
-    doctor,
-    inspect,
-    install,
-    predict,
-    publish,
-    review,
-    score,
-)
+from giqa_metrics.cli.annotate import annotate
+from giqa_metrics.cli.app import app
+from giqa_metrics.cli.build import build
+from giqa_metrics.cli.check import check
+from giqa_metrics.cli.compare import compare
+from giqa_metrics.cli.demo import demo
+from giqa_metrics.cli.doctor import doctor
+from giqa_metrics.cli.inspect import inspect
+from giqa_metrics.cli.install import install
+from giqa_metrics.cli.predict import predict
+from giqa_metrics.cli.publish import publish
+from giqa_metrics.cli.review import review
+from giqa_metrics.cli.score import score
 
 
 FAULT = "this is a fault of giqa itself: report it, with this traceback, to the developers of giqa"
@@ -43,26 +42,14 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (
-    demo.demo,
-    annotate.annotate,
-    build.build,
-    check.check,
-    publish.publish,
-    install.install,
-    predict.predict,
-    score.score,
-    compare.compare,
-    review.review,
-    doctor.doctor,
-    inspect.inspect,
-    app.app,
-):
+verbs: list[Callable[..., None]]
+verbs = [demo, annotate, build, check, publish, install, predict, score, compare, review, doctor, inspect, app]
+for verb in verbs:
     commands.command()(verb)
 
 
 def main() -> None:
-    """Run the command; see above for what it prints and returns when something goes wrong."""
+    """Run the command; see above for its output and exit code after an error."""
     try:
         commands()
     except Exception as error:

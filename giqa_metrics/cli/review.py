@@ -72,7 +72,6 @@ def review(
 
 
 def _print_agreement(found: "Agreement", title: str) -> None:
-    """Print how far annotators agree, and what to discuss."""
     table = new_table(title, ["agreement"])
     table.add_row("annotators", str(found.n_annotators))
     table.add_row("samples with two votes or more", str(found.n_samples))

@@ -45,7 +45,7 @@ VERBS = {  # what is broken in each, and a command that comes to it
     "build": ("giqa_datasets.builders.build.build_set", ["giqa-mini"]),
     "check": ("giqa_metrics.runs.check.check_run", ["."]),
     "compare": ("giqa_metrics.runs.compare.compare_runs", ["a", "b"]),
-    "demo": ("giqa_metrics.cli.demo.run_demo", []),
+    "demo": ("giqa_metrics.cli.demo._require_packages", []),
     "doctor": ("giqa_metrics.models.open_predictor", ["x"]),
     "inspect": ("giqa_metrics.inspection.policy.read_policy", ["--model", "x", "photo.png"]),
     "install": ("giqa_metrics.install.install", ["."]),
