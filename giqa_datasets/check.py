@@ -61,11 +61,8 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
 
     Checked are the files' names and sums, the columns, every row's text, boxes and pixels, the relations of rows (ids,
     images apart from each other, images and look-alikes of them in two splits), and the numbers of the card's tables
-    and of `provenance/sources.jsonl`. A row may be without pixels if its source is not redistributable.
-
-    Args:
-        folder: A data set folder, not trusted; nothing in it makes this raise.
-        progress: Wraps the row groups.
+    and of `provenance/sources.jsonl`. A row may be without pixels if its source is not redistributable. The folder is
+    not trusted, and nothing in it makes this raise.
     """
     findings: list[Finding] = []
 
@@ -102,11 +99,7 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
 
 
 def check_images(manifest: Path, folders: Iterable[Path]) -> list[str]:
-    """Name each file of a manifest that is missing or differs among the user's own copies, a sentence each.
-
-    Args:
-        manifest: JSON Lines of `{"file", "sha256"}`.
-        folders: Searched to the bottom, under any names.
+    """Name each file of a manifest that is missing or differs among copies under any names, a sentence each.
 
     Raises:
         FileNotFoundError: If there is no manifest or no such folder.
@@ -138,7 +131,6 @@ def _read_card(folder: Path, note: Note) -> str:
 
 
 def _check_annotations(folder: Path, shards: Iterable[Shard], note: Note) -> None:
-    """Compare the shards without images with those that have them."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for shard in shards:
         where = f"{folder.name}/{shard.path.name}"
@@ -171,7 +163,6 @@ def _check_others(folder: Path, note: Note) -> None:
 
 
 def _check_sums(folder: Path, note: Note) -> None:
-    """Compare the shards with the sum in the card."""
     try:
         sums = shards_sums(folder)
     except OSError:  # there is no data/, or a folder in it, which is noted already

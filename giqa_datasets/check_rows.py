@@ -24,15 +24,11 @@ from giqa_datasets.text import parse
 
 
 class _Image(NamedTuple):
-    """An image as it is stored."""
-
     raw: bytes | None
     path: str | None
 
 
 class _Look(NamedTuple):
-    """The size, the perceptual hash and the faults of an image."""
-
     size: tuple[int, int] | None
     hashed: bytes | None
     faults: tuple[str, ...]

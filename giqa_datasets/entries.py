@@ -110,12 +110,7 @@ def read_photograph(
 ) -> Photograph:
     """Read a photograph out of its store.
 
-    Args:
-        images: The store.
-        file: Its upstream name.
-        rights: Of the pixels.
-        distortions: The known artificial ones.
-        verify: See `images.bake`; not needed if a stage decodes the pixels anyway.
+    `verify` is not needed if a stage decodes the pixels anyway, see `images.bake`.
 
     Raises:
         Refused: If it is missing, or no usable image.
@@ -173,9 +168,7 @@ def _checked(photograph: Callable[[], Photograph], refuse: Callable[[Photograph]
 def read_once(entries: Iterable[Entry], max_bytes: int = KEPT_BYTES) -> Iterator[Entry]:
     """Let a photograph be read once, also by several entries, as long as all that were read fit into memory.
 
-    Args:
-        entries: Any; two photographs are one if the arguments of their readers are equal.
-        max_bytes: Encoded bytes that are kept; later photographs are read again each time.
+    Two photographs are one if the arguments of their readers are equal; `max_bytes` are encoded bytes.
     """
     room = _Room(max_bytes)
     readers: dict[Hashable, _Once] = {}
@@ -185,8 +178,6 @@ def read_once(entries: Iterable[Entry], max_bytes: int = KEPT_BYTES) -> Iterator
 
 
 class _Room:
-    """A number of bytes that are free."""
-
     def __init__(self, n_bytes: int) -> None:
         self._left = n_bytes
         self._lock = Lock()

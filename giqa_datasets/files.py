@@ -68,10 +68,7 @@ def mend(path: Path) -> None:
 def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = False) -> Iterator[tuple[str, bytes]]:
     """Yield the lines of a file, each after its name for an error.
 
-    Args:
-        path: The file.
-        longest: The most bytes of a line; None is any number.
-        grows: Pass over a last line that a kill left half-written.
+    `longest` is in bytes, None for any; `grows` passes over a last line that a kill left half-written.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -104,11 +101,7 @@ def read_lines(
 def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -> Line:
     """Read one line of JSON.
 
-    Args:
-        raw: The line, with its end or without.
-        where: Its name for an error.
-        kind: Its model.
-        expected: The same in words; the error then shows the line, and else its first fault.
+    `where` is the line's name for an error, and `expected` its kind in words, with which the error shows the line.
 
     Raises:
         ValueError: If it is not of the kind.

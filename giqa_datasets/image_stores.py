@@ -155,11 +155,6 @@ class OwnCopies:
     def __init__(self, sha256: Mapping[str, str], folders: Iterable[Path], progress: Progress = no_progress) -> None:
         """Hash every file under the folders, once; links are not followed.
 
-        Args:
-            sha256: Of each upstream name, hexadecimal, as `read_manifest` returns it.
-            folders: Searched to the bottom.
-            progress: Wraps the files that are hashed.
-
         Raises:
             FileNotFoundError: If a folder does not exist.
         """
@@ -205,10 +200,7 @@ def images_under(root: Path) -> FirstOf:
 def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress = no_progress) -> list[ImageStore]:
     """Open the user's own copies of upstream images.
 
-    Args:
-        folders: With the copies.
-        manifest: With it, they are found by their sha256; without, by their upstream names under a folder.
-        progress: Wraps the files that are hashed.
+    With a manifest, they are found by their sha256; without, by their upstream names under a folder.
 
     Raises:
         FileNotFoundError: If a folder or the manifest does not exist.

@@ -30,10 +30,6 @@ class Encoded(NamedTuple):
 def decode(raw: bytes | None, *, name: str) -> Image.Image:
     """Decode a file to RGB with its EXIF orientation applied; transparency is put on white.
 
-    Args:
-        raw: The file's bytes; None if a data set has no pixels.
-        name: Its name for an error.
-
     Raises:
         ValueError: If there are no bytes, they are no image of one of the `FORMATS`, broken or truncated, or hold more
             than `MAX_PIXELS`.

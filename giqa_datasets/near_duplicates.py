@@ -74,12 +74,7 @@ class Lookalikes:
         return len(self._by_sha256)
 
     def find(self, sha256: str, image_bytes: bytes) -> Match | None:
-        """Find the known image that is the same file, or else the one that looks most alike.
-
-        Args:
-            sha256: Of the original file, hexadecimal.
-            image_bytes: The encoded image; one that cannot be decoded has no look-alikes.
-        """
+        """Find the known image of this original's sha256 (hexadecimal), or else the one that looks most alike."""
         if sha256 in self._by_sha256:
             return Match(self._by_sha256[sha256], None)
         return self.nearest(hash_of(image_bytes))

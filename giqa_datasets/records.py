@@ -88,9 +88,7 @@ class Record:
 def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]]:
     """Turn the record's samples into rows of the data set, one dict of columns each.
 
-    Args:
-        record: With its samples.
-        box_format: Format of the boxes in `prompt` and `completion`; `question` and `answer` stay GIQA text.
+    The box format is that of `prompt` and `completion`; `question` and `answer` stay GIQA text.
 
     Raises:
         ValueError: If a sample's regions do not fit its text; the sample is named.

@@ -21,10 +21,8 @@ _MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes onl
 def install(folder: Path) -> list[Path]:
     """Prime the caches for one data set folder and for the three metrics.
 
-    Only the config `default` is primed: with several, the bare call is ambiguous.
-
-    Args:
-        folder: A data set folder; its name is the name to load.
+    Only the config `default` is primed: with several, the bare call is ambiguous. The folder's name is the name to
+    load.
 
     Returns:
         The files and folders that were written.
@@ -66,7 +64,6 @@ def _install_data(folder: Path) -> Path:
 
 
 def _install_metric(name: str) -> Path:
-    """Write a shim that imports the class from the installed package."""
     entry = metric_cache(name, _MODULE_HASH)
     entry.mkdir(parents=True, exist_ok=True)
     for package in (entry, *list(entry.parents)[:2]):

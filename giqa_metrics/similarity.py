@@ -126,10 +126,6 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
 
     Tokens are pooled by their mean, or by the first one if a sentence-transformers model says so.
 
-    Args:
-        model: A local folder or a model id on the Hub.
-        revision: The model's revision on the Hub.
-
     Raises:
         ImportError: If torch or transformers is not installed.
         OSError: If the model cannot be had.
@@ -178,7 +174,6 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
 
 
 def _digest(network: Any) -> str:
-    """The first eight digits of the sha256 of a model's weights."""
     import torch
 
     digest = hashlib.sha256()

@@ -20,13 +20,9 @@ _DESCRIPTION = (
 
 
 def benchmark_eval_yaml(name: str, configs: Collection[str]) -> str:
-    """Write the `eval.yaml` of a benchmark with a `test` split.
+    """Write the `eval.yaml` of a benchmark with a `test` split and those configs of `des` and `vqa`.
 
     It names no `evaluation_framework`: the Hub has a fixed list of them, and ours is not on it.
-
-    Args:
-        name: The benchmark's name.
-        configs: Those out of `des` and `vqa` that it has.
 
     Example:
         >>> print(benchmark_eval_yaml("giqa-bench", ["des"]).partition("tasks:")[2].splitlines()[1])

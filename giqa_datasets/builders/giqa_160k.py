@@ -27,11 +27,7 @@ def giqa_160k(
 ) -> dict[str, list[Entry]]:
     """List the descriptions of Q-Pathway, then those of DQ-495K's train files, as one train split.
 
-    Args:
-        q_pathway_root: The folder of `cleaned_labels.json`.
-        dq_495k_root: The folder that holds `KADIS700K`.
-        drop: Told of each row that cannot be used.
-        copies: Stores of the images that are not under the two roots.
+    Images that are not under the two roots are read from `copies`.
 
     Raises:
         FileNotFoundError: If a file is missing.

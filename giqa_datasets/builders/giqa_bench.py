@@ -130,12 +130,7 @@ def benchmark_files(name: str, counts: Mapping[str, SplitCounts], benchmark: Ben
 
 
 def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
-    """Yield the split and the id of each row that differs from the last round of its review.
-
-    Args:
-        data: The folder of the shards, which are otherwise valid.
-        benchmark: With the review.
-    """
+    """Yield the split and the id of each row that differs from the last round of its review."""
     samples = benchmark.rounds[-1].begin
     for shard in open_shards(data, refuse):
         with shard.file:
@@ -150,13 +145,7 @@ def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
 
 
 def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark) -> list[str]:
-    """Say what a benchmark lacks, a sentence each.
-
-    Args:
-        name: `giqa-bench` or `giqa-bench-mini`.
-        counts: Of the rows, by split.
-        benchmark: With the review.
-    """
+    """Say what a benchmark lacks, a sentence each."""
     composition = _short_of_paper(counts) if name == "giqa-bench" else _short_of_mini(counts)
     samples = list(benchmark.rounds[-1].begin.values())
     return [*composition, *_short_of_votes(benchmark), *_short_of_boxes(samples), *_shared(name, benchmark)]

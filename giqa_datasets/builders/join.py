@@ -82,10 +82,7 @@ def require_place(name: str) -> None:
 
 
 def fetch(name: str) -> Path:
-    """Find a data set folder, here or on the Hub.
-
-    Args:
-        name: A folder, or the id of a data set repo, of which `main` is downloaded into the Hub's cache.
+    """Find a data set folder, here or by its repo's id on the Hub, whose `main` is then downloaded into the cache.
 
     Raises:
         OSError: If it cannot be downloaded.
@@ -106,14 +103,8 @@ def join_copies(
     """Write a data set folder again, with the user's own copies as the pixels of the rows that lack them.
 
     A copy is found by its sha256 under any name, and made fit as the builder does it: if all are found, the folder is
-    the one that was built, byte for byte. A row without a fit copy is left out; one with pixels stays as it is.
-
-    Args:
-        folder: A data set folder, not trusted.
-        images: Folders with the copies.
-        out: The folder to make; it appears whole or not at all.
-        overwrite: Replace an existing data set folder.
-        progress: Wraps copies and row groups.
+    the one that was built, byte for byte. A row without a fit copy is left out; one with pixels stays as it is. The
+    folder is not trusted; `out` appears whole or not at all.
 
     Raises:
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.
@@ -159,7 +150,6 @@ def _rows(
     joined: set[str],
     progress: Progress,
 ) -> Iterator[SetRow]:
-    """Yield the rows of a split, all with pixels."""
     groups = [(shard, number) for shard in shards for number in range(shard.file.num_row_groups)]
     for shard, number in progress(groups, len(groups), "join row groups"):
         rows = [_checked(columns, shard, said) for columns in read_rows(shard, number)]

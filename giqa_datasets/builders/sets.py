@@ -48,10 +48,6 @@ class Entries(NamedTuple):
 def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries:
     """List the entries of a set.
 
-    Args:
-        request: The set and its sources.
-        progress: Wraps the copies that are hashed and the images of other sets.
-
     Raises:
         FileNotFoundError: If a file of a source is missing.
         ValueError: If there is no such set, it lacks a source, or a file of a source is another's.
@@ -153,8 +149,6 @@ def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
 
 
 class _Set(NamedTuple):
-    """The listing of a set's entries."""
-
     entries: Callable[[SetRequest, DropSink, Progress], Mapping[str, Iterable[Entry]]]  # lists them by split
     takes: frozenset[str] = frozenset()  # the fields of a request that it uses
     keeps_files: bool = False  # copies of upstream files, made fit, are all that rows without pixels need

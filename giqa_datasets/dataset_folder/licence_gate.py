@@ -78,12 +78,7 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
 
     The image of such a row becomes null, and so does the same image in the rows of any other source. The other
     columns, the row groups and all other rows stay as they are. The same folder always gives the same bytes, and one
-    row group is in memory at a time.
-
-    Args:
-        folder: A data set folder.
-        out: An existing folder for the new shards; unchanged shards do not appear there.
-        progress: Wraps the shards.
+    row group is in memory at a time. `out` is an existing folder, and gets no unchanged shards.
 
     Raises:
         ValueError: If the folder holds no shards, or something else among them; if a shard is damaged.
@@ -106,11 +101,7 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
 
 
 def counted(absent: Iterable[tuple[Pixels, Counter[str]]]) -> dict[Pixels, Absent]:
-    """Count rows and images without pixels.
-
-    Args:
-        absent: Rows by the image's sha256, for each source; several items of one source are added.
-    """
+    """Count rows and images without pixels, given rows by the image's sha256 for each source, also repeatedly."""
     together: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)
     for pixels, rows in absent:
         together[pixels] += rows
@@ -138,7 +129,6 @@ def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
 
 
 def _images_of(shard: Shard) -> Iterator[tuple[Source, str]]:
-    """The source and the image's sha256 of each row."""
     for number in range(shard.file.num_row_groups):
         table = read_group(shard, number, [*SOURCE, "image_sha256"])
         sources = zip(*(table[column].to_pylist() for column in SOURCE), strict=True)

@@ -26,11 +26,7 @@ SHARD_BYTES = 500 << 20  # image bytes after which a new shard begins
 def write_rows(folder: Path, split: str, rows: Iterable[SetRow], ids: set[str]) -> SplitCounts:
     """Write the shards of one split, `<split>-00000-of-00001.parquet` and so on.
 
-    Args:
-        folder: An existing folder.
-        split: `train` or `test`.
-        rows: Those of one image side by side.
-        ids: Sample ids seen so far; the split's are added.
+    Rows of one image are side by side. The split's sample ids are added to `ids`.
 
     Raises:
         ValueError: If an id occurs twice.
@@ -54,10 +50,6 @@ def write_annotations(data: Path, out: Path) -> None:
     """Write each shard again without its images, under the same name, for users of the texts only.
 
     Next to images, reading a text over a network costs the bytes around it, and downloading it costs the whole file.
-
-    Args:
-        data: The folder of the shards.
-        out: An existing folder.
     """
     for shard in sorted(data.iterdir()):
         table = annotations_of(shard)

@@ -32,8 +32,6 @@ class Provenance(NamedTuple):
 
 
 class _Settings(BaseModel):
-    """The settings that the card shows."""
-
     llm: str
     detector: str
     verifier: str

@@ -78,7 +78,6 @@ def read_rows(shard: Shard, number: int) -> list[dict[str, Any]]:
 
 
 def _open(split: str, path: Path, note: Note) -> Shard | None:
-    """A shard, if it has the columns of a GIQA data set."""
     where = f"data/{path.name}"
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
@@ -92,7 +91,6 @@ def _open(split: str, path: Path, note: Note) -> Shard | None:
 
 
 def _faults_of_schema(schema: pa.Schema) -> Iterator[str]:
-    """Say which columns differ from those of every GIQA data set."""
     from datasets import Features
 
     expected, found = features(), Features.from_arrow_schema(schema)

@@ -46,12 +46,7 @@ def write_folder(
 ) -> dict[str, SplitCounts]:
     """Write a data set folder. It appears whole, by a rename, or not at all.
 
-    Args:
-        out: The folder to make.
-        name: The set's name, which has a card.
-        splits: Rows by split, those of one image side by side.
-        say: Makes the provenance.
-        overwrite: Replace an existing data set folder.
+    Rows of one image are side by side; `say` makes the provenance.
 
     Returns:
         The counts by split; splits without rows are left out.
@@ -130,7 +125,6 @@ def shards_digest(shards: Iterable[Path]) -> str:
 
 
 def _why(drops: Sequence[Drop]) -> str:
-    """The most frequent reason, for an empty set."""
     if not drops:
         return "there were no records"
     reasons = Counter((drop.stage, drop.reason) for drop in drops)

@@ -165,11 +165,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def require_same(path: Path, settings: dict[str, Any]) -> None:
-    """Refuse to mix records of two settings.
-
-    Args:
-        path: The settings that a folder was begun with.
-        settings: Values that these must have.
+    """Refuse to mix records of two settings: the folder's file must have these values.
 
     Raises:
         ValueError: If one differs.

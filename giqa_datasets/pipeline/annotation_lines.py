@@ -82,13 +82,7 @@ class Finished(NamedTuple):
 
 
 def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
-    """Write a record's line.
-
-    Args:
-        record: As it went into the pipeline.
-        annotated: As it came out; None if it was dropped whole.
-        drops: Those of this record.
-    """
+    """Write the line of a record with its own drops; `annotated` is None if it was dropped whole."""
     line = {
         "id": record.id,
         "file": record.photograph.file,

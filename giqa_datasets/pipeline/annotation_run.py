@@ -159,10 +159,7 @@ def write_lines(
 ) -> Iterator[Finished]:
     """Write the lines of one window; a record that did not come out was dropped whole.
 
-    Args:
-        read: Its records as they went into the pipeline.
-        annotated: As they came out.
-        drops: By record; those of a record are complete when it comes out.
+    Drops are by record, and complete when the record comes out.
     """
     left = {record.id: record for record in read}
     for record in annotated:

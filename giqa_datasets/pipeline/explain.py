@@ -22,12 +22,7 @@ REFUSED = "#ffffff"
 
 
 def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path | None]:
-    """Tell the story of a record, and draw it.
-
-    Args:
-        identifier: Of the record, or of one of its samples.
-        folder: An annotation folder.
-        entries: Those of its source, for the photograph.
+    """Tell the story of a record, or of a sample's, and draw it on its photograph out of the source's entries.
 
     Returns:
         The story, and the picture's path, under `folder/explain`; None if the photograph cannot be drawn.

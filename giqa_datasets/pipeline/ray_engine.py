@@ -127,7 +127,6 @@ def _cluster() -> Iterator[Any]:
 
 
 def _stages(windows: Any, choice: Choice) -> Iterator[tuple[Any, ...]]:
-    """Yield each stage's functions, to call one after the other."""
     *steps, last = (partial(_take, step, OpenModels(choice)) for step in STEPS)
     yield (_Reader(windows),)
     for step in steps:
@@ -164,8 +163,6 @@ def _write(window: Travelling) -> list[Finished | Drop]:
 
 
 class _Stage:
-    """An actor's work on each row."""
-
     def __init__(self, folder: Path, *works: Any) -> None:
         """Take the driver's folder, so that a relative path means the same everywhere, and the functions to call."""
         self._folder = folder

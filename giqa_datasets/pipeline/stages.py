@@ -46,14 +46,7 @@ STEPS: tuple[Step, ...] = (read_text, find_objects, write_samples)  # between th
 
 
 def annotate(records: Iterable[Record], models: Models, drop: DropSink, rules: Rules = Rules()) -> Iterator[Record]:
-    """Turn plain descriptions into grounded samples; a record that a model fails at is dropped, every other comes out.
-
-    Args:
-        records: Without samples.
-        models: The four models.
-        drop: Told of each drop.
-        rules: Thresholds and seed.
-    """
+    """Turn plain descriptions into grounded samples; only a record that a model fails at is dropped."""
     stream = iter(records)
     for step in STEPS:
         stream = step(stream, models, drop, rules)

@@ -50,12 +50,7 @@ def hash_files(folder: Path, *, progress: Progress = no_progress) -> dict[str, S
 
 
 def unfit(folder: Path, sums: Mapping[str, Sum], *, progress: Progress = no_progress) -> Examined | None:
-    """Examine a data set folder as `giqa check` does, unless this machine did and found no fault.
-
-    Args:
-        folder: A data set folder.
-        sums: Of its files, by which an unchanged folder is recognised.
-        progress: Wraps the row groups.
+    """Examine a data set folder as `giqa check` does, unless this machine found no fault in files of these sums.
 
     Returns:
         The findings; None if there are none.
@@ -77,11 +72,7 @@ def dataset_release(
 ) -> tuple[Release, list[str]]:
     """List the files of a data set folder's repo: all, without the pixels that others may not pass on.
 
-    Args:
-        folder: A data set folder without findings.
-        sums: Of its files.
-        work: An empty folder for the shards that lose pixels.
-        progress: Wraps the shards.
+    The folder has no findings, and `work` is an empty folder for the shards that lose pixels.
 
     Returns:
         The release, and a sentence for each source whose rows go without their pixels.

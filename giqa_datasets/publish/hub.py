@@ -198,13 +198,11 @@ def _is_same(file: "CommitOperationAdd", there: "RepoFile") -> bool:
 
 
 def _again(planned: Plan) -> Plan:
-    """The plan of the same release on the repo as it is by now."""
     remote = look(planned.remote.repo, planned.remote.kind, planned.remote.revision)
     return planned._replace(remote=remote, changes=_changes(remote.files, planned.release, planned.files))
 
 
 def _begin(planned: Plan, *, private: bool) -> Plan:
-    """Make the missing repo or branch, and plan again."""
     remote, api = planned.remote, open_api()
     with one_sentence(remote.repo):
         if remote.head is None:
@@ -272,7 +270,6 @@ def _propose(planned: Plan) -> Published:
 
 
 def _proposed(planned: Plan) -> str | None:
-    """The address of an open pull request that holds the release."""
     remote = planned.remote
     with one_sentence(remote.repo):
         pulls = open_api().get_repo_discussions(

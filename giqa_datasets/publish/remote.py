@@ -73,12 +73,7 @@ class Remote:
 
 
 def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
-    """Read the state of a repo's branch.
-
-    Args:
-        repo: `org/name`.
-        kind: Of the repo.
-        revision: A branch, which may be missing, or `refs/pr/1`.
+    """Read the state of a repo's branch, which may be missing, or of `refs/pr/1`.
 
     Raises:
         OSError: If the Hub cannot be asked.

@@ -41,11 +41,8 @@ def agreement(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]
     """Measure how far the annotators of a round agree.
 
     Boxes of the same phrase and role are matched one to one between each two annotators, greedily by falling IoU; an
-    IoU of 0 is no match.
-
-    Args:
-        begin: The samples with which the round begins, by id; those added in the round have one vote each.
-        votes: By annotator and sample id.
+    IoU of 0 is no match. Samples that were added in the round have one vote each. Votes are by annotator and sample
+    id.
     """
     by_annotator = [votes[annotator] for annotator in sorted(votes)]
     on_sample = {name: [own[name] for own in by_annotator if name in own] for name in begin}

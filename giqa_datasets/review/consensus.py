@@ -34,11 +34,7 @@ class _Phrase(NamedTuple):
 def consensus_boxes(
     texts: Mapping[Role, str], kept: Sequence[Vote]
 ) -> tuple[list[dict[str, Any]], list[MergedPhrase]]:
-    """Decide the boxes of each phrase of the merged texts.
-
-    Args:
-        texts: The merged question and answer.
-        kept: The votes of those who keep the sample, by name of the annotator.
+    """Decide the boxes of each phrase of the merged texts, by the votes that keep the sample, sorted by annotator.
 
     Returns:
         The fields of the merged sample's `DrawnRegion`s, and the decision on each phrase.

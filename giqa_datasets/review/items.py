@@ -33,8 +33,6 @@ class ImageItem(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """The place of an image: one row of a shard."""
-
     shard: Path
     group: int
     row: int
@@ -125,7 +123,6 @@ def write_round(path: Path, number: int, files: Mapping[str, Iterable[BaseModel]
 
 
 def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
-    """The samples of a data set folder, and the places of its images by their sha256."""
     states: list[State] = []
     stored: dict[str, _Stored] = {}
     for shard in open_shards(folder / "data", refuse):

@@ -73,11 +73,7 @@ def merge_round(review: Review) -> list[Merged]:
 
 
 def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -> tuple[list[State], list[Merged]]:
-    """Merge the votes of a round by the rule above.
-
-    Args:
-        begin: The samples with which the round begins, by id.
-        votes: By annotator and sample id.
+    """Merge the votes of a round, by annotator and sample id, by the rule above.
 
     Returns:
         The samples with which the next round begins, and the decision on each sample.

@@ -43,11 +43,7 @@ def last_round(review_path: Path) -> int:
 
 
 def name_images(states: Iterable[State]) -> dict[str, str]:
-    """Name each image by its sha256, in their order: the id of its first sample, less "-des" or "-vqa-1".
-
-    Args:
-        states: The samples of round 1; every image of the data set has some.
-    """
+    """Name each image of round 1 by its sha256, in order: the id of its first sample, less "-des" or "-vqa-1"."""
     ids: dict[str, str] = {}
     taken: set[str] = set()
     for state in states:

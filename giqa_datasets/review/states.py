@@ -131,12 +131,7 @@ def check_name(annotator: str) -> str:
 
 
 def check_vote(vote: Vote, begin: Mapping[str, State], image_ids: Mapping[str, str]) -> None:
-    """Check that a valid vote fits its round.
-
-    Args:
-        vote: A vote.
-        begin: The samples with which the round begins, by id.
-        image_ids: The id of each image of the review, by sha256.
+    """Check that a valid vote fits its round's samples, by id, and the ids of the review's images, by sha256.
 
     Raises:
         ValueError: If it does not.

@@ -47,10 +47,6 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     The lines are the user's own, so a wrong one ends the run before anything is done. A broken photograph, or a
     description that is empty or holds markup, costs its own record.
 
-    Args:
-        root: The folder of `metadata.jsonl`.
-        drop: Told of each description that cannot be used.
-
     Raises:
         FileNotFoundError: If the folder, its `metadata.jsonl` or a photograph is missing.
         ValueError: If a line or a box is not valid, or an id occurs twice; the line is named.

@@ -67,10 +67,7 @@ def hand_made(split: Split) -> list[Entry]:
 
 
 def wheel_file(path: str) -> Path:
-    """Find a photograph inside an installed wheel, without importing the package.
-
-    Args:
-        path: Relative to site-packages: `skimage/data/coffee.png`.
+    """Find a photograph, such as `skimage/data/coffee.png`, in an installed wheel, without importing the package.
 
     Raises:
         ImportError: If the wheel is not installed.
@@ -94,7 +91,6 @@ def _regions(text: str, entries: list[dict[str, Any]]) -> tuple[Region, ...]:
 
 
 def _photograph(file: str, distortion: dict[str, Any] | None) -> Photograph:
-    """Read the pixels and apply the entry's distortion."""
     raw = wheel_file(file).read_bytes()
     rights = wheel_rights(file)
     encoded: Encoded

@@ -46,10 +46,7 @@ def _load_rows(path: Path) -> list[object]:
 def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) -> list[Entry]:
     """Make an entry of each row of a file, those of an image side by side; rows are counted from 1.
 
-    Args:
-        path: A JSON list of rows.
-        make: Makes one row's entry, or None to pass over it; raises `Refused`, or pydantic's error.
-        drop: Told of each row that was refused, and of each that repeats an earlier one.
+    `make` returns None to pass over a row, and raises `Refused` or pydantic's error. A repeated row is dropped too.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -100,15 +97,6 @@ def make_entry(
     distortions: tuple[Distortion, ...] = (),
 ) -> Entry:
     """Join an image's name and its description; the description, in any script, stays as it is, byte for byte.
-
-    Args:
-        name: The image's upstream name.
-        description: Of the image.
-        images: The store of the image.
-        prefix: Of the record's id.
-        rights: Of the pixels.
-        text_license: Of the description.
-        distortions: The known artificial ones.
 
     Raises:
         Refused: If the name is unsafe, or the description is empty, broken or holds markup.

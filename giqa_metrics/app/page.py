@@ -39,13 +39,7 @@ GO_TO_ANSWER = '() => document.querySelector("#stage").scrollIntoView({ block: "
 
 
 def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example]) -> gr.Blocks:
-    """Make the page of a model.
-
-    Args:
-        predictor: Answers one question at a time.
-        subject: The page's texts about the model, and its questions.
-        examples: Photographs to begin with; may be empty.
-    """
+    """Make the page of a model."""
     spoken = box_format(subject.box_format)
 
     def show(picture: Picture | None, exchange: Exchange | None = None, fault: str = "") -> list[Any]:

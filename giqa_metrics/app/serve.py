@@ -45,10 +45,7 @@ class Guarded:
 def launch(page: gr.Blocks, *, host: str, port: int) -> str:
     """Serve a page from another thread of this process, until `page.close()`.
 
-    Args:
-        page: As `make_page` made it.
-        host: The address to listen at; on loopback, only its own names are answered (against DNS rebinding).
-        port: 0 takes a free one.
+    On loopback, only its own names are answered (against DNS rebinding); port 0 takes a free one.
 
     Returns:
         The page's address.

@@ -152,7 +152,6 @@ def _run(command: list[str], stdout: IO[str] = sys.stderr) -> None:
 
 @contextmanager
 def _step(number: int, title: str) -> Iterator[None]:
-    """Print the title of a step, and the time that it took."""
     _say(f"[{number}/{STEPS}] {title}")
     began = time.monotonic()
     yield

@@ -131,7 +131,6 @@ def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: st
 
 
 def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]":
-    """Plan the release of a run's results, with the diff of the model's files."""
     from giqa_datasets.publish.hub import plan
     from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.results import benchmark_of, diff, results_release

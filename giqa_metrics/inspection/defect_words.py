@@ -163,7 +163,6 @@ def _of_sentence(plain: str, start: int, end: int, regions: Sequence[Region]) ->
 
 
 def _gap_has_and(plain: str, one: Region, other: Region) -> bool:
-    """Tell whether `and` or the like stands between two names."""
     gap = plain[one.span[1] : other.span[0]]
     return re.search(rf"\b{_AND}\b", gap, re.IGNORECASE) is not None
 

@@ -19,10 +19,6 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def draw_inspection(image: Image.Image, inspection: Inspection) -> Image.Image:
     """Draw an inspection's boxes on its photograph, each with its phrase and defects, under a line with the verdict.
 
-    Args:
-        image: The upright photograph, RGB.
-        inspection: Of this photograph.
-
     Returns:
         An RGB image whose longer side is within `SIDES_PX`, without the line at the top.
     """

@@ -57,13 +57,7 @@ def inspect_into(
 ) -> list[VerdictLine]:
     """Inspect every photograph that a folder holds no verdict for yet.
 
-    Args:
-        out: The folder.
-        sources: The photographs.
-        predictor: The model.
-        asked: The question, and the rules for its answers.
-        run: Further settings for `config.yaml`.
-        progress: Wraps the inspections as they come.
+    `run` has further settings for `config.yaml`.
 
     Returns:
         The lines, in the order of the photographs.
@@ -105,7 +99,6 @@ def _resume(path: Path, sources: Sequence[PhotoSource]) -> set[str]:
 
 
 def _read(path: Path) -> list[tuple[VerdictLine, str]]:
-    """The lines, each beside its text."""
     read: dict[str, tuple[VerdictLine, str]] = {}
     for where, raw in numbered_lines(path):
         line = read_line(raw, f"{where} was not written by giqa inspect", VerdictLine)

@@ -160,10 +160,7 @@ def read_policy(path: Path | None) -> Policy:
 
 
 def covered(xyxy: Boxes) -> float:
-    """Return the share of the photograph that boxes cover together, in [0, 1].
-
-    Args:
-        xyxy: Shape (N, 4), normalised corners.
+    """Return the share of the photograph that boxes, shape (N, 4), normalised, cover together, in [0, 1].
 
     Example:
         >>> covered(np.array([[0, 0, 0.5, 0.5], [0, 0, 0.5, 1.0]]))
@@ -205,6 +202,5 @@ def _folded(text: str) -> str:
 
 
 def _has_words(phrase: str, name: str) -> bool:
-    """Tell whether a phrase holds a name, as whole words."""
     words = r"\s+".join(map(re.escape, name.casefold().split()))
     return re.search(rf"(?<!\w){words}(?!\w)", phrase.casefold()) is not None

@@ -14,12 +14,8 @@ Entry = dict[str, Any]
 def edit_entries(raw: bytes | None, ours: list[Entry], *, where: str) -> bytes:
     """Put entries into a file, each in the place of the same task's; the others stay, in their order.
 
-    If no entry changes, not a byte changes; else comments in the file are lost.
-
-    Args:
-        raw: The file; None if there is none.
-        ours: The entries, as huggingface_hub writes them, one for each task.
-        where: The file, for errors.
+    If no entry changes, not a byte changes; else comments in the file are lost. There is one of `ours` for each task,
+    as huggingface_hub writes it.
 
     Raises:
         ValueError: If the file is no UTF-8, no YAML, or no list of entries.

@@ -34,11 +34,7 @@ def marks(section: str) -> tuple[str, str]:
 def new_card(repo: str, sections: Sequence[str], *, known: Mapping[str, Any], box_format: str) -> bytes:
     """Write the card of a model that has none, the sections still empty.
 
-    Args:
-        repo: The model, `org/name`.
-        sections: Their names.
-        known: Fields of the front matter: base_model, datasets, license.
-        box_format: The format in which the model writes boxes.
+    The fields known of the front matter are base_model, datasets and license.
     """
     environment = templates(shipped("cards") / "models")
     text = environment.get_template("model.md").render(
@@ -71,12 +67,7 @@ def known_of(model: str) -> dict[str, Any]:
 def edit_card(raw: bytes, name: str, groups: Sequence[Group], sections: Mapping[str, str], *, where: str) -> bytes:
     """Put results into a README.md, in the place of older ones.
 
-    Args:
-        raw: The file.
-        name: Of the model, for a card without a model-index.
-        groups: Of the model-index.
-        sections: Markdown by the section's name, see `marks`; a new one goes to the end.
-        where: The file, for errors.
+    A section, see `marks`, is Markdown, and goes to the end if it is new; `name` is for a card without a model-index.
 
     Raises:
         ValueError: If the file is no UTF-8, its front matter or model-index cannot be read, or a mark is not there

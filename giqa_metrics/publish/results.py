@@ -45,11 +45,7 @@ def is_run(folder: Path) -> bool:
 def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, str]) -> Release:
     """Return the files of the model's repo with the run's results in them; nothing is written.
 
-    Args:
-        run: The folder of a scored run.
-        repo: The model, `org/name`.
-        there: The repo's files as they are.
-        dataset: The benchmark's id on the Hub and its revision, see `benchmark_of`.
+    `there` reads the repo's files as they are, and `dataset` is that of `benchmark_of`.
 
     Returns:
         `README.md` and `.eval_results/<name of the data set>.yaml`, equal to those of `there` if it has the results.
@@ -77,9 +73,7 @@ def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, s
 def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
     """Find the data set on the Hub that a run answered, and check that the run was scored against it.
 
-    Args:
-        run: The folder of a scored run.
-        dataset: The data set, `org/name`; None takes the name in the run, which must be such an id.
+    Without a data set, `org/name`, the run must name such an id.
 
     Returns:
         Its id, and the commit that was compared.
@@ -224,7 +218,6 @@ def _entries(found: list[Result], dataset: tuple[str, str]) -> list[dict[str, An
 
 
 def _section(task: str, summary: Summary, raw: dict[str, Any], repo: str, dataset: tuple[str, str]) -> str:
-    """The tables of one task in Markdown."""
     name, revision = dataset
     first, *more = _tables(raw, task, repo, name)
     notes = [table.note for table in (first, *more) if table.note]

@@ -75,8 +75,6 @@ def refused_tag(tag: str) -> str | None:
 
 
 class _Card(NamedTuple):
-    """A card: its front matter, YAML, and the Markdown after it."""
-
     head: str
     body: str
 

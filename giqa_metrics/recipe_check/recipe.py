@@ -183,7 +183,6 @@ def _spread(rows: Any, limit: int) -> list[int]:
 
 
 def _foreign(formats: list[str], model_type: str) -> Iterator[str]:
-    """Warn of a box format that differs from the model's own."""
     native = native_format(model_type)
     if formats and native not in ("giqa", *formats):
         yield (

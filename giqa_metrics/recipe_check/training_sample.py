@@ -104,7 +104,6 @@ def train_on(
 
 
 def _unseen(sample: TrainingSample, model: Model) -> Iterator[str]:
-    """The faults of the parts that the model does not see."""
     cut = [placed.landed.share for placed in sample.boxes if placed.landed.share < CUT]
     if sample.seen < CUT:
         crops = getattr(model.processor.image_processor, "do_center_crop", False)
@@ -120,7 +119,6 @@ def _unseen(sample: TrainingSample, model: Model) -> Iterator[str]:
 
 
 def _cut(sample: TrainingSample, max_length: int | None, model: Model) -> Iterator[str]:
-    """The faults of a text that is too long."""
     tokens = sample.tokens
     total = tokens.image + tokens.text
     if model.context is not None and total > model.context:

@@ -79,5 +79,4 @@ MEASURES: dict[Measure, Callable[[Image.Image], float]] = {
 
 
 def _grey(crop: Image.Image) -> npt.NDArray[np.float64]:
-    """Luma, shape (height, width)."""
     return np.asarray(crop.convert("L"), np.float64)

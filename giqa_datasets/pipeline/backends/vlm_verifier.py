@@ -28,12 +28,7 @@ class VlmVerifier:
     """Any transformers image-text-to-text model with a chat template; Q-Instruct in the paper."""
 
     def __init__(self, model: str, *, batch_size: int = 8, device: str | None = None) -> None:
-        """Load the model.
-
-        Args:
-            model: A model folder or a model id on the Hub.
-            batch_size: Crops in one forward pass.
-            device: None is the GPU if there is one.
+        """Load a model folder or a model id on the Hub; without a device, onto the GPU if there is one.
 
         Raises:
             ImportError: If torch or transformers is not installed.
