@@ -15,18 +15,12 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "FORMATS": "formats",
+            **dict.fromkeys(("FORMATS", "Sizes", "box_format"), "formats"),
+            **dict.fromkeys(("GroundedText", "Malformed", "parse", "render", "strip"), "text"),
             "GiqaError": "errors",
             "GroundedReply": "reply",
-            "GroundedText": "text",
-            "Malformed": "text",
             "Region": "regions",
-            "Sizes": "formats",
-            "box_format": "formats",
-            "parse": "text",
             "read": "reply",
-            "render": "text",
-            "strip": "text",
         },
     )
 

@@ -17,17 +17,9 @@ from jinja2 import TemplateNotFound
 from giqa_datasets.builders.giqa_bench import REVIEW, card_fields, read_benchmark, unlike_review
 from giqa_datasets.check_rows import Rows
 from giqa_datasets.console import Progress, no_progress
+from giqa_datasets.dataset_folder import licence_gate
 from giqa_datasets.dataset_folder.card import write_card
 from giqa_datasets.dataset_folder.columns import Rights, Source, SplitCounts
-from giqa_datasets.dataset_folder.licence_gate import (
-    SOURCES,
-    Absent,
-    Pixels,
-    counted,
-    kept_images,
-    read_sources,
-    redistributable,
-)
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.provenance import Provenance, read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
@@ -53,7 +45,7 @@ class Examined(NamedTuple):
     name: str  # from the card
     findings: list[Finding]
     splits: dict[str, SplitCounts]  # the rows by split; an image's sha256 is its name
-    absent: dict[Pixels, Absent]  # rows and images without their pixels, by source
+    absent: dict[licence_gate.Pixels, licence_gate.Absent]  # rows and images without their pixels, by source
 
 
 def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examined:
@@ -74,9 +66,9 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     with ExitStack() as files:
         pool = files.enter_context(ThreadPoolExecutor(os.cpu_count()))
         shards = list(open_shards(folder / "data", note))
-        allowed = redistributable(folder)
+        allowed = licence_gate.redistributable(folder)
         try:
-            kept = kept_images(shards, allowed)
+            kept = licence_gate.kept_images(shards, allowed)
         except ValueError:  # noted when its rows are read
             kept = frozenset()
         rows = Rows(note, pool, balanced=name == BALANCED, kept=kept, allowed=allowed)
@@ -89,13 +81,13 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     if card:
         _check_sums(folder, note)
         _check_card(card, rows.splits, note)
-    _check_sources(folder / SOURCES, rows.splits, note)
+    _check_sources(folder / licence_gate.SOURCES, rows.splits, note)
     _check_manifest(folder / "provenance" / "images.jsonl", rows.splits, note)
     _check_others(folder, note)
     if not findings:
         _check_annotations(folder / "annotations", shards, note)
         _check_numbers(folder, name, card, rows.splits, note)
-    return Examined(name, findings, rows.splits, counted(rows.absent.items()))
+    return Examined(name, findings, rows.splits, licence_gate.counted(rows.absent.items()))
 
 
 def check_images(manifest: Path, folders: Iterable[Path]) -> list[str]:
@@ -194,7 +186,7 @@ def _check_card(card: str, splits: Mapping[str, SplitCounts], note: Note) -> Non
 def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, SplitCounts], note: Note) -> None:
     """Compare each line of the card's tables with a card of these rows."""
     try:
-        rights = read_sources(folder / SOURCES)
+        rights = licence_gate.read_sources(folder / licence_gate.SOURCES)
         funnel, settings = read_pipeline(folder)
         benchmark = read_benchmark(folder)
     except FileNotFoundError:
@@ -232,7 +224,7 @@ def _check_sources(path: Path, splits: Mapping[str, SplitCounts], note: Note) ->
         return
     where, stated = f"provenance/{path.name}", Counter[Source]()
     try:
-        for right, number in read_sources(path).items():
+        for right, number in licence_gate.read_sources(path).items():
             stated[right[:3]] += number
     except (OSError, ValueError) as error:
         note(where, str(error))

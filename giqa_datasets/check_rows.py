@@ -40,20 +40,12 @@ class Rows:
     def __init__(
         self, note: Note, pool: Executor, *, balanced: bool, kept: Container[str], allowed: Container[Source]
     ) -> None:
-        """Begin with no rows.
-
-        Args:
-            note: Told of each fault.
-            pool: Decodes images.
-            balanced: Yes and No must be equal in number in train.
-            kept: The sha256 of the images that may be missing, because nobody may pass them on.
-            allowed: The sources whose pixels may be passed on.
-        """
+        """Begin with no rows; `note` is told of each fault, and `pool` decodes images."""
         self.note = note
         self.pool = pool
-        self.balanced = balanced
-        self.kept = kept
-        self.allowed = allowed
+        self.balanced = balanced  # Yes and No must be equal in number in train
+        self.kept = kept  # sha256 of the images that may be missing, because nobody may pass them on
+        self.allowed = allowed  # sources whose pixels may be passed on
         self.splits: dict[str, SplitCounts] = defaultdict(SplitCounts)  # an image's sha256 is its name
         self.absent: defaultdict[Pixels, Counter[str]] = defaultdict(Counter)  # rows without pixels, by sha256
         self._ids: set[str] = set()

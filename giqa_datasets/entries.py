@@ -122,15 +122,8 @@ def read_photograph(
         raise Refused("missing_image", error) from error
     except (OSError, ValueError) as error:
         raise Refused("broken_image", error) from error
-    return Photograph(
-        *encoded,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        source=rights.source,
-        license=rights.license,
-        distortions=distortions,
-        file=file,
-        redistributable=rights.redistributable,
-    )
+    sha256 = hashlib.sha256(raw).hexdigest()
+    return Photograph(*encoded, sha256, rights.source, rights.license, distortions, file, rights.redistributable)
 
 
 def checked_name(name: str) -> str:

@@ -10,12 +10,7 @@ from giqa_datasets.errors import GiqaError, MissingExtraError, UnavailableError
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Raise ImportError if an optional package is not installed.
-
-    Args:
-        what: The need, as the error begins.
-        extra: The extra that brings the packages.
-        packages: As they are imported.
+    """Raise ImportError if an optional package is not installed, with the need and the extra that brings it.
 
     Example:
         >>> require("the moon needs cheese", "moon", "cheese")

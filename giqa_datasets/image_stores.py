@@ -164,7 +164,8 @@ class OwnCopies:
         wanted = set(sha256.values())
         files = list(_files(folders))
         for folder, path in progress(files, len(files), "hash"):
-            digest = _digest(path)
+            with path.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
             if digest in wanted:
                 self._found.setdefault(digest, path)
             else:
@@ -290,8 +291,3 @@ def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
             for path in (Path(root, name) for name in sorted(names)):
                 if path.is_file() and not path.is_symlink():
                     yield folder, path
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

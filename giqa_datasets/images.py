@@ -68,18 +68,10 @@ def encode(image: Image.Image) -> Encoded:
 
 
 def bake(raw: bytes, *, name: str, max_side: int | None = None, verify: bool = True) -> Encoded:
-    """Make a file fit for the data set: one upright RGB (or grey) image of a bounded size.
+    """Make a file fit for the data set: one upright RGB (or grey) image of a bounded size. Raises as `decode`.
 
-    A fit file keeps its bytes; any other is encoded again as JPEG, of an animation the first picture.
-
-    Args:
-        raw: The file's bytes.
-        name: Its name for an error.
-        max_side: Longest side in pixels, or None for no limit.
-        verify: Decode a fit file to its end; else only its header is read.
-
-    Raises:
-        ValueError: As `decode`.
+    A fit file keeps its bytes; any other is encoded again as JPEG, of an animation the first picture. `max_side` is in
+    pixels; with `verify` a fit file is decoded to its end, else only its header is read.
     """
     size = _fit_size(raw)
     if size is None or (max_side is not None and max(size) > max_side):

@@ -77,12 +77,9 @@ def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ..
 
 
 def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
-    """Find the first whole-word occurrence of a phrase that is free, and mark it.
+    """Find the first whole-word occurrence of a phrase that is free, and mark it; None if there is none left.
 
     `taken` has one byte for each character of the text, 1 if it is taken, and is changed in place.
-
-    Returns:
-        Its span, or None if there is none left.
     """
     start = plain.find(phrase)
     while start >= 0:

@@ -19,13 +19,9 @@ _MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes onl
 
 
 def install(folder: Path) -> list[Path]:
-    """Prime the caches for one data set folder and for the three metrics.
+    """Prime the caches for one data set folder and for the three metrics, and return the paths that were written.
 
-    Only the config `default` is primed: with several, the bare call is ambiguous. The folder's name is the name to
-    load.
-
-    Returns:
-        The files and folders that were written.
+    Only the config `default` is primed: with several, the bare call is ambiguous. The name to load is the folder's.
 
     Raises:
         FileNotFoundError: If it is no data set folder.

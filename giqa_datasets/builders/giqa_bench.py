@@ -60,11 +60,7 @@ class Benchmark(NamedTuple):
 
     @classmethod
     def of_review(cls, folder: Path, compared: Sequence[Compared]) -> Self:
-        """Read the review of a data set folder, without the annotators' names.
-
-        Raises:
-            ValueError: As `read_rounds`.
-        """
+        """Read the review of a data set folder, without the annotators' names; raises as `read_rounds`."""
         return cls(anonymous(read_rounds(review_path(folder))), compared)
 
     @property
@@ -146,15 +142,11 @@ def unlike_review(data: Path, benchmark: Benchmark) -> Iterator[str]:
 
 def short_of(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark) -> list[str]:
     """Say what a benchmark lacks, a sentence each."""
-    composition = _short_of_paper(counts) if name == "giqa-bench" else _short_of_mini(counts)
+    wrong = (row for row in beside_paper(counts, PAPER) if row[1] != row[2])
+    as_paper = (f"{what}: expected {paper}, as in the paper, got {here}" for what, paper, here in wrong)
+    composition = as_paper if name == "giqa-bench" else _short_of_mini(counts)
     samples = list(benchmark.rounds[-1].begin.values())
     return [*composition, *_short_of_votes(benchmark), *_short_of_boxes(samples), *_shared(name, benchmark)]
-
-
-def _short_of_paper(counts: Mapping[str, SplitCounts]) -> Iterator[str]:
-    for what, paper, here in beside_paper(counts, PAPER):
-        if here != paper:
-            yield f"{what}: expected {paper}, as in the paper, got {here}"
 
 
 def _short_of_mini(counts: Mapping[str, SplitCounts]) -> Iterator[str]:

@@ -60,13 +60,9 @@ class _Set(NamedTuple):
     def say(self, left_out: Sequence[Drop], counts: Mapping[str, SplitCounts]) -> Provenance:
         """The joined folder's provenance."""
         drops, funnel, settings = self.provenance[:3]
-        return Provenance(
-            [*drops, *left_out],
-            funnel,
-            settings,
-            card_fields(self.name, counts, self.benchmark),
-            benchmark_files(self.name, counts, self.benchmark),
-        )
+        fields = card_fields(self.name, counts, self.benchmark)
+        files = benchmark_files(self.name, counts, self.benchmark)
+        return Provenance([*drops, *left_out], funnel, settings, fields, files)
 
 
 def require_place(name: str) -> None:

@@ -39,18 +39,10 @@ def write_card(
     content: str,
     examples: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Render the card of a data set.
+    """Render the card of a data set, a README with YAML front matter.
 
-    Args:
-        name: The set's name; `cards/datasets/<name>.md` is its text.
-        counts: Of the rows, by split.
-        said: The folder's provenance.
-        content: Digest of the shards. It stands in every config, because the datasets library keys its cache on the
-            card: a rebuilt folder would be read from the cache of the old one.
-        examples: Rows to show, as of `example_rows`.
-
-    Returns:
-        The README: YAML front matter and Markdown.
+    `content` is the digest of the shards. It stands in every config, because the datasets library keys its cache on
+    the card: a rebuilt folder would be read from the cache of the old one. Examples are as of `example_rows`.
     """
     from huggingface_hub import DatasetCardData
 
@@ -86,11 +78,7 @@ def write_card(
 
 
 def example_rows(data: Path) -> list[dict[str, Any]]:
-    """Read the first description and the first question of a folder of shards, train before test.
-
-    Returns:
-        At most one row of each task, with the columns that a card shows.
-    """
+    """Read the first description and the first question of a folder of shards, train before test, for a card."""
     found: dict[str, dict[str, Any]] = {}
     for shard in sorted(data.iterdir(), key=lambda path: (not path.name.startswith("train-"), path.name)):
         with pq.ParquetFile(shard) as file:

@@ -52,7 +52,7 @@ class SplitCounts:
         self.rows[columns["question_type"]] += 1
         self.n_yes += columns["question_type"] == "yes_no" and columns["answer"].lower().startswith("yes")
         self.files |= dict.fromkeys(row.files, columns["image_sha256"])
-        source, pixels, text = columns["source"], columns["image_license"], columns["text_license"]
+        source, pixels, text = (columns[name] for name in SOURCE)
         self.rights[Rights(source, pixels, text, row.redistributable)] += 1
 
 

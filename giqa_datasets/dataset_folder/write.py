@@ -33,9 +33,7 @@ def build_folder(
 ) -> dict[str, SplitCounts]:
     """Write a data set folder out of annotated records by split: `write_folder` of their `rows` in a box format.
 
-    Raises:
-        FileExistsError: As `write_folder`.
-        ValueError: As `write_folder`, or if a record does not fit the columns.
+    It raises as `write_folder`, and ValueError if a record does not fit the columns.
     """
     rows = {split: set_rows(records, box_format=box_format) for split, records in splits.items()}
     return write_folder(out, name, rows, say, overwrite=overwrite)
@@ -44,12 +42,9 @@ def build_folder(
 def write_folder(
     out: Path, name: str, splits: Mapping[str, Iterable[SetRow]], say: Say, *, overwrite: bool = False
 ) -> dict[str, SplitCounts]:
-    """Write a data set folder. It appears whole, by a rename, or not at all.
+    """Write a data set folder and count its rows by split. It appears whole, by a rename, or not at all.
 
-    Rows of one image are side by side; `say` makes the provenance.
-
-    Returns:
-        The counts by split; splits without rows are left out.
+    Rows of one image are side by side; `say` makes the provenance; splits without rows are left out.
 
     Raises:
         FileExistsError: If `out` exists and `overwrite` is off, or it is no data set folder.

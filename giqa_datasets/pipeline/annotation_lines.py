@@ -83,15 +83,14 @@ class Finished(NamedTuple):
 
 def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> Finished:
     """Write the line of a record with its own drops; `annotated` is None if it was dropped whole."""
+    tags, samples = (annotated.tags, annotated.samples) if annotated else ((), ())
     line = {
         "id": record.id,
         "file": record.photograph.file,
         "image_sha256": record.photograph.sha256,
         "description": record.description,
-        "tags": [{name: getattr(tag, name) for name in TagLine.model_fields} for tag in annotated.tags]
-        if annotated
-        else [],
-        "samples": list(map(asdict, annotated.samples)) if annotated else [],
+        "tags": [{name: getattr(tag, name) for name in TagLine.model_fields} for tag in tags],
+        "samples": list(map(asdict, samples)),
         "drops": [_drop_fields(drop) for drop in drops],
     }
     fault = next((drop.what for drop in drops if drop.reason == FAULT), None)

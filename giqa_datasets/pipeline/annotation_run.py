@@ -13,15 +13,8 @@ from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.files import write_whole
-from giqa_datasets.pipeline.annotation_folder import (
-    DROPS,
-    FUNNEL,
-    SETTINGS,
-    Annotations,
-    lock_folder,
-    read_settings,
-    require_same,
-)
+from giqa_datasets.pipeline import annotation_folder
+from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS, Annotations
 from giqa_datasets.pipeline.annotation_lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
@@ -79,7 +72,7 @@ def annotate_into(
     drops = list(left_out)
     listed = unique(entries, drops.append)
     fresh = [entry for entry in listed if not entry.samples]
-    with lock_folder(folder):
+    with annotation_folder.lock_folder(folder):
         notes = Annotations.begin(folder, choice.settings())
         _forget_changed(notes, fresh, progress)
         drops += _annotate_missing(notes, fresh, choice, engine or local, progress)
@@ -99,11 +92,8 @@ def annotated(
 ) -> Iterator[Record]:
     """Yield the records of an annotation folder that have samples, and the entries that have samples of their own.
 
-    Args:
-        folder: An annotation folder.
-        entries: In the order of the records to yield.
-        drop: Told of photographs that could not be read, or that changed since they were annotated.
-        sample: Makes a sample for each record without one; None leaves these records out.
+    Unreadable and changed photographs go to `drop`; `sample` makes a sample for a record without one, which else is
+    left out.
 
     Raises:
         ValueError: If a line of the folder is not valid.
@@ -126,7 +116,9 @@ def begun(folder: Path) -> Choice | None:
     Raises:
         ValueError: If its settings or a line are not valid.
     """
-    return Choice.of_settings(read_settings(folder / SETTINGS)) if Annotations(folder).sha256 else None
+    if not Annotations(folder).sha256:
+        return None
+    return Choice.of_settings(annotation_folder.read_settings(folder / SETTINGS))
 
 
 def images_together(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
@@ -185,7 +177,7 @@ def _annotate_missing(
     unread: dict[str, Drop] = {}
     windows = [window for window in batches(entries, WINDOW) if _is_to_do(window, missing, unread)]
     if windows:
-        require_same(notes.folder / SETTINGS, choice.settings())
+        annotation_folder.require_same(notes.folder / SETTINGS, choice.settings())
     why: list[str] = []
     for made in progress(engine(windows, choice), len(missing) - len(unread), "annotate") if windows else ():
         if isinstance(made, Drop):

@@ -13,6 +13,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.images import decode, shrink
 from giqa_datasets.pipeline.annotation_folder import Annotations
 from giqa_datasets.pipeline.annotation_lines import DropLine, RecordLine, read_samples
+from giqa_datasets.regions import Box
 from giqa_datasets.text import render
 
 
@@ -20,12 +21,14 @@ SIDE_PX = 720  # of each half of the picture
 COLOURS = ("#e6194b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000", "#000075")
 REFUSED = "#ffffff"
 
+Pen = ImageDraw.ImageDraw
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path | None]:
     """Tell the story of a record, or of a sample's, and draw it on its photograph out of the source's entries.
 
-    Returns:
-        The story, and the picture's path, under `folder/explain`; None if the photograph cannot be drawn.
+    The picture's path is under `folder/explain`; None if the photograph cannot be drawn.
 
     Raises:
         ValueError: If there is no such record in the source, or it is not annotated yet.
@@ -112,14 +115,7 @@ def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def _draw_box(
-    pen: ImageDraw.ImageDraw,
-    size: tuple[int, int],
-    phrase: str,
-    box: Sequence[float],
-    colour: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> None:
+def _draw_box(pen: Pen, size: tuple[int, int], phrase: str, box: Box, colour: str, font: Font) -> None:
     """Draw one box with its phrase; a dark rim keeps every colour visible on every photograph."""
     width, height = size
     x1, y1, x2, y2 = box[0] * width, box[1] * height, box[2] * width - 1, box[3] * height - 1

@@ -1,7 +1,8 @@
 """The funnel: the numbers in and out of each stage, and the drops by reason."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from giqa_datasets.drops import FAULT, Drop
@@ -44,28 +45,31 @@ class Funnel:
     def rows(self) -> list[Row]:
         """Return the steps in their order; each row's objects came out of the row above it."""
         n_ready = self._n_lines + self._n_ready
-        refine = _row("refine", "objects", self._n_objects, self._of("refine", "objects"))
-        refine_boxes = _row("refine", "boxes", self._n_boxes, self._of("refine", "boxes"))
-        detect = _row("detect", "objects", refine.n_in, self._of("detect", "objects"))
+        refine = self._row("refine", "objects", self._n_objects)
+        refine_boxes = self._row("refine", "boxes", self._n_boxes)
+        detect = self._row("detect", "objects", refine.n_in)
         lost = {
             f"{stage}: {reason}": count
             for stage in ("tags", "detect", "refine")
             for reason, count in self._of(stage, "descriptions").items()
         }
         rows = [
-            _row("source", "descriptions", n_ready, dict(sorted(self._lost.items()))),
-            _row("tags", "objects", detect.n_in, self._of("tags", "objects")),
+            self._row("source", "descriptions", n_ready, dict(sorted(self._lost.items()))),
+            self._row("tags", "objects", detect.n_in),
             detect,
-            _row("detect", "boxes", refine_boxes.n_in, self._of("detect", "boxes")),
+            self._row("detect", "boxes", refine_boxes.n_in),
             refine_boxes,
             refine,
-            _row("fuse", "descriptions", self._n_described, lost | self._of("fuse", "descriptions")),
-            _row("ask", "questions", self._n_questions, self._of("ask", "questions")),
+            self._row("fuse", "descriptions", self._n_described, lost),
+            self._row("ask", "questions", self._n_questions),
         ]
         if unasked := self._of("ask", "descriptions"):
-            n_asked = self._n_described - sum(unasked.values())
-            rows.append(_row("ask", "descriptions", n_asked, unasked))
+            rows.append(self._row("ask", "descriptions", self._n_described - sum(unasked.values())))
         return rows
+
+    def _row(self, stage: str, unit: str, n_out: int, lost: Mapping[str, int] = MappingProxyType({})) -> Row:
+        left_out = {**lost, **self._of(stage, unit)}
+        return Row(stage, unit, n_out + sum(left_out.values()), n_out, left_out)
 
     def _of(self, stage: str, unit: str) -> dict[str, int]:
         return {
@@ -73,10 +77,6 @@ class Funnel:
             for (its_stage, its_unit, reason), count in sorted(self._left_out.items())
             if (its_stage, its_unit) == (stage, unit)
         }
-
-
-def _row(stage: str, unit: str, n_out: int, left_out: dict[str, int]) -> Row:
-    return Row(stage, unit, n_out + sum(left_out.values()), n_out, left_out)
 
 
 def _unit(stage: str, reason: str) -> str:

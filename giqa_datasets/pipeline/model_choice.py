@@ -20,6 +20,9 @@ DETECTOR = "IDEA-Research/grounding-dino-base"
 VERIFIER = "teowu/llava_v1.5_7b_qinstruct_preview_v0.1"  # Q-Instruct; converted to transformers' form where it is not
 
 
+_NAMED = ("llm", "detector", "verifier", "box_threshold", "text_threshold")  # in a settings file
+
+
 @dataclass(frozen=True)
 class Choice:
     """The models by name, with their thresholds."""
@@ -54,24 +57,15 @@ class Choice:
             ValueError: If an item is missing or not valid.
         """
         try:
-            named = ("llm", "detector", "verifier", "box_threshold", "text_threshold")
             rules = Rules(*(settings[field.name] for field in fields(Rules)))
-            return cls(**{name: settings[name] for name in named}, rules=rules)
+            return cls(**{name: settings[name] for name in _NAMED}, rules=rules)
         except (KeyError, TypeError) as error:
             raise InputError(f"expected the settings of a folder of annotations, got none for {error}") from error
 
     def settings(self) -> dict[str, Any]:
         """Return all that can change the result, for a settings file; the device cannot."""
-        return {
-            "giqa": __version__,
-            "llm": self.llm,
-            "detector": self.detector,
-            "verifier": self.verifier,
-            "box_threshold": self.box_threshold,
-            "text_threshold": self.text_threshold,
-            **asdict(self.rules),
-            "files": _versions(),
-        }
+        named = {name: getattr(self, name) for name in _NAMED}
+        return {"giqa": __version__} | named | asdict(self.rules) | {"files": _versions()}
 
 
 # The models that need no server and no hub (extra `demo`), and the paper's: Llama 3, Grounding DINO and Q-Instruct

@@ -50,11 +50,7 @@ def hash_files(folder: Path, *, progress: Progress = no_progress) -> dict[str, S
 
 
 def unfit(folder: Path, sums: Mapping[str, Sum], *, progress: Progress = no_progress) -> Examined | None:
-    """Examine a data set folder as `giqa check` does, unless this machine found no fault in files of these sums.
-
-    Returns:
-        The findings; None if there are none.
-    """
+    """Return the findings of `giqa check`; None if there are none, or this machine knows these files to have none."""
     mark = _mark(sums)
     if mark.exists():
         return None
@@ -72,10 +68,8 @@ def dataset_release(
 ) -> tuple[Release, list[str]]:
     """List the files of a data set folder's repo: all, without the pixels that others may not pass on.
 
-    The folder has no findings, and `work` is an empty folder for the shards that lose pixels.
-
-    Returns:
-        The release, and a sentence for each source whose rows go without their pixels.
+    The folder has no findings, and `work` is an empty folder for the shards that lose pixels. With the release comes a
+    sentence for each source whose rows go without their pixels.
 
     Raises:
         ValueError: If a shard is damaged.

@@ -111,11 +111,8 @@ def plan(remote: Remote, release: Release, *, progress: Progress = no_progress) 
 def foreign(planned: Plan) -> str | None:
     """Name the last commit of the branch if the plan would replace another's work; None if it would not."""
     remote = planned.remote
-    if (
-        all(change.what == "add" for change in planned.changes)
-        or remote.is_begun
-        or remote.last_title.startswith(TITLE)
-    ):
+    is_new = all(change.what == "add" for change in planned.changes)
+    if is_new or remote.is_begun or remote.last_title.startswith(TITLE):
         return None
     return f"{remote.repo} was last changed by {remote.head}, {remote.last_title[:200]!r}"
 
@@ -292,13 +289,13 @@ def _create_commit(planned: Plan, **where: Any) -> "CommitInfo":
         content = planned.release.files[path]
         if isinstance(content, Path):
             known.require(content)
+    sent = [
+        CommitOperationDelete(path) if what == "remove" else planned.files[path] for what, path, _ in planned.changes
+    ]
     with one_sentence(remote.repo):
         made: CommitInfo = open_api().create_commit(
             remote.repo,
-            [
-                CommitOperationDelete(path) if what == "remove" else planned.files[path]
-                for what, path, _ in planned.changes
-            ],
+            sent,
             commit_message=planned.title,
             commit_description=f"giqa {__version__}",
             repo_type=remote.kind,

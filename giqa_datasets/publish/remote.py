@@ -67,9 +67,8 @@ class Remote:
         if self.head is None:
             return []
         with one_sentence(self.repo):
-            return [
-                each.title for each in open_api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)
-            ]
+            commits = open_api().list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)
+            return [each.title for each in commits]
 
 
 def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
@@ -96,9 +95,8 @@ def look(repo: str, kind: Kind, revision: str = "main") -> Remote:
         if revision not in tips and (revision in tags or _NO_BRANCH.match(revision)):
             raise InputError(f"expected a branch of {repo} or a pull request, got {revision!r}")
         head = tips.get(revision, tips["main"])
-    return Remote(
-        kind, repo, revision, bool(info.private), head, revision not in tips, tags, files_at(repo, kind, head)
-    )
+    files = files_at(repo, kind, head)
+    return Remote(kind, repo, revision, bool(info.private), head, revision not in tips, tags, files)
 
 
 def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:

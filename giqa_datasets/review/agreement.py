@@ -68,13 +68,9 @@ def agreement(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]
 
 
 def alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """Return Krippendorff's alpha for nominal data: 1 for perfect agreement, 0 for chance.
+    """Return Krippendorff's alpha of the nominal values of each unit: 1 for perfect agreement, 0 for chance.
 
-    Args:
-        units: The values that each unit was given, in any order, missing ones left out.
-
-    Returns:
-        At most 1; None if no unit has two values, or all values are equal.
+    It does not exist, and is None, if no unit has two values or all values are equal.
 
     Example:
         >>> alpha([["a", "a"], ["b", "b"], ["a", "b"], ["b"]])

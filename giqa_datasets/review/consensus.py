@@ -36,8 +36,7 @@ def consensus_boxes(
 ) -> tuple[list[dict[str, Any]], list[MergedPhrase]]:
     """Decide the boxes of each phrase of the merged texts, by the votes that keep the sample, sorted by annotator.
 
-    Returns:
-        The fields of the merged sample's `DrawnRegion`s, and the decision on each phrase.
+    The result is the fields of the merged sample's `DrawnRegion`s, and the decision on each phrase.
     """
     drawn: defaultdict[_Phrase, list[tuple[str, Box]]] = defaultdict(list)
     for vote in kept:

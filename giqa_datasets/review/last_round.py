@@ -15,6 +15,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import read_manifest
 from giqa_datasets.records import Distortion, Photograph, Sample
+from giqa_datasets.regions import ROLES
 from giqa_datasets.review.items import Review, open_review, review_path
 from giqa_datasets.review.rounds import anonymous, read_rounds
 from giqa_datasets.review.states import State, grounding
@@ -47,13 +48,8 @@ def entries(folder: Path) -> list[Entry]:
     for sha256, states in by_image.items():
         row = first[sha256]
         for number, (license, group) in enumerate(groupby(states, key=text_license), start=1):
-            photograph = partial(
-                _photograph,
-                review,
-                row,
-                file=files.get(sha256, ""),
-                redistributable=(row.source, row.image_license, row.text_license) in allowed,
-            )
+            may_leave = (row.source, row.image_license, row.text_license) in allowed
+            photograph = partial(_photograph, review, row, file=files.get(sha256, ""), redistributable=may_leave)
             name = names[sha256] if number == 1 else f"{names[sha256]} {number}"
             of_group = tuple(map(_sample, group))
             made.append(Entry(name, name, name, of_group[0].answer, license, photograph, of_group))
@@ -80,15 +76,8 @@ def _rows(folder: Path) -> dict[str, Columns]:
 
 
 def _sample(state: State) -> Sample:
-    return Sample(
-        state.id,
-        state.task,
-        state.question_type,
-        state.question,
-        state.answer,
-        grounding(state, "question"),
-        grounding(state, "answer"),
-    )
+    regions = (grounding(state, role) for role in ROLES)
+    return Sample(state.id, state.task, state.question_type, state.question, state.answer, *regions)
 
 
 def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:
@@ -97,14 +86,6 @@ def _photograph(review: Review, row: Columns, *, file: str, redistributable: boo
         image = review.image_bytes(row.image_sha256)
     except (OSError, ValueError) as error:
         raise Refused("broken_image", error) from error
-    return Photograph(
-        image,
-        row.width,
-        row.height,
-        row.image_sha256,
-        row.source,
-        row.image_license,
-        tuple(Distortion(each.name, each.severity) for each in row.distortions),
-        file,
-        redistributable,
-    )
+    distortions = tuple(Distortion(each.name, each.severity) for each in row.distortions)
+    about = (row.width, row.height, row.image_sha256, row.source, row.image_license)
+    return Photograph(image, *about, distortions, file, redistributable)

@@ -51,10 +51,9 @@ class Merged(BaseModel):
 
 
 def merge_round(review: Review) -> list[Merged]:
-    """Merge the open round into the next, which it opens; nothing of the round that it closes is changed.
+    """Merge the open round into the next, which it opens, and return the decision on each sample.
 
-    Returns:
-        The decision on each sample, as the next round's `merge.jsonl` has it.
+    Nothing of the round that it closes is changed.
 
     Raises:
         OSError: If the next round cannot be written.
@@ -73,10 +72,7 @@ def merge_round(review: Review) -> list[Merged]:
 
 
 def merge(begin: Mapping[str, State], votes: Mapping[str, Mapping[str, Vote]]) -> tuple[list[State], list[Merged]]:
-    """Merge the votes of a round, by annotator and sample id, by the rule above.
-
-    Returns:
-        The samples with which the next round begins, and the decision on each sample.
+    """Merge the votes of a round, by annotator and sample id: the next round's samples, and the decision on each.
 
     Raises:
         ValueError: If a sample gets more boxes than one may have.

@@ -93,9 +93,7 @@ class OpenRound:
             raise RefusedRequest(
                 404, f"expected the id of a sample of round {self.review.round}, got {identifier[:100]!r}"
             )
-        return {
-            name: None if state is None else state.model_dump() for name, state in (("begin", begin), ("vote", vote))
-        }
+        return {"begin": begin and begin.model_dump(), "vote": vote and vote.model_dump()}
 
 
 def make_app(review: Review, *, token: str | None) -> "Starlette":

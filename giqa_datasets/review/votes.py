@@ -8,16 +8,8 @@ from pathlib import Path
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, mend, read_lines
+from giqa_datasets.review import round_files
 from giqa_datasets.review.items import Review
-from giqa_datasets.review.round_files import (
-    MAX_LINE,
-    last_round,
-    lock_review,
-    name_images,
-    read_begin,
-    round_path,
-    to_line,
-)
 from giqa_datasets.review.states import Vote, check_vote
 
 
@@ -30,12 +22,12 @@ def read_votes(review_path: Path, round: int) -> dict[str, dict[str, Vote]]:
         ValueError: If there is no such round, or a line is not valid or does not fit the samples with which the round
             begins; file and line are named.
     """
-    begin = read_begin(review_path, round)
-    image_ids = name_images(read_begin(review_path, 1).values())
+    begin = round_files.read_begin(review_path, round)
+    image_ids = round_files.name_images(round_files.read_begin(review_path, 1).values())
     votes: dict[str, dict[str, Vote]] = {}
-    for path in sorted((round_path(review_path, round) / "votes").glob("*.jsonl")):
+    for path in sorted((round_files.round_path(review_path, round) / "votes").glob("*.jsonl")):
         of_annotator = votes[path.stem] = {}
-        for where, vote in read_lines(path, Vote, longest=MAX_LINE, grows=True):
+        for where, vote in read_lines(path, Vote, longest=round_files.MAX_LINE, grows=True):
             if (vote.annotator, vote.round) != (path.stem, round):
                 got = f"one by {vote.annotator!r} of round {vote.round}"
                 raise InputError(f"{where}: expected a vote by {path.stem!r} of round {round}, got {got}")
@@ -57,11 +49,11 @@ def append_vote(review: Review, vote: Vote) -> None:
         ValueError: If the vote does not fit the samples with which the round begins, or the round is closed.
     """
     check_vote(vote, review.begin, {image.sha256: image.id for image in review.images})
-    with lock_review(review.path):
-        current = last_round(review.path)
+    with round_files.lock_review(review.path):
+        current = round_files.last_round(review.path)
         if not vote.round == review.round == current:
             got = f"one in round {vote.round} of a review that was opened in round {review.round}"
             raise InputError(f"expected a vote in round {current}, which is open, got {got}")
-        path = round_path(review.path, vote.round) / "votes" / f"{vote.annotator}.jsonl"
+        path = round_files.round_path(review.path, vote.round) / "votes" / f"{vote.annotator}.jsonl"
         mend(path)
-        append_line(path, to_line(vote), sync=True)
+        append_line(path, round_files.to_line(vote), sync=True)

@@ -49,11 +49,7 @@ class _Row(BaseModel):
 def entries(root: Path, drop: DropSink, *, split: Split = "train", images: ImageStore | None = None) -> list[Entry]:
     """List the descriptions of single distortions, then those of several, in the files' order.
 
-    Args:
-        root: DataDepictQA's folder, the one that holds `KADIS700K`.
-        drop: Told of each row that cannot be used.
-        split: Of the two files.
-        images: The store of the images; by default the folders under `root`, then the tars in it.
+    `root` is DataDepictQA's folder, which holds `KADIS700K`; by default the images are under it, or in the tars in it.
 
     Raises:
         FileNotFoundError: If one of the two files is missing.

@@ -16,7 +16,7 @@ from giqa_datasets.boxes import to_boxes
 from giqa_datasets.distortions import distort
 from giqa_datasets.entries import Entry, ImageSet
 from giqa_datasets.extras import package_folder
-from giqa_datasets.images import Encoded, bake, decode, encode, shrink
+from giqa_datasets.images import bake, decode, encode, shrink
 from giqa_datasets.records import Distortion, Photograph, Sample
 from giqa_datasets.regions import ROLES, Region, locate
 
@@ -92,21 +92,14 @@ def _regions(text: str, entries: list[dict[str, Any]]) -> tuple[Region, ...]:
 
 def _photograph(file: str, distortion: dict[str, Any] | None) -> Photograph:
     raw = wheel_file(file).read_bytes()
-    rights = wheel_rights(file)
-    encoded: Encoded
+    source, license, redistributable = wheel_rights(file)
+    distortions: tuple[Distortion, ...] = ()
     if distortion is None:
         encoded = bake(raw, name=file, max_side=MAX_SIDE)
     else:
+        name, severity, xyxy = distortion["name"], distortion["severity"], tuple(distortion["box"])
         image = shrink(decode(raw, name=file), MAX_SIDE)
-        encoded = encode(
-            distort(image, distortion["name"], severity=distortion["severity"], xyxy=tuple(distortion["box"]))
-        )
-    return Photograph(
-        *encoded,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        source=rights.source,
-        license=rights.license,
-        distortions=() if distortion is None else (Distortion(distortion["name"], distortion["severity"]),),
-        file=file,
-        redistributable=rights.redistributable,
-    )
+        encoded = encode(distort(image, name, severity=severity, xyxy=xyxy))
+        distortions = (Distortion(name, severity),)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    return Photograph(*encoded, sha256, source, license, distortions, file, redistributable)

@@ -52,13 +52,8 @@ def entries(
 ) -> list[Entry]:
     """List the descriptions in the file's order, those of an image side by side.
 
-    Questions are passed over; everything else left out goes to `drop`.
-
-    Args:
-        root: The folder of `cleaned_labels.json`.
-        drop: Told of COCO rows (`coco`) and of each row that cannot be used.
-        images: The store of the images; by default the folders under `root`, then the tars in it.
-        kinds: A row is a description if its `type` or its `qtype` contains one of these, in any case.
+    Questions are passed over; everything else left out goes to `drop`. A row is a description if its `type` or its
+    `qtype` contains one of `kinds`, in any case; by default the images are under `root`, or in the tars in it.
 
     Raises:
         FileNotFoundError: If `cleaned_labels.json` is missing.

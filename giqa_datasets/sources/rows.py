@@ -104,11 +104,6 @@ def make_entry(
     name = checked_name(name)
     check_text(description, name)
     digest = hashlib.sha256(f"{name}\0{description}".encode()).hexdigest()[:12]
-    return Entry(
-        id=f"{prefix}/{PurePosixPath(name).with_suffix('')}-{digest}",
-        where="",
-        file=name,
-        description=description,
-        text_license=text_license,
-        photograph=partial(read_photograph, images, name, rights, distortions),
-    )
+    identifier = f"{prefix}/{PurePosixPath(name).with_suffix('')}-{digest}"
+    photograph = partial(read_photograph, images, name, rights, distortions)
+    return Entry(identifier, "", name, description, text_license, photograph)

@@ -59,17 +59,11 @@ def entries(split: Split, *, seed: int = 0) -> Iterator[Entry]:
     for task, count, intact in zip(("des", "vqa"), COUNTS[split], INTACT, strict=True):
         rng = random.Random(f"{seed}-{split}-{task}")
         for number, crop in enumerate(crops(photographs, n=count, rng=rng, intact=intact)):
-            rights = wheel_rights(paths[crop.photograph])
+            file, digest = paths[crop.photograph], digests[crop.photograph]
+            source, license, redistributable = wheel_rights(file)
+            distortions = () if crop.colour is None else (Distortion("missing_block", 5),)
             photograph = Photograph(
-                crop.image,
-                SIDE_PX,
-                SIDE_PX,
-                sha256=digests[crop.photograph],
-                source=rights.source,
-                license=rights.license,
-                distortions=() if crop.colour is None else (Distortion("missing_block", 5),),
-                file=paths[crop.photograph],
-                redistributable=rights.redistributable,
+                crop.image, SIDE_PX, SIDE_PX, digest, source, license, distortions, file, redistributable
             )
             identifier = f"{split}-{task}-{number:05d}"
             sample = _description(identifier, crop) if task == "des" else _question(identifier, crop)
@@ -79,11 +73,7 @@ def entries(split: Split, *, seed: int = 0) -> Iterator[Entry]:
 def crops(photographs: Sequence[Image.Image], *, n: int, rng: random.Random, intact: float) -> Iterator[Crop]:
     """Draw crops: photograph, window, mirroring, and the block's size, place and colour are uniform.
 
-    Args:
-        photographs: RGB.
-        n: The number of crops.
-        rng: The same generator state gives the same crops.
-        intact: The share of crops without a block, in [0, 1].
+    `intact` is the share of crops without a block, in [0, 1].
     """
     for _ in range(n):
         index = rng.randrange(len(photographs))

@@ -14,19 +14,9 @@ import gradio as gr
 from giqa_datasets.errors import GiqaError
 from giqa_datasets.formats import Sizes, box_format
 from giqa_datasets.private_interfaces import event_values, into_gradio_cache
+from giqa_metrics.app import view
 from giqa_metrics.app.examples import Example
 from giqa_metrics.app.subject import Subject
-from giqa_metrics.app.view import (
-    Exchange,
-    Picture,
-    mask_png,
-    open_picture,
-    question_about,
-    read_exchange,
-    render,
-    render_details,
-    render_stage,
-)
 from giqa_metrics.models import Predictor, Question
 
 
@@ -42,58 +32,58 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
     """Make the page of a model."""
     spoken = box_format(subject.box_format)
 
-    def show(picture: Picture | None, exchange: Exchange | None = None, fault: str = "") -> list[Any]:
+    def show(picture: view.Picture | None, exchange: view.Exchange | None = None, fault: str = "") -> list[Any]:
         """Give the values of `shown`."""
         phrases = exchange.answer.regions if exchange else ()
         names = [(f"{number + 1}. {region.phrase[:LABEL]}", number) for number, region in enumerate(phrases)]
         return [
             picture,
             exchange,
-            render_stage(picture, exchange, fault),
-            render_details(exchange, subject.box_format),
+            view.render_stage(picture, exchange, fault),
+            view.render_details(exchange, subject.box_format),
             gr.Row(visible=bool(phrases)),
             gr.Dropdown([("all boxes", ALL), *names], value=ALL),
             save_mask(picture, exchange, ALL) if picture and exchange and phrases else None,
         ]
 
-    def save_mask(picture: Picture, exchange: Exchange, phrase: int) -> str:
-        png = mask_png(exchange, picture.size, None if phrase == ALL else phrase)
+    def save_mask(picture: view.Picture, exchange: view.Exchange, phrase: int) -> str:
+        png = view.mask_png(exchange, picture.size, None if phrase == ALL else phrase)
         name = "mask.png" if phrase == ALL else f"mask-{phrase + 1}.png"
         return str(into_gradio_cache(png, name, mask_file.GRADIO_CACHE))
 
-    def open_upload(picture: Picture | None, raw: bytes) -> list[Any]:
+    def open_upload(picture: view.Picture | None, raw: bytes) -> list[Any]:
         try:
-            return show(open_picture(raw))
+            return show(view.open_picture(raw))
         except GiqaError as error:
             return show(picture, fault=str(error))
 
     def open_example(event: gr.EventData) -> list[Any]:
-        return show(open_picture(examples[event_values(event)["number"]].image))
+        return show(view.open_picture(examples[event_values(event)["number"]].image))
 
-    def ask(picture: Picture | None, question: str) -> list[Any]:
+    def ask(picture: view.Picture | None, question: str) -> list[Any]:
         if picture is None or not question.strip():
             return show(picture, fault="Choose a photograph first." if picture is None else "Write a question first.")
         try:
             (answer,) = predictor.answer([[Question("upload", picture.raw, question)]])
             sizes = Sizes(picture.size, answer.input_size)
-            return show(picture, read_exchange(question, answer.prediction, sizes, subject.box_format))
+            return show(picture, view.read_exchange(question, answer.prediction, sizes, subject.box_format))
         except GiqaError as error:
             return show(picture, fault=" ".join(str(error).split()))
 
-    def describe(picture: Picture | None) -> list[Any]:
+    def describe(picture: view.Picture | None) -> list[Any]:
         return ask(picture, subject.describe)
 
-    def ask_about(exchange: Exchange | None, event: gr.EventData) -> Any:
+    def ask_about(exchange: view.Exchange | None, event: gr.EventData) -> Any:
         sent = event_values(event)
         try:
-            written = question_about(exchange, sent["link"], sent["box"], spoken) if exchange else None
+            written = view.question_about(exchange, sent["link"], sent["box"], spoken) if exchange else None
         except GiqaError as error:
             raise gr.Error(escape(str(error)), print_exception=False) from error  # shown as HTML
         return gr.skip() if written is None else written
 
     page: gr.Blocks = gr.Blocks(title="GIQA", analytics_enabled=False, delete_cache=(KEPT, KEPT))
     with page:
-        gr.HTML(render("header.html.jinja", subject=subject), apply_default_css=False, elem_id="header")
+        gr.HTML(view.render("header.html.jinja", subject=subject), apply_default_css=False, elem_id="header")
         opened, said = gr.State(), gr.State()
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
@@ -101,7 +91,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
                     "Choose a photograph", file_types=["image"], type="binary", elem_id="photograph"
                 )
                 strip = gr.HTML(
-                    render("examples.html.jinja", examples=examples),
+                    view.render("examples.html.jinja", examples=examples),
                     js_on_load=(STATIC / "examples.js").read_text(encoding="utf-8"),
                     apply_default_css=False,
                     visible=bool(examples),
@@ -118,7 +108,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
                 asks = gr.Button("Ask")
             with gr.Column(scale=3, min_width=280):
                 stage = gr.HTML(
-                    render_stage(None),
+                    view.render_stage(None),
                     js_on_load=(STATIC / "stage.js").read_text(encoding="utf-8"),
                     apply_default_css=False,
                     elem_id="stage",
@@ -128,7 +118,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
                     mask_file = gr.DownloadButton("Download mask")
                 with gr.Accordion("What the model wrote, and what was read of it", open=False):
                     details = gr.HTML(
-                        render_details(None, subject.box_format), apply_default_css=False, elem_id="details"
+                        view.render_details(None, subject.box_format), apply_default_css=False, elem_id="details"
                     )
 
         shown = [opened, said, stage, details, masks, mask_of, mask_file]

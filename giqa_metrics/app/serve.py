@@ -43,12 +43,9 @@ class Guarded:
 
 
 def launch(page: gr.Blocks, *, host: str, port: int) -> str:
-    """Serve a page from another thread of this process, until `page.close()`.
+    """Serve a page from another thread of this process, until `page.close()`, and return its address.
 
     On loopback, only its own names are answered (against DNS rebinding); port 0 takes a free one.
-
-    Returns:
-        The page's address.
 
     Raises:
         OSError: If the port is taken.

@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from giqa_datasets.defaults import BOX_THRESHOLD, MERGE_AREA, MERGE_COVERAGE, TEXT_THRESHOLD
-from giqa_metrics.cli.options import (
-    Dq495k,
-    Exclude,
-    Images,
-    Limit,
-    Manifest,
-    Models,
-    OutputFormat,
-    Printed,
-    QPathway,
-    Root,
-    Seed,
-)
+from giqa_metrics.cli import options
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -43,14 +31,14 @@ def annotate(
         str,
         typer.Argument(metavar="SET", help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny"),
     ],
-    root: Root = None,
-    q_pathway: QPathway = None,
-    dq_495k: Dq495k = None,
-    images: Images = None,
-    manifest: Manifest = None,
-    exclude: Exclude = None,
+    root: options.Root = None,
+    q_pathway: options.QPathway = None,
+    dq_495k: options.Dq495k = None,
+    images: options.Images = None,
+    manifest: options.Manifest = None,
+    exclude: options.Exclude = None,
     out: Annotated[Path | None, typer.Option(help="folder to annotate into; default: ./SET.annotations")] = None,
-    models: Models = None,
+    models: options.Models = None,
     llm: Annotated[
         str | None, typer.Option(help="writes tags and questions: a model folder, a name, or offline")
     ] = None,
@@ -88,12 +76,12 @@ def annotate(
     engine: Annotated[Engine, typer.Option(help="this process, or Ray: a cluster, or the cores of this machine")] = (
         Engine.local
     ),
-    seed: Seed = None,
-    limit: Limit = None,
+    seed: options.Seed = None,
+    limit: options.Limit = None,
     explain: Annotated[
         str | None, typer.Option(metavar="ID", help="tell the story of one record or sample, and draw its boxes")
     ] = None,
-    format: Printed = OutputFormat.human,
+    format: options.Printed = options.OutputFormat.human,
 ) -> None:
     """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was."""
     from dataclasses import replace
@@ -112,26 +100,17 @@ def annotate(
         typer.echo(story(explain, folder, entries.all)[0])
         return
     choice = PRESETS[models] if models else default_choice(name)
-    choice = replace(
-        choice,
-        **_given(
-            llm=llm,
-            llm_url=llm_url,
-            detector=detector,
-            verifier=verifier,
-            box_threshold=box_threshold,
-            text_threshold=text_threshold,
-            device=device,
-        ),
-        rules=replace(choice.rules, **_given(merge_area=merge_area, merge_coverage=merge_coverage, seed=seed)),
-    )
+    named = _given(llm=llm, llm_url=llm_url, detector=detector, verifier=verifier, device=device)
+    thresholds = _given(box_threshold=box_threshold, text_threshold=text_threshold)
+    rules = _given(merge_area=merge_area, merge_coverage=merge_coverage, seed=seed)
+    choice = replace(choice, **named, **thresholds, rules=replace(choice.rules, **rules))
     if engine is Engine.ray:
         from giqa_datasets.pipeline.ray_engine import on_ray
     with progress_bars() as progress:
         outcome = annotate_set(
             entries, folder, choice, engine=on_ray if engine is Engine.ray else None, progress=progress
         )
-    if format is OutputFormat.json:
+    if format is options.OutputFormat.json:
         typer.echo(json.dumps([row._asdict() for row in outcome.funnel], indent=2))
     else:
         _print_funnel(outcome.funnel)
@@ -149,6 +128,6 @@ def _print_funnel(rows: "Sequence[Row]") -> None:
     print_table(table)
 
 
-def _given(**options: Any) -> dict[str, Any]:
+def _given(**given: Any) -> dict[str, Any]:
     """The options with a value: the others leave a preset its own."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}

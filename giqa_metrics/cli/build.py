@@ -90,9 +90,8 @@ def build(
     _print_counts(out, built.counts)
     _print_short(name, built.short)
     if built.n_left_out:
-        typer.echo(
-            f"left out: {built.n_left_out} rows, tags, boxes and questions; {out}/provenance/drops.jsonl says why"
-        )
+        found = f"{built.n_left_out} rows, tags, boxes and questions"
+        typer.echo(f"left out: {found}; {out}/provenance/drops.jsonl says why")
     if name == "giqa-160k":
         from giqa_datasets.builders.giqa_160k import beside_paper
 

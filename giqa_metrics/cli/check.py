@@ -73,24 +73,14 @@ def _check_dataset(folder: Path, format: OutputFormat) -> bool:
     with progress_bars() as progress:
         examined = examine_dataset(folder, progress=progress)
     if format is OutputFormat.json:
-        print_json(
-            {
-                "name": examined.name,
-                "findings": [finding._asdict() for finding in examined.findings],
-                "splits": {
-                    split: {
-                        "rows": counts.rows,
-                        "images": len(counts.images),
-                        "sources": [
-                            dict(zip(SOURCE, right, strict=False)) | {"rows": n}
-                            for right, n in sorted(counts.rights.items())
-                        ],
-                    }
-                    for split, counts in examined.splits.items()
-                },
-                "without_pixels": [pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()],
-            }
-        )
+        splits = {}
+        for split, counts in examined.splits.items():
+            rights = sorted(counts.rights.items())
+            sources = [dict(zip(SOURCE, right, strict=False)) | {"rows": n_rows} for right, n_rows in rights]
+            splits[split] = {"rows": counts.rows, "images": len(counts.images), "sources": sources}
+        findings = [finding._asdict() for finding in examined.findings]
+        bare = [pixels._asdict() | absent._asdict() for pixels, absent in examined.absent.items()]
+        print_json({"name": examined.name, "findings": findings, "splits": splits, "without_pixels": bare})
     else:
         _print_examined(examined)
     return not examined.findings

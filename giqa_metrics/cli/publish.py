@@ -161,17 +161,10 @@ def print_plan(planned: "Plan", diff: str | None = None) -> None:
 
 
 def _as_json(planned: "Plan", remarks: "Sequence[str]", published: "Published | None") -> dict[str, Any]:
-    remote = planned.remote
-    return {
-        "repo": remote.repo,
-        "kind": remote.kind,
-        "revision": remote.revision,
-        "head": remote.head,
-        "title": planned.title,
-        "changes": [change._asdict() for change in planned.changes],
-        "remarks": remarks,
-        "published": published and published._asdict(),
-    }
+    remote = {name: getattr(planned.remote, name) for name in ("repo", "kind", "revision", "head")}
+    changes = [change._asdict() for change in planned.changes]
+    done = published and published._asdict()
+    return remote | {"title": planned.title, "changes": changes, "remarks": remarks, "published": done}
 
 
 def _said(published: "Published") -> str:

@@ -58,10 +58,9 @@ def review(
             return
         rules = Counter(each.rule for each in merged)
         counts = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
-        typer.echo(
-            f"round {opened.round} is closed, round {opened.round + 1} begins: {len(merged)} samples ({counts})"
-        )
-        typer.echo(f"{opened.path / f'round-{opened.round + 1}' / 'merge.jsonl'} says how each was decided")
+        after = opened.round + 1
+        typer.echo(f"round {opened.round} is closed, round {after} begins: {len(merged)} samples ({counts})")
+        typer.echo(f"{opened.path / f'round-{after}' / 'merge.jsonl'} says how each was decided")
     else:
         from giqa_datasets.review.server import serve
 

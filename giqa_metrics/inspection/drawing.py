@@ -19,8 +19,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def draw_inspection(image: Image.Image, inspection: Inspection) -> Image.Image:
     """Draw an inspection's boxes on its photograph, each with its phrase and defects, under a line with the verdict.
 
-    Returns:
-        An RGB image whose longer side is within `SIDES_PX`, without the line at the top.
+    The longer side of the photograph, RGB, comes within `SIDES_PX`.
     """
     longer = max(image.size)
     scale = min(max(longer, SIDES_PX[0]), SIDES_PX[1]) / longer

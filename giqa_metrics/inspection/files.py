@@ -55,12 +55,9 @@ def inspect_into(
     run: dict[str, Any],
     progress: Progress = no_progress,
 ) -> list[VerdictLine]:
-    """Inspect every photograph that a folder holds no verdict for yet.
+    """Inspect every photograph without a verdict in the folder, and return all lines, in the photographs' order.
 
     `run` has further settings for `config.yaml`.
-
-    Returns:
-        The lines, in the order of the photographs.
 
     Raises:
         OSError: If a photograph gets no answer; earlier answers stay.

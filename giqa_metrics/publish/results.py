@@ -71,12 +71,9 @@ def results_release(run: Path, repo: str, there: There, *, dataset: tuple[str, s
 
 
 def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
-    """Find the data set on the Hub that a run answered, and check that the run was scored against it.
+    """Find the data set on the Hub that a run answered, check that the run was scored against it, and name its commit.
 
     Without a data set, `org/name`, the run must name such an id.
-
-    Returns:
-        Its id, and the commit that was compared.
 
     Raises:
         OSError: If there is no such data set, or it cannot be fetched.

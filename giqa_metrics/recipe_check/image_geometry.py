@@ -49,16 +49,9 @@ class Landed(NamedTuple):
 def find_views(
     image: Image.Image, batch: Any, process: Callable[[Image.Image], Any], image_processor: Any
 ) -> list[View]:
-    """Find the views that the model is given of a picture.
+    """Find the views that the model is given of a picture, in the processor's order, without those of padding only.
 
-    Args:
-        image: RGB.
-        batch: The processor's output for it.
-        process: Gives the processor's output for another picture of its size.
-        image_processor: Knows the sides of patches, if the output has patches.
-
-    Returns:
-        The views in the processor's order, without those that are only padding.
+    `batch` is the processor's output for it, and `process` gives that of another picture of its size.
 
     Raises:
         ValueError: If the layout of the pixels is unknown, or they do not follow the picture.

