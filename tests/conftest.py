@@ -124,7 +124,7 @@ def workspace() -> Path:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Iterator[str]:
     """A PATH whose `giqa`, `trl` and `python` begin with their libraries imported."""
-    with warm(tmp_path_factory.mktemp("warm") / "bin", os.environ | {"OMP_NUM_THREADS": "1"}) as folder:
+    with warm(tmp_path_factory.mktemp("warm") / "bin", os.environ) as folder:
         yield os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import warm
+
 
 GIQA = Path(sys.executable).with_name("giqa")
 
@@ -16,9 +18,17 @@ GIQA = Path(sys.executable).with_name("giqa")
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        [GIQA, "demo", "--max-steps", "3"], cwd=folder, env=os.environ, capture_output=True, text=True, check=False
-    )
+    env = os.environ | {"HF_DATASETS_CACHE": str(folder / "giqa-demo" / "cache")}  # read as libraries are imported
+    with warm(folder / "bin", env) as programs:
+        path = os.pathsep.join([str(programs), str(GIQA.parent), os.environ["PATH"]])
+        done = subprocess.run(
+            ["giqa", "demo", "--max-steps", "3"],
+            cwd=folder,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-2000:]
     return folder / "giqa-demo", done
 

@@ -46,7 +46,7 @@ def test_every_block_runs_and_prints_what_the_readme_shows(tmp_path):
     work.mkdir()
     elsewhere.mkdir()
     (work / "recipes").symlink_to(ROOT / "recipes")
-    env = os.environ | {"HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"HF_HOME": str(tmp_path / "home")}
     with warm(tmp_path / "bin", env) as programs:
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
         run_blocks(work, elsewhere, env | {"PATH": path})

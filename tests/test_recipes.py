@@ -25,7 +25,6 @@ pytestmark = pytest.mark.slow
 
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))
 IDS = [str(path.relative_to(shipped("recipes"))) for path in RECIPES]
-BIN = Path(sys.executable).parent
 FAMILIES = {
     "llava-v1.5-7b": "llava",
     "llava-v1.5-13b": "llava",
@@ -69,12 +68,19 @@ def own_script(path) -> str:
     return FROZEN if FROZEN in path.read_text() else STOCK
 
 
-def train(folder, runs, *, program=RUNS, ends=0, **environment) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(runs), text=True, cwd=folder, env=environment, check=False
-    )
-    assert done.returncode == ends
+@pytest.fixture(scope="module")
+def train(programs):
+    """Run scripts with their arguments in one process, in a folder; what has a PYTHONPATH begins anew."""
+
+    def run(folder, runs, *, program=RUNS, ends=0, **environment) -> None:
+        python = sys.executable if "PYTHONPATH" in environment else "python"
+        env = os.environ | {"PATH": programs} | environment
+        done = subprocess.run(
+            [python, "-c", program], input=json.dumps(runs), text=True, cwd=folder, env=env, check=False
+        )
+        assert done.returncode == ends
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def here(tmp_path_factory, workspace, tiny_llava) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(here) -> Path:
+def trained(here, train) -> Path:
     """The same folder after two optimiser steps of every large recipe."""
     needs_torchvision = [path for path in LARGE if FAMILIES[path.parent.name] in ("qwen3_vl", "smolvlm")]
     train(here, [command(own_script(path), path, **BRIEF) for path in LARGE if path not in needs_torchvision])
@@ -213,7 +219,7 @@ def test_the_full_recipes_have_the_papers_settings(name):
     assert "--zero_stage 3" in path.read_text()
 
 
-def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
+def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here, train):
     """The losses are equal to the last bit, and so are the weights: it is one process on one CPU thread."""
     recipes = [(STOCK, "tiny", "full"), (STOCK, "llava-v1.5-7b", "lora"), (FROZEN, "llava-v1.5-7b", "full")]
     outputs = []
@@ -236,11 +242,11 @@ def test_a_resumed_run_goes_on_as_if_nothing_had_happened(here):
         assert all(first[key].equal(second[key]) for key in first)
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_files(here):
+def test_a_killed_run_goes_on_and_ends_with_the_same_files(here, train):
     path = shipped("recipes") / "tiny" / "sft_full.yaml"
     steps = RESUMED | {"max_steps": 6}
     killed = command(STOCK, path, **steps, output_dir="killed")
-    train(here, [killed], program=KILLED + RUNS, ends=-signal.SIGKILL)
+    train(here, [killed], program=KILLED + RUNS, ends=-signal.SIGKILL % 256)
     assert not (here / "killed" / "model.safetensors").exists()
     assert not (here / "killed" / "checkpoint-4" / "trainer_state.json").exists()
     last = {"model_name_or_path": "killed/checkpoint-2", "resume_from_checkpoint": "killed/checkpoint-2"}
@@ -286,10 +292,10 @@ def test_a_command_of_the_readme_parses(line, monkeypatch):
     launch_command_parser().parse_args([*resolve_accelerate_config_argument([*from_config, *from_line]), "script.py"])
 
 
-def test_stock_trl_sft_trains_the_tiny_recipe(here):
+def test_stock_trl_sft_trains_the_tiny_recipe(here, programs):
     recipe = shipped("recipes") / "tiny" / "sft_full.yaml"
-    command = [BIN / "trl", "sft", "--config", recipe, "--max_steps", "2", "--per_device_train_batch_size", "4"]
-    subprocess.run(command, cwd=here, check=True, env=os.environ)
+    command = ["trl", "sft", "--config", recipe, "--max_steps", "2", "--per_device_train_batch_size", "4"]
+    subprocess.run(command, cwd=here, check=True, env=os.environ | {"PATH": programs})
 
     from safetensors.torch import load_file
 

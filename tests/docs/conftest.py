@@ -63,7 +63,7 @@ def run_page(tmp_path, programs) -> Callable[..., Path]:
     def run(page: str, replaced: Mapping[str, str] | None = None, *, cold: bool = False) -> Path:
         (tmp_path / "recipes").symlink_to(shipped("recipes"))
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if cold else programs
-        env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+        env = os.environ | {"PATH": path}
         unused = set(replaced or ())
         ran = 0
         for (language, text), after in pairwise([*blocks(page), Block("", "")]):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,11 +57,11 @@ def test_predict_runs(here, run_page, server, answer):
     }
 
 
-def test_judge_runs(here, run_page, server, tiny_llama):
+def test_judge_runs(here, run_page, programs, server, tiny_llama):
     """A scripted server that gives three points, then a random model here, which gives none that can be read."""
-    giqa = Path(sys.executable).with_name("giqa")
-    predict = ["predict", "--model", MODEL, "--data", "giqa-bench", "--out", "RUN", "--limit", "3"]
-    subprocess.run([giqa, *predict, "--max-new-tokens", "4"], cwd=here, check=True, env=os.environ)
+    predict = ["giqa", "predict", "--model", MODEL, "--data", "giqa-bench", "--out", "RUN", "--limit", "3"]
+    env = os.environ | {"PATH": programs}
+    subprocess.run([*predict, "--max-new-tokens", "4"], cwd=here, check=True, env=env)
     run_page("judge.md", {URL: server.url, "meta-llama/Meta-Llama-3-8B-Instruct ": f"{tiny_llama} "})
     assert server.asked
 
