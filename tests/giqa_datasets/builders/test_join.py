@@ -28,7 +28,7 @@ from giqa_datasets.sources.mini import wheel_file
 from tests.command import giqa, refusal
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("looks_once")]
 
 
 def picture(seed: int, mode: str = "RGB", size_wh: tuple[int, int] = (60, 40)) -> Image.Image:

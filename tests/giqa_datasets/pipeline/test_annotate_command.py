@@ -27,7 +27,7 @@ from giqa_metrics.cli import commands
 from tests.command import giqa, the_one_sentence
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("looks_once")]
 
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(giqa_datasets.__file__).parents[1])}

@@ -163,7 +163,8 @@ def test_the_stage_runs_with_it(asker, server, answer, photograph):
 
 
 @pytest.mark.slow
-def test_real_models_that_know_nothing_are_unreadable(served, tiny_llama, roomy_llama):
+def test_real_models_that_know_nothing_are_unreadable(served, tiny_llama, roomy_llama, monkeypatch):
+    monkeypatch.setattr("giqa_datasets.pipeline.backends.llm_asker.MAX_TOKENS", 64)  # a model that never stops
     local, remote = open_llm(str(roomy_llama)), open_llm(str(tiny_llama), served, concurrency=2, timeout=120)
     for backend in (local, remote):
         found = LlmAsker(backend).ask([DESCRIPTION] * 3, [TAGS, [], [tag("cup\ud800 \U0001f408")]], [0, 1, 2**63])

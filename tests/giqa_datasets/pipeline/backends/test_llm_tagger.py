@@ -198,8 +198,14 @@ def test_the_stage_says_of_each_tag_why_it_cannot_be_used(tagger, server, answer
     ]
 
 
+@pytest.fixture
+def brief(monkeypatch):
+    """Replies of at most 64 tokens: a model that never stops takes them all."""
+    monkeypatch.setattr("giqa_datasets.pipeline.backends.llm_tagger.MAX_TOKENS", 64)
+
+
 @pytest.mark.slow
-def test_a_local_model_that_knows_nothing_is_unreadable(roomy_llama):
+def test_a_local_model_that_knows_nothing_is_unreadable(roomy_llama, brief):
     tagger = LlmTagger(open_llm(str(roomy_llama)))
     assert tagger.name == f"roomy-llama|{PROMPT.name}"
     found = tagger.tag([DESCRIPTION, *HOSTILE])
@@ -213,7 +219,7 @@ def test_a_description_longer_than_the_context_is_a_fault(tiny_llama):
 
 
 @pytest.mark.slow
-def test_a_real_server_whose_model_knows_nothing_is_unreadable(served, tiny_llama):
+def test_a_real_server_whose_model_knows_nothing_is_unreadable(served, tiny_llama, brief):
     tagger = LlmTagger(open_llm(str(tiny_llama), served, concurrency=2, timeout=120))
     found = tagger.tag([DESCRIPTION, *HOSTILE[:3]])
     assert [failure.reason for failure in found] == ["unreadable_reply"] * 4
