@@ -43,7 +43,8 @@ def sizes_of(
     """
     needs = box_format(name).needs
     if needs == "image" and image_sizes is None:
-        raise InputError(f"box format {name!r} counts in a padded square: expected image_sizes, got none")
+        where = "pixels of the image" if name == "pixels" else "a padded square"
+        raise InputError(f"box format {name!r} counts in {where}: expected image_sizes, got none")
     if needs == "input" and image_sizes is None and input_sizes is None:
         raise InputError(
             f"box format {name!r} counts in pixels of the resized image: expected input_sizes or image_sizes, got none"

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import giqa, inline, internvl, kosmos2, qwen2_5_vl, qwen3_vl
+from giqa_datasets.formats import giqa, inline, json_boxes, tagged
 from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
 from giqa_datasets.regions import Region
 from giqa_datasets.text import GroundedText, strip
@@ -35,17 +35,14 @@ class Format(NamedTuple):
         strip: The plain text alone; needs no size.
         needs: The size that `read` and `write` need; for `input`, that of the image does where the processor resizes
             by its default.
+        markers: The special tokens of the family's tokenizer that decoding must keep; empty where the markup is text.
     """
 
     read: Read
     write: Write
     strip: Callable[[str], str]
     needs: Literal["image", "input"] | None
-
-
-def _sizeless(read: Read, write: Write) -> Format:
-    """A format that needs no size."""
-    return Format(read, write, lambda text: read(text).plain, None)
+    markers: tuple[str, ...] = ()
 
 
 def _inline(name: str, needs: Literal["image"] | None) -> Format:
@@ -59,17 +56,55 @@ def _inline(name: str, needs: Literal["image"] | None) -> Format:
     )
 
 
+def _tagged(name: str) -> Format:
+    """A format that writes boxes in markers."""
+    tags = tagged.FAMILIES[name]
+    return Format(
+        lambda text, sizes=UNKNOWN: tagged.read(text, tags),
+        lambda plain, regions, sizes=UNKNOWN: tagged.write(plain, regions, tags),
+        lambda text: tagged.read(text, tags).plain,
+        None,
+        tags.markers,
+    )
+
+
+def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
+    """A format that writes JSON objects beside the prose."""
+    keys = json_boxes.FAMILIES[name]
+    return Format(
+        partial(json_boxes.read, keys=keys),
+        partial(json_boxes.write, keys=keys),
+        partial(json_boxes.strip, keys=keys),
+        needs,
+    )
+
+
 FORMATS = {
     "giqa": Format(giqa.read, giqa.write, strip, None),
     "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal, strip, None),
-    "kosmos2": _sizeless(kosmos2.read, kosmos2.write),
+    "kosmos2": _tagged("kosmos2"),
     "ferret": _inline("ferret", None),
     "shikra": _inline("shikra", "image"),
     "groundinggpt": _inline("groundinggpt", "image"),
     "llava": _inline("llava", "image"),
-    "qwen2_5_vl": Format(qwen2_5_vl.read, qwen2_5_vl.write, qwen2_5_vl.strip, "input"),
-    "qwen3_vl": _sizeless(qwen3_vl.read, qwen3_vl.write),
-    "internvl": _sizeless(internvl.read, internvl.write),
+    "qwen_vl": _tagged("qwen_vl"),
+    "qwen2_vl": _tagged("qwen2_vl"),
+    "qwen2_5_vl": _json("qwen2_5_vl", "input"),
+    "qwen3_vl": _json("qwen3_vl"),
+    "kimi_vl": _json("kimi_vl"),
+    "gemini": _json("gemini"),
+    "glm_v": _tagged("glm_v"),
+    "deepseek_vl2": _tagged("deepseek_vl2"),
+    "minicpm_v": _tagged("minicpm_v"),
+    "internvl": _tagged("internvl"),
+    "paligemma": Format(
+        lambda text, sizes=UNKNOWN: tagged.read_paligemma(text),
+        lambda plain, regions, sizes=UNKNOWN: tagged.write_paligemma(plain, regions),
+        lambda text: tagged.read_paligemma(text).plain,
+        None,
+    ),
+    "florence2": _tagged("florence2"),
+    "pixels": _json("pixels", "image"),
 }
 
 

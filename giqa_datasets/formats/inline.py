@@ -1,10 +1,8 @@
 """Boxes in square brackets after the words that they belong to: `the old tower [120, 40, 310, 990] is sharp`.
 
-Ferret, Shikra, GroundingGPT and LLaVA write them so, and none marks where a name begins. The rule is ours: a name is
-the run of words right before the bracket, back to the nearest punctuation, line break, earlier box, start of the text
-or closed-class word (`CLOSED`): above it is "old tower". If nothing is left the box is unnamed. Brackets that follow
-each other, at most a comma between them, are boxes of one name. The plain text lacks the brackets and the one space
-before them.
+Ferret, Shikra, GroundingGPT and LLaVA write them so, and none marks where a name begins: see `labels.py`. Brackets
+that follow each other, at most a comma between them, are boxes of one name. The plain text lacks the brackets and the
+one space before them.
 
 A bracket is meant as a box if it begins with a number and holds a separator, or if the text ends inside it: `[2019]`
 and `[label]` are text.
@@ -18,30 +16,17 @@ from typing import NamedTuple
 from giqa_datasets.formats.frames import (
     NUMBER,
     PER_MILLE,
+    UNIT,
     UNKNOWN,
     Frame,
     Sizes,
+    numbers_of,
     padded_square,
-    read_list,
-    whole,
-    write_boxes,
 )
-from giqa_datasets.formats.spans import Found, Named, Span, grounded, trimmed
+from giqa_datasets.formats.labels import name_before
+from giqa_datasets.formats.spans import JOINT, Found, Named, Span, grounded, trimmed
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Kind, fill
-
-
-# A line each: articles and determiners, possessives, prepositions, conjunctions, auxiliaries, pronouns
-_CLOSED = """
-a an the this that these those each every some any no all both either neither another such what which whose
-my your his her its our their
-of in on at by with from to into onto over under above below behind beside between near for about against along among
-around as across after before beyond during inside outside through toward towards upon within without like
-and or but nor so yet than while because although though if when where since unless until whereas whether
-is are was were be been being am has have had having do does did not can could will would shall should may might must
-i you he she it we they me him us them who whom there here
-"""
-CLOSED = frozenset(_CLOSED.split())
+from giqa_datasets.text import GroundedText, fill
 
 
 class Style(NamedTuple):
@@ -82,8 +67,6 @@ _BRACKET = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(r"[^;]+")
-_JOINT = re.compile(r"\s*+,?+\s*+")
-_WORD = re.compile(r"""[^\s.,;:!?()\[\]{}<>"“”…—]+|[^ \t]""")
 
 
 def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
@@ -103,7 +86,7 @@ def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
 
 def strip(text: str, *, style: Style) -> str:
     """Give the plain text alone, which does not depend on the frame."""
-    return _read(text, style, whole(1, 1)).plain
+    return _read(text, style, UNIT).plain
 
 
 def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, style: Style) -> str:
@@ -116,7 +99,7 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, styl
     frame = style.frame(sizes)
 
     def phrase_with_boxes(region: Region) -> str:
-        boxes = map(style.comma.join, write_boxes(region.boxes, frame, digits=style.digits))
+        boxes = map(style.comma.join, frame.write(region.boxes, digits=style.digits))
         return f"{region.phrase}{style.lead}[{style.between.join(boxes)}]"
 
     return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: _read(text, style, frame))
@@ -130,25 +113,14 @@ def _read(text: str, style: Style, frame: Frame) -> GroundedText:
     for bracket in _BRACKET.finditer(text):
         start, end = bracket.span()
         found = _boxes(bracket, style, frame)
-        if named and _JOINT.fullmatch(text, last, start):
+        if named and JOINT.fullmatch(text, last, start):
             named[-1].found.extend(found)
             drops.append((last, end))
         else:
-            named.append(Named(_name(text, last, start), found))
+            named.append(Named(name_before(text, last, start), found))
             drops.append((start - (text[start - 1 : start] == " "), end))
         last = end
     return grounded(text, drops, named)
-
-
-def _name(text: str, start: int, end: int) -> Span | Kind:
-    """Find the name that ends where a bracket begins, and does not begin before `start`."""
-    name: Span | None = None
-    for word in _WORD.finditer(text, start, end):
-        if word[0].lower() in CLOSED or not any(map(str.isalnum, word[0])):
-            name = None
-        else:
-            name = (name[0] if name else word.start(), word.end())
-    return name or "unnamed"
 
 
 def _boxes(bracket: re.Match[str], style: Style, frame: Frame) -> list[Found]:
@@ -157,8 +129,8 @@ def _boxes(bracket: re.Match[str], style: Style, frame: Frame) -> list[Found]:
     if inside is None:
         return [Found(bracket.span(), "nested" if bracket["nested"] else "unclosed")]
     if style.between != ";" or ";" not in inside:
-        return [Found(bracket.span(), read_list(inside, frame))]
+        return [Found(bracket.span(), frame.read(numbers_of(inside) or ()))]
     return [
-        Found(part.span(), read_list(part[0], frame))
+        Found(part.span(), frame.read(numbers_of(part[0]) or ()))
         for part in _PART.finditer(bracket.string, *bracket.span("closed"))
     ]

@@ -4,6 +4,7 @@ A format's reader says in the text's own spans what to drop, where the names sta
 that becomes a `GroundedText`, so that no reader counts characters itself.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
@@ -17,6 +18,9 @@ from giqa_datasets.text import GroundedText, Kind, Malformed
 
 
 Span = tuple[int, int]
+
+JOINT = re.compile(r"\s*+,?+\s*+")
+"""Pattern of what may stand between two lists of boxes of one name."""
 
 
 class Found(NamedTuple):
@@ -51,19 +55,26 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
     """
     starts = [start for start, _ in drops]
     ends = [0, *(end for _, end in drops)]
-    plain = "".join(text[start:end] for start, end in zip(ends, [*starts, len(text)], strict=True))
+    plain = "".join([text[start:end] for start, end in zip(ends, [*starts, len(text)], strict=True)])
     gone = [0, *accumulate(end - start for start, end in drops)]
-    regions: list[Region] = []
+    phrases: list[tuple[str, Span, slice]] = []
+    boxes: list[Corners] = []
     malformed: list[Malformed] = []
     for name, found in named:
         start, end = (0, 0) if isinstance(name, str) else _trimmed(text, *name)
-        unnamed: Kind = name if isinstance(name, str) else "unnamed"
-        boxes, wrong = sort_out(found, unnamed if start == end else None)
-        malformed += wrong
-        if boxes:
+        reason: Kind | None = None if start < end else name if isinstance(name, str) else "unnamed"
+        first = len(boxes)
+        for span, box in found:
+            if isinstance(box, str) or reason:
+                malformed.append(Malformed(span, box if isinstance(box, str) else reason or "unnamed"))
+            else:
+                boxes.append(box)
+        if len(boxes) > first:
             before = gone[bisect_left(starts, start)]
-            regions.append(Region(text[start:end], (start - before, end - before), np.array(boxes)))
-    return GroundedText(text, plain, tuple(regions), tuple(malformed), tuple(drops))
+            phrases.append((text[start:end], (start - before, end - before), slice(first, len(boxes))))
+    xyxy = np.array(boxes)  # one array for the text: an array for each phrase costs more than the rest
+    regions = tuple([Region(phrase, span, xyxy[of_phrase]) for phrase, span, of_phrase in phrases])
+    return GroundedText(text, plain, regions, tuple(malformed), tuple(drops))
 
 
 def sort_out(found: Sequence[Found], reason: Kind | None) -> tuple[list[Corners], list[Malformed]]:

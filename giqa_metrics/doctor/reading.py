@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.formats import FORMATS, Sizes, inline, json_boxes
+from giqa_datasets.formats import FORMATS, Sizes, inline
 from giqa_datasets.formats.frames import Frame, whole
 from giqa_datasets.reply import cut
 from giqa_datasets.text import GroundedText
@@ -17,8 +17,18 @@ from giqa_metrics.doctor.squares import SquarePicture
 
 Reader = Callable[[str, Sizes], GroundedText]
 
-_LONE_BRACKET = re.compile(r"(?<!\[)\[(?=\s*[-+.0-9])")
-_LONE_OBJECT = re.compile(r'\{(?=\s*"bbox_2d")')
+# Boxes that stand alone, and what gives them a name: in JSON, markers, tokens or brackets. The first that is there says
+# in which of these ways the text is written
+_LONE = [
+    (re.compile(r'\{(?=\s*"(?:bbox_2d|box_2d|bbox|box)")'), '{"label": "square", '),
+    (re.compile(r"(?=<object>)"), "<phrase>square</phrase>"),
+    (re.compile(r"(?=<box>)"), "<ref>square</ref>"),
+    (re.compile(r"(?=<\|box_start\|>)"), "<|object_ref_start|>square<|object_ref_end|>"),
+    (re.compile(r"(?=<\|det\|>)"), "<|ref|>square<|/ref|>"),
+    (re.compile(r"(?=<\|begin_of_box\|>)"), " square "),
+    (re.compile(r"(?:<loc_?[0-9]+>)+"), r"square\g<0> square "),
+    (re.compile(r"(?<!\[)\[(?=\s*[-+.0-9])"), "square ["),
+]
 
 
 def _in_brackets(frame: Callable[[Sizes], Frame]) -> Reader:
@@ -39,7 +49,6 @@ FOREIGN: dict[str, Reader] = {
     "[x1, y1, x2, y2] from 0 to 1 of the image": _in_brackets(lambda sizes: whole(1, 1)),
     "[x1, y1, x2, y2] from 0 to 1 of the centre crop": _in_brackets(_centre_crop),
     "[x1, y1, x2, y2] in pixels of the image": _in_brackets(lambda sizes: whole(*sizes.image or (1, 1))),
-    '"bbox_2d" from 0 to 1 of the image': lambda text, sizes: json_boxes.read(text, whole(1, 1)),
 }
 
 
@@ -92,6 +101,7 @@ def _with_names(text: str) -> str:
         >>> _with_names("It is at [0.1, 0.2, 0.5, 0.6]."), _with_names('{"bbox_2d": [1, 2, 3, 4]}')
         ('It is at square [0.1, 0.2, 0.5, 0.6].', '{"label": "square", "bbox_2d": [1, 2, 3, 4]}')
     """
-    if '"bbox_2d"' in text:
-        return _LONE_OBJECT.sub('{"label": "square", ', text)
-    return _LONE_BRACKET.sub("square [", text)
+    for alone, named in _LONE:
+        if alone.search(text):
+            return alone.sub(named, text)
+    return text

@@ -12,12 +12,14 @@ from PIL import Image
 
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.extras import loading, require
+from giqa_datasets.formats import FORMATS
 from giqa_datasets.images import decode
 from giqa_datasets.private_interfaces import is_adapter, is_in_model
 from giqa_metrics.models.predictor import Answer, Question
 
 
-MARKS = frozenset({"<ref>", "</ref>", "<box>", "</box>"})  # InternVL's boxes: special tokens, but not to be left out
+# Special tokens that boxes are written in: not to be left out
+MARKS = frozenset(marker for box_format in FORMATS.values() for marker in box_format.markers)
 
 T = TypeVar("T")
 R = TypeVar("R")

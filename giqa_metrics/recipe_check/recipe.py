@@ -171,7 +171,7 @@ def _spread(rows: Any, limit: int) -> list[int]:
 
 def _foreign(formats: list[str], model_type: str) -> Iterator[str]:
     native = native_format(model_type)
-    if formats and native not in ("giqa", *formats):
+    if formats and native not in (None, "giqa", *formats):
         yield (
             f"the data write boxes as {formats[0]}, models of type {model_type} know {native}: "
             f"giqa build --box-format {native} writes those"

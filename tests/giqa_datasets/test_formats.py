@@ -7,16 +7,17 @@ from hypothesis import strategies as st
 
 from giqa_datasets import Region
 from giqa_datasets.formats import FORMATS, Sizes, box_format
-from giqa_datasets.formats.inline import CLOSED
-from giqa_datasets.formats.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, resized
+from giqa_datasets.formats.frames import MAX_PIXELS, MIN_PIXELS, resized
+from giqa_datasets.formats.labels import CLOSED
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes
 from tests.paths import DATA
 
 
 TABLE = json.loads((DATA / "box_formats.json").read_text(encoding="utf-8"))
 SIZES = Sizes(image=(400, 200))
-UNMARKED = ("ferret", "shikra", "groundinggpt", "llava")
-JSON = ("qwen2_5_vl", "qwen3_vl")
+UNMARKED = ("ferret", "shikra", "groundinggpt", "llava", "glm_v", "florence2")
+JSON = ("qwen2_5_vl", "qwen3_vl", "kimi_vl", "gemini", "pixels")
+BESIDE = (*JSON, "paligemma")
 PADDED = ("shikra", "groundinggpt", "llava")
 # What a corner may move in reading what was written, as a share of the image's width and height (400 x 200)
 STEP = {
@@ -27,9 +28,28 @@ STEP = {
     "shikra": (0.001, 0.002),
     "groundinggpt": (0.001, 0.002),
     "llava": (0.01, 0.02),
+    "qwen_vl": (0.001, 0.001),
+    "qwen2_vl": (0.001, 0.001),
     "qwen2_5_vl": (1 / 392, 1 / 196),
     "qwen3_vl": (0.001, 0.001),
+    "kimi_vl": (0.001, 0.001),
+    "gemini": (0.001, 0.001),
+    "glm_v": (0.001, 0.001),
+    "deepseek_vl2": (1 / 999, 1 / 999),
+    "minicpm_v": (0.001, 0.001),
     "internvl": (0.001, 0.001),
+    "paligemma": (1 / 1023, 1 / 1023),
+    "florence2": (0.0015, 0.0015),
+    "pixels": (1 / 400, 1 / 200),
+}
+LAST_BOX = {  # what the last box begins with
+    **dict.fromkeys(("internvl", "deepseek_vl2", "glm_v"), "], ["),
+    **dict.fromkeys(("giqa", "giqa_decimal"), "("),
+    **dict.fromkeys(("qwen_vl", "minicpm_v"), "<box>"),
+    "kosmos2": "</delim",
+    "qwen2_vl": "<|box_start|>",
+    "paligemma": "<loc0026>",
+    "florence2": "<loc_524>",
 }
 PLAIN = "The tower and the dogs are sharp."
 TOWER = np.array([[0.125, 0.375, 0.475, 0.775]])
@@ -49,12 +69,34 @@ WRITTEN = {
     "[0.525, 0.262, 0.975, 0.738] are sharp.",
     "llava": "The tower [0.12, 0.44, 0.48, 0.64] and the dogs [0.02, 0.26, 0.08, 0.29] [0.52, 0.26, 0.98, 0.74] "
     "are sharp.",
+    "qwen_vl": "The <ref>tower</ref><box>(125,375),(475,775)</box> and the "
+    "<ref>dogs</ref><box>(25,25),(75,75)</box><box>(525,25),(975,975)</box> are sharp.",
+    "qwen2_vl": "The <|object_ref_start|>tower<|object_ref_end|><|box_start|>(125,375),(475,775)<|box_end|> and the "
+    "<|object_ref_start|>dogs<|object_ref_end|><|box_start|>(25,25),(75,75)<|box_end|>"
+    "<|box_start|>(525,25),(975,975)<|box_end|> are sharp.",
     "qwen2_5_vl": 'The tower and the dogs are sharp.\n```json\n[\n\t{"bbox_2d": [49, 74, 186, 152], "label": "tower"},'
     '\n\t{"bbox_2d": [10, 5, 29, 15], "label": "dogs"},\n\t{"bbox_2d": [206, 5, 382, 191], "label": "dogs"}\n]\n```',
     "qwen3_vl": 'The tower and the dogs are sharp.\n```json\n[\n\t{"bbox_2d": [125, 375, 475, 775], "label": "tower"},'
     '\n\t{"bbox_2d": [25, 25, 75, 75], "label": "dogs"},\n\t{"bbox_2d": [525, 25, 975, 975], "label": "dogs"}\n]\n```',
+    "kimi_vl": 'The tower and the dogs are sharp.\n```json\n[\n\t{"bbox_2d": [0.125, 0.375, 0.475, 0.775], '
+    '"label": "tower"},\n\t{"bbox_2d": [0.025, 0.025, 0.075, 0.075], "label": "dogs"},\n\t'
+    '{"bbox_2d": [0.525, 0.025, 0.975, 0.975], "label": "dogs"}\n]\n```',
+    "gemini": 'The tower and the dogs are sharp.\n```json\n[\n\t{"box_2d": [375, 125, 775, 475], "label": "tower"},'
+    '\n\t{"box_2d": [25, 25, 75, 75], "label": "dogs"},\n\t{"box_2d": [25, 525, 975, 975], "label": "dogs"}\n]\n```',
+    "glm_v": "The tower <|begin_of_box|>[[125, 375, 475, 775]]<|end_of_box|> and the dogs "
+    "<|begin_of_box|>[[25, 25, 75, 75], [525, 25, 975, 975]]<|end_of_box|> are sharp.",
+    "deepseek_vl2": "The <|ref|>tower<|/ref|><|det|>[[125, 375, 475, 774]]<|/det|> and the "
+    "<|ref|>dogs<|/ref|><|det|>[[25, 25, 75, 75], [524, 25, 974, 974]]<|/det|> are sharp.",
+    "minicpm_v": "The <ref>tower</ref><box>125 375 475 775</box> and the "
+    "<ref>dogs</ref><box>25 25 75 75</box><box>525 25 975 975</box> are sharp.",
     "internvl": "The <ref>tower</ref><box>[[125, 375, 475, 775]]</box> and the "
     "<ref>dogs</ref><box>[[25, 25, 75, 75], [525, 25, 975, 975]]</box> are sharp.",
+    "paligemma": "The tower and the dogs are sharp.\n<loc0384><loc0128><loc0793><loc0486> tower ; "
+    "<loc0026><loc0026><loc0077><loc0077> dogs ; <loc0026><loc0537><loc0997><loc0997> dogs",
+    "florence2": "The tower<loc_124><loc_374><loc_474><loc_774> and the "
+    "dogs<loc_24><loc_24><loc_74><loc_74><loc_524><loc_24><loc_974><loc_974> are sharp.",
+    "pixels": 'The tower and the dogs are sharp.\n```json\n[\n\t{"bbox": [50, 75, 190, 155], "label": "tower"},'
+    '\n\t{"bbox": [10, 5, 30, 15], "label": "dogs"},\n\t{"bbox": [210, 5, 390, 195], "label": "dogs"}\n]\n```',
 }
 
 every_format = pytest.mark.parametrize("name", FORMATS)
@@ -138,11 +180,9 @@ def test_giqa_boxes_in_the_other_form_are_malformed_and_leave_no_region(name, ot
 @every_format
 def test_text_cut_inside_its_last_box_keeps_what_was_whole(name):
     full = WRITTEN[name].removesuffix(" are sharp.").removesuffix("\n]\n```")
-    begun = full.rindex(
-        {"kosmos2": "</delim", "internvl": "], [", "giqa": "(", "giqa_decimal": "("}.get(
-            name, "{" if name in JSON else "["
-        )
-    )
+    if name == "paligemma":
+        full = full.removesuffix(" dogs")
+    begun = full.rindex(LAST_BOX.get(name, "{" if name in JSON else "["))
     for cut in range(begun + 2, len(full)):
         read = box_format(name).read(full[:cut], SIZES)
         assert_consistent(read)
@@ -153,10 +193,10 @@ def test_text_cut_inside_its_last_box_keeps_what_was_whole(name):
 # Sizes
 
 
-@pytest.mark.parametrize("name", [*PADDED, "qwen2_5_vl"])
+@pytest.mark.parametrize("name", [*PADDED, "qwen2_5_vl", "pixels"])
 def test_a_size_that_is_needed_and_missing_is_asked_for_in_one_sentence(name):
     named = box_format(name)
-    assert named.needs == ("image" if name in PADDED else "input")
+    assert named.needs == ("input" if name == "qwen2_5_vl" else "image")
     for call in (lambda: named.read("a dog"), lambda: named.write("a dog", []), lambda: named.read("", Sizes((0, 5)))):
         with pytest.raises(
             ValueError, match=rf"^box format '{name}' needs the [^\n]*size[^\n]*, \(width, height\), got"
@@ -165,7 +205,7 @@ def test_a_size_that_is_needed_and_missing_is_asked_for_in_one_sentence(name):
     assert named.strip("a dog") == "a dog"
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {*PADDED, "qwen2_5_vl"}))
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {*PADDED, "qwen2_5_vl", "pixels"}))
 def test_the_other_formats_need_no_size(name):
     named = box_format(name)
     assert named.needs is None
@@ -217,6 +257,16 @@ PIECES = [
     *("</delimiter_of_multi_objects/>", "<grounding>", "</s>", "<ref>", "</ref>", "<box>", "</box>", "<ref>dog</ref>"),
     *("```json\n", "```", '{"bbox_2d": [', '"bbox_2d"', '"label": "', '"label"', '"}', '{"bbox_2d": [1, 2, 3, 4]'),
     *('"label": "dog"}', '{"bbox_2d": [100, 20, 300, 40], "label": "dog"}', "[dog](<142, 309>)", "\\ud800", '{"'),
+    *("(1,2),(3,4)", "(", ")", "<box>1 2 3 4</box>", "<box>(1,2),(3,4)</box>", "<|box_start|>", "<|box_end|>"),
+    *("<|object_ref_start|>dog<|object_ref_end|>", "<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>", "<|begin_of_box|>"),
+    *(
+        "<|end_of_box|>",
+        "<loc_12>",
+        "<loc0012>",
+        "<loc_1><loc_2><loc_3><loc_4>",
+        "<loc0001><loc0002><loc0003><loc0004>",
+    ),
+    *("<loc", "<seg012>", '"box_2d": [1, 2, 3, 4]', '"bbox": [1, 2, 3, 4], "name": "dog"', '{"a": {', "}}", "]}"),
     *("<object><patch_index_0044><patch_index_0863></object>", "<box>[[1, 2, 3, 4]]</box>", "<phrase> dog</phrase>"),
 ]
 shuffled = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
@@ -260,6 +310,15 @@ HOSTILE = [
         "<box>[[1",
         "<ref>a</ref>",
         "<ref>a</ref><box>",
+        "<ref>a</ref><box>(1,2),(",
+        "<box>(1,",
+        "(1,2),(",
+        "<|begin_of_box|>",
+        "<|begin_of_box|>[[1,",
+        "<loc",
+        "<loc_1>",
+        "<loc0001> a ;",
+        "<loc_1> ",
         "<object>",
         "<object><patch_index_1>",
         "</ref>",
@@ -273,6 +332,12 @@ HOSTILE = [
         "\\",
         '\\"',
         '{x"',
+        '{"a":',
+        '{"a":[',
+        '{"bbox_2d":1,',
+        '{"bbox_2d" ',
+        '{"a": {"bbox_2d": 1}, ',
+        '[{"a":1},',
         "```json\n[{",
         '[{"label": "',
         "[{}",
@@ -282,7 +347,10 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-@pytest.mark.parametrize("name", ["kosmos2", "ferret", "shikra", "qwen3_vl", "internvl"])
+@pytest.mark.parametrize(
+    "name",
+    ["kosmos2", "ferret", "shikra", "qwen_vl", "qwen3_vl", "pixels", "glm_v", "internvl", "paligemma", "florence2"],
+)
 @pytest.mark.slow
 def test_a_megabyte_of_hostile_text_is_read(name, piece):
     for head, tail in (("", ""), ("", " x"), ("tower [1,", "]")):
@@ -296,9 +364,18 @@ def test_many_labels_in_long_prose_are_read():
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "1e999", "-1e999", "NaN", "-Infinity"])
-@pytest.mark.parametrize("name", ["ferret", "shikra", "groundinggpt", "llava", "qwen2_5_vl", "qwen3_vl", "internvl"])
+@pytest.mark.parametrize(
+    "name", [*sorted(set(FORMATS) - {"giqa", "giqa_decimal", "kosmos2", "minicpm_v", "paligemma", "florence2"})]
+)
 def test_numbers_without_end_are_out_of_range(name, digits):
-    form = {"internvl": "<ref>dog</ref><box>[[{}]]</box>"} | dict.fromkeys(JSON, '{{"bbox_2d": [{}], "label": "dog"}}')
+    form = dict.fromkeys(JSON, '{{"bbox_2d": [{}], "label": "dog"}}') | {
+        "gemini": '{{"box_2d": [{}], "label": "dog"}}',
+        "internvl": "<ref>dog</ref><box>[[{}]]</box>",
+        "deepseek_vl2": "<|ref|>dog<|/ref|><|det|>[[{}]]<|/det|>",
+        "glm_v": "dog <|begin_of_box|>[[{}]]<|end_of_box|>",
+        "qwen_vl": "<ref>dog</ref><box>({})</box>",
+        "qwen2_vl": "<|object_ref_start|>dog<|object_ref_end|><|box_start|>({})<|box_end|>",
+    }
     for at in range(4):
         numbers = ["0", "0", "1", "1"]
         numbers[at] = digits
@@ -370,7 +447,7 @@ def test_what_was_written_is_read_back(name, cases):
         read = box_format(name).read(text, SIZES)
         assert_consistent(read)
         assert (read.plain, read.malformed) == (plain, ())
-        if name in JSON:  # they do not say which of several occurrences is meant
+        if name in BESIDE:  # they do not say which of several occurrences is meant
             assert {found.phrase for found in read.regions} == {known.phrase.strip() for known in regions}
             regions = [
                 Region(
@@ -461,7 +538,7 @@ def test_a_phrase_after_which_no_name_is_read_is_refused(name, phrase):
         box_format(name).write(f"A {phrase} here", [region(phrase, 2)], SIZES)
 
 
-@pytest.mark.parametrize("name", JSON)
+@pytest.mark.parametrize("name", BESIDE)
 def test_a_label_that_is_no_whole_word_is_refused(name):
     with pytest.raises(ValueError, match="phrase 'owe' does not stand"):
         box_format(name).write("The tower", [region("owe", 5)], SIZES)
@@ -543,5 +620,7 @@ def test_kosmos2_writes_the_cells_that_transformers_does(kosmos):
 
 @pytest.mark.parametrize("name", ["", "coco", "GIQA", "giqa "])
 def test_an_unknown_format_is_refused_in_one_sentence(name):
-    with pytest.raises(ValueError, match=rf"^expected a box format out of \['ferret', 'giqa', .*\], got '{name}'$"):
+    with pytest.raises(
+        ValueError, match=rf"^expected a box format out of \['deepseek_vl2', 'ferret', .*\], got '{name}'$"
+    ):
         box_format(name)

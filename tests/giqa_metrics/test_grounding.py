@@ -454,8 +454,7 @@ ONE_SIZE = {"image_sizes": [(640, 480)]}
             DOG,
             DOG,
             {"box_format": "kosmos"},
-            "expected a box format out of ['ferret', 'giqa', 'giqa_decimal', 'groundinggpt', 'internvl', 'kosmos2', "
-            "'llava', 'qwen2_5_vl', 'qwen3_vl', 'shikra'], got 'kosmos'",
+            f"expected a box format out of {sorted(FORMATS)}, got 'kosmos'",
         ),
         (DOG, DOG, {"preset": "coco"}, "expected a preset out of ['glamm', 'paper'], got 'coco'"),
         (DOG, DOG, {"exact_references": [[], []]}, "expected 1 exact references, got 2"),
@@ -472,6 +471,12 @@ ONE_SIZE = {"image_sizes": [(640, 480)]}
                 f"box format '{name}' counts in a padded square: expected image_sizes, got none",
             )
             for name in ("shikra", "groundinggpt", "llava")
+        ),
+        (
+            DOG,
+            DOG,
+            {"box_format": "pixels"},
+            "box format 'pixels' counts in pixels of the image: expected image_sizes, got none",
         ),
         (
             DOG,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from giqa_datasets.formats import box_format
-from giqa_datasets.formats.qwen2_5_vl import resized
+from giqa_datasets.formats.frames import resized
 from giqa_metrics.runs.files import read_config
 from giqa_metrics.runs.predict import predict, prompt_of
 

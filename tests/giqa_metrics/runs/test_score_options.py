@@ -12,7 +12,7 @@ from datasets import load_dataset
 from giqa_datasets import parse
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.formats import FORMATS, Sizes, box_format
-from giqa_datasets.formats.qwen2_5_vl import resized
+from giqa_datasets.formats.frames import resized
 from giqa_metrics import giqa_grounding
 from giqa_metrics.bootstrap import intervals
 from giqa_metrics.runs.score import Options, compute, measure, score_run
@@ -31,12 +31,29 @@ STEPS = {
     "shikra": 1 / 1000,
     "groundinggpt": 1 / 1000,
     "llava": 1 / 100,
+    "qwen_vl": 1 / 1000,
+    "qwen2_vl": 1 / 1000,
     "qwen2_5_vl": 1 / 300,
     "qwen3_vl": 1 / 1000,
+    "kimi_vl": 1 / 1000,
+    "gemini": 1 / 1000,
+    "glm_v": 1 / 1000,
+    "deepseek_vl2": 1 / 999,
+    "minicpm_v": 1 / 1000,
     "internvl": 1 / 1000,
+    "paligemma": 1 / 1023,
+    "florence2": 1 / 1000,
+    "pixels": 1 / 300,
 }
 MIOU = {"giqa": 1, "giqa_decimal": 0.89, "kosmos2": 0.8, "llava": 0.9}  # of the coarse ones; else 0.98
-UNMARKED = ("ferret", "shikra", "groundinggpt", "llava")  # the name is a guess: the words before the bracket
+UNMARKED = (
+    "ferret",
+    "shikra",
+    "groundinggpt",
+    "llava",
+    "glm_v",
+    "florence2",
+)  # the name is a guess: the words before the bracket
 
 
 def write_run(folder: Path, rows: list[dict], write, *, size_of=lambda row: None) -> Path:
