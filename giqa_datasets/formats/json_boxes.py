@@ -145,7 +145,9 @@ def _read(text: str, keys: Keys, frame: Frame) -> GroundedText:
     if "{" not in text and "```" not in text:
         return beside(text, [], [])
     scan = _scan(text, keys)
-    pieces = sorted([*scan.pieces, *_malformed(text, keys, scan)], key=lambda piece: piece.span)
+    pieces = scan.pieces
+    if scan.broken:
+        pieces = sorted([*pieces, *_malformed(text, keys, scan)], key=lambda piece: piece.span)
     drops = _drops(text, scan, [piece.span for piece in pieces])
     fence = _LAST_FENCE.search(text, max(drops[-1][1] if drops else 0, text.rfind("```") - 1))
     if fence and text.count("```", 0, fence.start()) % 2 == 0:
@@ -310,7 +312,8 @@ def _label(value: dict[str, Any], keys: Keys) -> str | None:
 def _boxes(value: dict[str, Any], keys: Keys, frame: Frame) -> list[Corners | Kind]:
     """Read what stands at an object's box key: one box or a list of boxes; the first fault of a list stands last."""
     numbers = next(value[key] for key in keys.box if key in value)
-    if not (isinstance(numbers, list) and numbers and all(isinstance(box, list) for box in numbers)):
+    is_list = isinstance(numbers, list) and numbers and isinstance(numbers[0], list)
+    if not (is_list and all(isinstance(box, list) for box in numbers)):
         return [_box(numbers, frame)]
     boxes = [_box(box, frame) for box in numbers]
     faults: list[Corners | Kind] = [box for box in boxes if isinstance(box, str)]
@@ -321,7 +324,7 @@ def _box(numbers: object, frame: Frame) -> Corners | Kind:
     """Read one box."""
     if not isinstance(numbers, list):
         return "not_a_box"
-    if all(type(number) is float for number in numbers):
+    if {*map(type, numbers)} <= {float}:
         return frame.read(numbers)
     return "nested" if any(isinstance(number, list) for number in numbers) else "not_a_box"
 

@@ -8,10 +8,12 @@ is appended to the plain text. Boxes with one label are one region (nothing says
 
 import re
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import numpy as np
 
 from giqa_datasets.boxes import Boxes
+from giqa_datasets.formats.frames import Corners
 from giqa_datasets.formats.spans import Found, Span, grounded, sort_out, trimmed
 from giqa_datasets.regions import Region, in_order, locate, take
 from giqa_datasets.text import GroundedText, Kind
@@ -79,15 +81,20 @@ def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None
         return GroundedText(text, prose, (), (), tuple(drops))
     malformed = sort_out(by_label.pop(None, []), "unnamed")[1]
     plain, spans = _place(prose, [label for label in by_label if label is not None])
-    regions: list[Region] = []
+    boxes: list[Corners] = []
+    phrases: list[tuple[Span, str, slice]] = []
     for label, span in spans.items():
-        boxes, wrong = sort_out(by_label[label], None)
+        first = len(boxes)
+        good, wrong = sort_out(by_label[label], None)
+        boxes += good
         malformed += wrong
-        if boxes:
-            regions.append(Region(label, span, np.array(boxes)))
-    regions.sort(key=lambda region: region.span)
+        if good:
+            phrases.append((span, label, slice(first, len(boxes))))
+    phrases.sort(key=itemgetter(0))
     malformed.sort(key=lambda wrong: wrong.span)
-    return GroundedText(text, plain, tuple(regions), tuple(malformed), tuple(drops))
+    xyxy = np.array(boxes)  # one array for the text
+    regions = tuple([Region(label, span, xyxy[of_label]) for span, label, of_label in phrases])
+    return GroundedText(text, plain, regions, tuple(malformed), tuple(drops))
 
 
 def settle(plain: str, regions: Iterable[Region]) -> list[Region]:

@@ -64,12 +64,10 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
         start, end = (0, 0) if isinstance(name, str) else _trimmed(text, *name)
         reason: Kind | None = None if start < end else name if isinstance(name, str) else "unnamed"
         first = len(boxes)
-        for span, box in found:
-            if isinstance(box, str) or reason:
-                malformed.append(Malformed(span, box if isinstance(box, str) else reason or "unnamed"))
-            else:
-                boxes.append(box)
-        if len(boxes) > first:
+        good, wrong = sort_out(found, reason)
+        boxes += good
+        malformed += wrong
+        if good:
             before = gone[bisect_left(starts, start)]
             phrases.append((text[start:end], (start - before, end - before), slice(first, len(boxes))))
     xyxy = np.array(boxes)  # one array for the text: an array for each phrase costs more than the rest
@@ -79,9 +77,14 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
 
 def sort_out(found: Sequence[Found], reason: Kind | None) -> tuple[list[Corners], list[Malformed]]:
     """Part good boxes from malformed ones; where there is a reason to refuse all of them, none is good."""
-    boxes = [box for _, box in found if not isinstance(box, str) and reason is None]
-    kinds = [(span, box if isinstance(box, str) else reason) for span, box in found]
-    return boxes, [Malformed(span, kind) for span, kind in kinds if kind is not None]
+    boxes: list[Corners] = []
+    malformed: list[Malformed] = []
+    for span, box in found:
+        if isinstance(box, str) or reason:
+            malformed.append(Malformed(span, box if isinstance(box, str) else reason or "unnamed"))
+        else:
+            boxes.append(box)
+    return boxes, malformed
 
 
 def trimmed(region: Region) -> Region:

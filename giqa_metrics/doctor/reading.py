@@ -17,8 +17,8 @@ from giqa_metrics.doctor.squares import SquarePicture
 
 Reader = Callable[[str, Sizes], GroundedText]
 
-# Boxes that stand alone, and what gives them a name: in JSON, markers, tokens or brackets. The first that is there says
-# in which of these ways the text is written
+# Boxes that stand alone, and what gives them a name: in JSON, markers, tokens or brackets. The first that is there
+# says in which of these ways the text is written
 _LONE = [
     (re.compile(r'\{(?=\s*"(?:bbox_2d|box_2d|bbox|box)")'), '{"label": "square", '),
     (re.compile(r"(?=<object>)"), "<phrase>square</phrase>"),

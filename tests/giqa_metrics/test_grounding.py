@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from giqa_datasets import Region, render
+from giqa_datasets import FORMATS, Region, render
 from giqa_metrics import giqa_grounding, grounding
 from giqa_metrics.grounding import GroundingStats, aggregate, grounding_stats
 from tests.paths import DATA
