@@ -192,7 +192,9 @@ FAMILIES = {
         "<|box_end|><|box_start|>",
         ("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
     ),
-    # Its markers are no special tokens: servers pass them on. They stand around any final answer, `No` for one
+    # Documented as unnamed. A name is the words right before the markers, as in brackets; without such words, as in an
+    # answer of boxes only, the boxes are `unnamed`. The markers stand around any final answer, `No` for one, and are
+    # no special tokens: servers pass them on
     "glm_v": Tags(
         _marked(None, ("<|begin_of_box|>", "<|end_of_box|>"), BRACKETS),
         BRACKETS,

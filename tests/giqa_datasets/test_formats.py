@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets import Region
 from giqa_datasets.formats import FORMATS, Sizes, box_format
-from giqa_datasets.formats.frames import MAX_PIXELS, MIN_PIXELS, resized
+from giqa_datasets.formats.frames import FLORENCE2, MAX_PIXELS, MIN_PIXELS, resized
 from giqa_datasets.formats.labels import CLOSED
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes
 from tests.paths import DATA
@@ -624,3 +625,35 @@ def test_an_unknown_format_is_refused_in_one_sentence(name):
         ValueError, match=rf"^expected a box format out of \['deepseek_vl2', 'ferret', .*\], got '{name}'$"
     ):
         box_format(name)
+
+
+# Florence-2's own code as the oracle
+
+
+def test_florence2_bins_are_those_of_transformers():
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("transformers.models.florence2.processing_florence2").Florence2PostProcessor
+    coder = theirs.__new__(theirs)
+    coder.quantize_bins = (1000, 1000)
+    size = (10**6, 10**6)  # so that their whole pixels lose nothing
+
+    @given(boxes())
+    def law(drawn):
+        assume((np.abs(drawn * 1000 - np.rint(drawn * 1000)) > 1e-3).all())  # on a line ours has a tolerance
+        bins = np.array(FLORENCE2.write(drawn, digits=0), dtype=int)
+        known = coder.quantize(torch.tensor(drawn * 10**6), size).int().numpy()
+        thin = (known[:, :2] == known[:, 2:]).any(axis=1)  # ours widens a box that would have no area
+        known = np.array(list(dict.fromkeys(map(tuple, known[~thin]))), dtype=int).reshape(-1, 4)
+        assert {*map(tuple, known)} <= {*map(tuple, bins)}
+        read = [FLORENCE2.read(box) for box in known.tolist()]
+        back = coder.dequantize(torch.tensor(known), size).numpy() / 10**6
+        np.testing.assert_allclose(np.array(read).reshape(-1, 4), back, atol=2e-6)
+
+    law()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_markers_are_what_the_format_writes(name):
+    markers = box_format(name).markers
+    assert set(markers) >= set(re.findall(r"<[^<>]+>", WRITTEN[name])) or markers == ()
+    assert bool(markers) == (name in {"qwen_vl", "qwen2_vl", "deepseek_vl2", "minicpm_v", "internvl", "florence2"})
