@@ -186,7 +186,7 @@ def test_a_missing_folder_or_metadata_ends_in_one_sentence(photos, tmp_path, mon
     ("arguments", "says"),
     [
         (["giqa-huge"], "expected a data set out of ['folder', "),
-        (["folder", "photos", "--box-format", "coco"], "expected a box format out of ['ferret', "),
+        (["folder", "photos", "--box-format", "coco"], "expected a box format out of ['deepseek_vl2', "),
         (["folder", "photos", "--out", "photos"], "photos exists; --overwrite replaces"),
         (["folder", "photos", "--out", "photos", "--overwrite"], "photos is no data set folder"),
     ],

@@ -436,7 +436,7 @@ def test_an_unknown_box_format_is_one_sentence_before_the_model_is_loaded(giqa, 
     options = ("--data", tiny, "--out", tmp_path / "run", "--box-format", "xyxy")
     ran = giqa("predict", "--model", tmp_path / "no-model", *options)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert ran.err.startswith("giqa: expected a box format out of ['ferret', ")
+    assert ran.err.startswith("giqa: expected a box format out of ['deepseek_vl2', ")
     assert not (tmp_path / "run").exists()
 
 
