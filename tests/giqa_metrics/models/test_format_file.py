@@ -88,7 +88,7 @@ def test_a_file_that_says_none_asks_for_a_name(tmp_path):
         (b'{"model": 5, "box_format": "giqa"}', r"was not written by giqa doctor: model: .*valid string"),
         (b'{"model": "vlm", "box_format": ["giqa"]}', r"was not written by giqa doctor: box_format: .*valid string"),
         (b'{"model": "", "box_format": "giqa"}', r"was not written by giqa doctor: model: "),
-        (b'{"model": "vlm", "box_format": "coco"}', r"expected a box format out of \['deepseek_vl2', .*\], got 'coco'$"),
+        (b'{"model": "vlm", "box_format": "coco"}', r"expected a box format out of \['deepseek.*\], got 'coco'$"),
         (b'{"model": "vlm", "box_format": "' + b"x" * 9_999 + b'"}', r"got 'x{79}$"),
         (b'{"model": "vlm", "box_format": "giqa"}' + b" " * MAX_BYTES, r"is larger than 1,048,576 bytes: giqa doctor"),
     ],
