@@ -162,7 +162,7 @@ _SIDE = rf"{_QUOTE}\s?[:=]\s?{_QUOTE}{_NUMBER}{_QUOTE}[,;\s]{{1,3}}{_QUOTE}"
 # Each alternative is one box, or a run of them in one bracket
 _BOX = re.compile(
     # <|box_start|>(1,2),(3,4)<|box_end|>, <box>[[1, 2, 3, 4]]</box>, <|det|>..., and what was cut off inside
-    rf"(?P<tagged><\|?(?:box|bbox|det|box_start|begin_of_box)\|?>(?=[\s\[({{<]*+[-+.\d]|\s*+\Z)[^<]*+"
+    rf"(?P<tagged><\|?(?:box|bbox|det|box_start|begin_of_box)\|?>(?=[\s\[({{<]*+[-+.\d]|\s*+\Z)[^<\0]*+"
     r"(?:<\|?/?(?:box|bbox|det|box_end|end_of_box)\|?>)?+)"
     # runs of <loc_250>, <loc0250>, <patch_index_0044>, and {<1><2><3><4>}
     r"|(?P<run><(?:loc_?|patch_index_|bin_)\d++>(?:\s*+<(?:loc_?|patch_index_|bin_)\d++>)*+|\{(?:<\d++>\s*+){4}\})"

@@ -125,7 +125,8 @@ def test_prompt_and_completion_say_what_question_and_answer_say(record, name):
         for turn, text in (("prompt", row["question"]), ("completion", row["answer"])):
             said = read(row[turn][0]["content"].replace(HINTS[name], PLACEHOLDER), sizes)
             assert (said.plain, said.malformed) == (strip(text), ())
-            assert [region.phrase for region in said.regions] == [region.phrase for region in parse(text).regions]
+            pairs = zip(said.regions, parse(text).regions, strict=True)  # florence2 names with the whole caption
+            assert all(read_as.phrase.endswith(meant.phrase) for read_as, meant in pairs)
             for found, known in zip(said.regions, parse(text).regions, strict=True):
                 np.testing.assert_allclose(found.boxes, known.boxes, atol=0.1)
 
