@@ -141,5 +141,6 @@ class OpenModels:
 def _versions() -> dict[str, str]:
     """The start of the sha256 of the pipeline's prompts, pools and word lists, by name."""
     here = Path(__file__).parent
-    files = sorted(path for path in here.rglob("*") if path.suffix in (".txt", ".json"))
+    files = [path for path in here.rglob("*") if path.suffix in (".txt", ".json")]
+    files = sorted([*files, here.parent / "des_questions.v1.txt"])
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in files}
