@@ -1,9 +1,11 @@
 """Files that are written whole or not at all, and JSON Lines, of which a kill costs at most the last one.
 
 A file that grows a line at a time is mended before it goes on: a last line that a kill left half-written is cut off.
-Lines from people are validated by a pydantic model, and an error names file and line.
+Lines from people are validated by a pydantic model, and an error names file and line. A byte order mark
+and blank lines are passed over.
 """
 
+import codecs
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,10 +67,13 @@ def mend(path: Path) -> None:
             file.truncate(end)
 
 
-def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield the lines of a file, each after its name for an error.
+def numbered_lines(
+    path: Path, *, longest: int | None = None, grows: bool = False, every_byte: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the lines of a file that are not blank, each after what to call it in an error.
 
-    `longest` is in bytes, None for any; `grows` passes over a last line that a kill left half-written.
+    A line of more than `longest` bytes is an error. With `grows`, a last line that a kill left half-written is passed over;
+    with `every_byte`, blank lines and a byte order mark are yielded too: for a file whose places are counted.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -78,6 +83,10 @@ def numbered_lines(path: Path, *, longest: int | None = None, grows: bool = Fals
     with path.open("rb") as file:
         for number, raw in enumerate(iter(lambda: file.readline(size), b""), start=1):
             where = f"{path} line {number}"
+            if not every_byte:
+                raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+                if raw.isspace() or not raw:
+                    continue
             if longest is not None and len(raw) > longest:
                 raise InputError(f"{where}: expected at most {longest:,} bytes")
             if grows and not raw.endswith(b"\n") and not _is_json(raw):
@@ -101,7 +110,8 @@ def read_lines(
 def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -> Line:
     """Read one line of JSON.
 
-    `where` is the line's name for an error, and `expected` its kind in words, with which the error shows the line.
+    `where` is the line's name for an error, and `expected` its kind in words, which the error shows with the line and its
+    first fault.
 
     Raises:
         ValueError: If it is not of the kind.
@@ -111,8 +121,10 @@ def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        got = raw.strip()[:80].decode(errors="replace")
-        why = f"expected {expected}, got {got!r}" if expected else fault_of(error)
+        why = fault_of(error)
+        if expected:
+            got = raw.strip()[:80].decode(errors="replace")
+            why = f"expected {expected}, got {got!r}: {why}"
         raise InputError(f"{where}: {why}") from error
 
 

@@ -82,6 +82,7 @@ _FIRST_TOKENS = re.compile(rf"(?:\s*+(?:{_TOKEN}|ASSISTANT:))++\s*+", re.IGNOREC
 _LAST_TOKEN = re.compile(rf"(?:{_TOKEN})\Z", re.IGNORECASE)
 _ONE_TOKEN = re.compile(rf"{_TOKEN}|ASSISTANT:", re.IGNORECASE)
 _LONGEST_TOKEN = 60  # characters
+_CUTS = re.compile(r"<[^0-9\s]|◁|\[/?[tT]")  # what all that is cut begins with, ASSISTANT: aside
 # GLM's tokens around words
 _BOXED = re.compile(r"<\|begin_of_box\|>(?![\s\[({]*+[-+.\d]++\s*+[,;\s])([^<]*+)<\|end_of_box\|>")
 
@@ -106,6 +107,8 @@ def cut(reply: str) -> Cut:
         >>> cut("<think>No noise, and").text
         ''
     """
+    if _CUTS.search(reply) is None and _FIRST_TOKENS.match(reply) is None:
+        return Cut(reply, 0, 0)
     text = reply
     last = _last(_END_THOUGHT, text)
     if last is not None:
@@ -181,8 +184,13 @@ _BOX = re.compile(
     re.IGNORECASE,
 )
 
-# What a text without foreign boxes seldom holds: everything that a box can begin with, and everything that is cut
-HINT = re.compile(rf"{_OPEN}|◁|&lt;|&#|box\b|boxes\b|box_2d|\bcoord|\bx_?1\b|\bx_?min\b|assistant:", re.IGNORECASE)
+# What a text without foreign boxes seldom holds; one class first, so that `re` skips ordinary text. The last four are
+# s, i and k to IGNORECASE
+_FOLDED = "\u017f\u0131\u0130\u212a"
+_STARTS = _OPEN[1:-1] + "&◁" + _FOLDED
+_MARK = re.compile(rf"[{_STARTS}](?:(?<=[<&◁{_FOLDED}])|(?![A-Za-z]))")
+_UNUSUAL = re.compile(f"[{re.sub('[ -~]', '', _STARTS)}]")
+_KEYS = ("box", "coord", "x1", "x_1", "xmin", "x_min")
 
 _TAKEN, _FOUND = "\0", "\x01"  # stand for what the format's reader took, and for what the net found
 _OBJECT = re.compile(r"\{[^{}]{0,300}\x01[^{}]{0,300}\}")  # a flat JSON object around a box
@@ -204,9 +212,9 @@ def with_net(grounded: GroundedText) -> GroundedText:
     They are other families' markup and JSON keys, four numbers or two cells in brackets of any script, angle brackets
     written as HTML entities, and runs of location tokens. Their markup leaves the plain text, names stay.
     """
-    text = _masked(grounded.text, grounded.markup, _TAKEN)
-    if HINT.search(text) is None:
+    if not may_hold_box(grounded.plain):
         return grounded
+    text = _masked(grounded.text, grounded.markup, _TAKEN)
     boxes = [(found.span(), count) for found in _BOX.finditer(text) if (count := _count(found))]
     if not boxes:
         return grounded
@@ -214,6 +222,29 @@ def with_net(grounded: GroundedText) -> GroundedText:
     malformed = sorted([*grounded.malformed, *malformed], key=lambda wrong: wrong.span)
     drops = _drops(text, [span for span, _ in boxes])
     return _without(replace(grounded, malformed=tuple(malformed)), drops)
+
+
+def may_hold_box(text: str) -> bool:
+    """Whether the net might catch something in a text; it need not."""
+    if _MARK.search(text) is not None:
+        return True
+    if ":" not in text and "=" not in text:
+        return False
+    lowered = text.lower()
+    return any(key in lowered for key in _KEYS)
+
+
+def is_plain(reply: str) -> bool:
+    """Whether `read` would neither cut nor catch anything, as far as a look of a microsecond tells.
+
+    Brackets are not looked at: whoever asks has read them all as GIQA text, or as `(` before a letter.
+    """
+    if "{" in reply or "&" in reply or (not reply.isascii() and _UNUSUAL.search(reply) is not None):
+        return False
+    if ":" not in reply and "=" not in reply:
+        return True
+    lowered = reply.lower()
+    return "assistant:" not in lowered and not any(key in lowered for key in _KEYS)
 
 
 def _count(found: re.Match[str]) -> int:

@@ -8,6 +8,7 @@ y2>`.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,6 +79,7 @@ _TOKEN = re.compile(
     r"|<(?=[-.,\s]*[0-9])[-0-9.,\s]*>(?:\s*\))?"
 )
 _MARK = re.compile(r"[\[\]<>]")
+SHORT = 30  # characters of a box that is kept as it was read
 _BOX = re.compile(r"<([^<>]*)>")
 _CELLS = re.compile(r"\s*(-?[0-9]+)\s*,\s*(-?[0-9]+)\s*")
 _DECIMAL = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -151,7 +153,7 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
             continue
         first = len(boxes)
         for box in _BOX.finditer(text, *token.span("boxes")):
-            read = _read_box(box[1], forms)
+            read = (_known_box if len(box[1]) < SHORT else _read_box)(box[1], forms)
             if isinstance(read, str):
                 malformed.append(Malformed(box.span(), read))
             else:
@@ -267,14 +269,13 @@ def _broken_kind(text: str, begin: int, broken: str | None) -> Kind:
 
 def decode_boxes(boxes: list[tuple[float, ...]]) -> Boxes:
     """Turn boxes of either form to corners, shape (N, 4)."""
-    xyxy = np.zeros((len(boxes), 4))
-    cells = [index for index, box in enumerate(boxes) if len(box) == 2]
-    decimals = [index for index, box in enumerate(boxes) if len(box) == 4]
-    if cells:
-        xyxy[cells] = cells_to_boxes(np.array([boxes[index] for index in cells], dtype=np.int64))
-    if decimals:
-        xyxy[decimals] = [boxes[index] for index in decimals]
-    return xyxy
+    return np.array([_corners(box) if len(box) == 2 else box for box in boxes], dtype=np.float64).reshape(-1, 4)
+
+
+@cache
+def _corners(cells: tuple[float, ...]) -> tuple[float, ...]:
+    """Decode one of the grid's 44,100 boxes; the arrays of a text's few boxes would cost more than its reading."""
+    return tuple(cells_to_boxes(np.array(cells, dtype=np.int64))[0].tolist())
 
 
 def _read_box(inside: str, forms: frozenset[Form]) -> tuple[float, ...] | Kind:
@@ -292,6 +293,9 @@ def _read_box(inside: str, forms: frozenset[Form]) -> tuple[float, ...] | Kind:
         x1, y1, x2, y2 = map(float, parts)
         return fault_of_box(x1, y1, x2, y2) or (x1, y1, x2, y2)
     return "not_a_box"
+
+
+_known_box = lru_cache(1 << 16)(_read_box)  # the grid has 44,100, and a run writes the same ones over and over
 
 
 def _write_boxes(boxes: Boxes, form: Form) -> list[str]:

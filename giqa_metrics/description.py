@@ -1,20 +1,24 @@
 """giqa_description: BLEU@4 and LLM-Score of descriptions, boxes stripped and names kept (protocol section 7)."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.text import strip
-from giqa_metrics.inputs import require_samples
+from giqa_datasets.reply import VERSION
+from giqa_datasets.text_scan import answers_of, scan
+from giqa_metrics.inputs import samples_of
 from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.ptb_tokenizer import ptb_tokens
 from giqa_metrics.signature import signature
-from giqa_metrics.stats import Stats
+from giqa_metrics.stats import Stats, Table
 
 
 Tokenize = Literal["coco", "13a"]
+MAX_ORDER = 4  # of an n-gram
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +82,38 @@ def giqa_description(
         >>> giqa_description(["The tower is sharp and well lit."], [text])["bleu4"]
         100.0
     """
-    require_samples(predictions=predictions, references=references)
-    if tokenize not in ("coco", "13a"):
-        raise InputError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
-    plain = format_named(box_format).strip
-    pairs = [(plain(mine or ""), strip(theirs or "")) for mine, theirs in zip(predictions, references, strict=True)]
-    rows = [_count(*pair, tokenize) for pair in pairs]
+    predictions, references = samples_of(predictions=predictions, references=references)
+    answers, truths = answers_of(predictions, box_format), scan([text or "" for text in references]).plain()
+    table = table_of(answers, truths, judge=judge, tokenize=tokenize)
+    result = aggregate(DescriptionStats.of(table.sum(axis=0)))
+    result["signature"] = signature_of(box_format=box_format, judge=judge, tokenize=tokenize)
+    return result | {"per_sample": DescriptionStats.dicts(table)} if per_sample else result
+
+
+def table_of(
+    answers: Sequence[str], truths: Sequence[str], *, judge: Judge | None = None, tokenize: Tokenize = "coco"
+) -> Table:
+    """Sum up each of N pairs of plain texts: shape (N, S), the columns of `DescriptionStats`."""
+    counted = [[1, *_count(*pair)] for pair in zip(_split(answers, tokenize), _split(truths, tokenize), strict=True)]
+    table = np.zeros((len(answers), len(DescriptionStats.names())))
+    table[:, : len(counted[0]) if counted else 0] = counted
     if judge is not None:
-        judged = ask_judge(judge, [Case("", reference, answer) for answer, reference in pairs])
-        rows = [row + _judged(score) for row, score in zip(rows, judged, strict=True)]
-    result = aggregate(sum(rows, DescriptionStats())) | {
-        "signature": signature(
-            "giqa_description",
-            format=box_format,
-            bleu="corpus-4",
-            tok=tokenize,
-            smooth="none",
-            judge=judge_name(judge),
-        )
-    }
-    return result | {"per_sample": [asdict(row) for row in rows]} if per_sample else result
+        judged = ask_judge(judge, [Case("", *pair) for pair in zip(truths, answers, strict=True)])
+        table[:, -3:] = [(0, 1, 0) if score is None else (1, 0, score) for score in judged]
+    return table
+
+
+def signature_of(*, box_format: str, judge: Judge | None, tokenize: Tokenize = "coco") -> str:
+    """Name everything that can move the scores."""
+    return signature(
+        "giqa_description",
+        reply=VERSION,
+        format=box_format,
+        bleu="corpus-4",
+        tok=tokenize,
+        smooth="none",
+        judge=judge_name(judge),
+    )
 
 
 def aggregate(stats: DescriptionStats) -> dict[str, Any]:
@@ -119,18 +135,24 @@ def aggregate(stats: DescriptionStats) -> dict[str, Any]:
     }
 
 
-def _count(answer: str, reference: str, tokenize: Tokenize) -> DescriptionStats:
-    """Count one pair's n-grams by sacreBLEU."""
-    from sacrebleu.metrics.bleu import BLEU
-
+def _split(texts: Sequence[str], tokenize: Tokenize) -> Iterator[list[str]]:
+    """Split texts into words."""
     if tokenize == "coco":
-        answer, reference = (" ".join(ptb_tokens(text)) for text in (answer, reference))
-    metric = BLEU(tokenize="none" if tokenize == "coco" else "13a", smooth_method="none", force=True)
-    counted = metric.corpus_score([answer], [[reference]])
-    columns = [1, *counted.counts, *counted.totals, counted.sys_len, counted.ref_len]
-    return DescriptionStats(**dict(zip(DescriptionStats.names(), columns, strict=False)))
+        return map(ptb_tokens, texts)
+    if tokenize == "13a":
+        from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+        split: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
+        return (split(text.rstrip()).split() for text in texts)
+    raise InputError(f"expected the tokenisation 'coco' or '13a', got {tokenize!r}")
 
 
-def _judged(score: int | None) -> DescriptionStats:
-    """What the judge's score adds."""
-    return DescriptionStats(n_judge_failures=1) if score is None else DescriptionStats(n_judged=1, judge_score=score)
+def _count(answer: Sequence[str], reference: Sequence[str]) -> list[int]:
+    """Count one pair's n-grams as sacreBLEU does: matches by order, totals by order, words of both sides."""
+    matches, totals = [], []
+    for n in range(1, MAX_ORDER + 1):
+        # zip ends with its shortest: the n-grams
+        mine, theirs = (Counter(zip(*(words[k:] for k in range(n)), strict=False)) for words in (answer, reference))
+        matches.append(sum(min(count, theirs[words]) for words, count in mine.items() if words in theirs))
+        totals.append(max(len(answer) - n + 1, 0))
+    return [*matches, *totals, len(answer), len(reference)]

@@ -1,29 +1,46 @@
 """giqa_grounding: mIoU, Tag-Recall and what spurious boxes cost (protocol section 7). Text to statistics to scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from giqa_datasets.batches import batches
-from giqa_datasets.boxes import to_boxes
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE
+from giqa_datasets.names import Names
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText
-from giqa_datasets.text_scan import Ints, Scan, gather, scan
-from giqa_metrics.inputs import require_samples, sizes_of
-from giqa_metrics.matching import DIGITS, Floats, Pairs, falling, greedy, objects, pairs
+from giqa_datasets.reply import VERSION
+from giqa_datasets.text import GroundedText, Kind
+from giqa_datasets.text_scan import Ints, Scan, gather, scan, scan_replies
+from giqa_metrics.inputs import regions_of, samples_of, sizes_of
+from giqa_metrics.matching import DIGITS, Floats, Objects, Pairs, falling, greedy, objects, pairs
 from giqa_metrics.signature import signature
 from giqa_metrics.similarity import Compare, Similarity, similarity_named
 from giqa_metrics.stats import Stats, Table
 
 
 SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
+COUNTS = (
+    "n_samples",
+    "n_counted",
+    "n_predicted",
+    "n_reference",
+    "n_malformed",
+    "n_foreign",
+    "n_thoughts_cut",
+    "n_tokens_cut",
+)
+RULES = "v2"  # of what the scores count: v2 charges precision for malformed boxes, see CHANGELOG.md
 CHUNK = 2000  # samples scored at once: the arrays of many more leave the processor's cache
+ROW_DIGITS = 6  # of an IoU in a row
+IOU_THRESHOLD = SIMILARITY_THRESHOLD = 0.5  # of Tag-Recall
 Preset = Literal["paper", "glamm"]
 SIMILARITY = {"paper": "minilm", "glamm": "bert"}  # each preset's own
 Exact = Sequence[Region | Mapping[str, Any]]
@@ -39,6 +56,9 @@ class GroundingStats(Stats):
         n_predicted: Predicted objects.
         n_reference: Reference objects.
         n_malformed: Malformed boxes in the predictions.
+        n_foreign: Those of them in another family's form.
+        n_thoughts_cut: Predictions of which thoughts were cut.
+        n_tokens_cut: Tokens of chat templates that were cut off predictions.
         n_recalled: Reference objects matched under Tag-Recall's two thresholds.
         miou: Sum of the samples' mIoU.
         miou_strict: Sum of the samples' strict mIoU.
@@ -50,6 +70,9 @@ class GroundingStats(Stats):
     n_predicted: int = 0
     n_reference: int = 0
     n_malformed: int = 0
+    n_foreign: int = 0
+    n_thoughts_cut: int = 0
+    n_tokens_cut: int = 0
     n_recalled: int = 0
     miou: float = 0.0
     miou_strict: float = 0.0
@@ -60,18 +83,42 @@ class Settings(NamedTuple):
     """How samples are scored.
 
     Attributes:
-        box_format: How the predictions write boxes.
         similarity: Compares names.
         iou_threshold: Of Tag-Recall.
         similarity_threshold: Of Tag-Recall.
         preset: `paper` or `glamm`.
     """
 
-    box_format: str
     similarity: Similarity
     iou_threshold: float
     similarity_threshold: float
     preset: Preset
+
+
+class Met(NamedTuple):
+    """What met what in a chunk of samples.
+
+    Attributes:
+        table: The sums, a row per sample, with the columns of `GroundingStats`.
+        predicted: Predicted objects.
+        reference: Reference objects.
+        names: Their names.
+        pairs: Pairs that overlap.
+        likeness: Of the names of each pair.
+        matched: Indices of the pairs that mIoU matches.
+        recalled: Indices of the pairs that Tag-Recall matches.
+        malformed: The kinds of malformed boxes, by sample.
+    """
+
+    table: Table
+    predicted: Objects
+    reference: Objects
+    names: Names
+    pairs: Pairs
+    likeness: Floats
+    matched: Ints
+    recalled: Ints
+    malformed: dict[int, list[Kind]]
 
 
 def giqa_grounding(
@@ -82,8 +129,8 @@ def giqa_grounding(
     image_sizes: Sequence[Sequence[int]] | None = None,
     input_sizes: Sequence[Sequence[int]] | None = None,
     similarity: str | Compare | None = None,
-    iou_threshold: float = 0.5,
-    similarity_threshold: float = 0.5,
+    iou_threshold: float = IOU_THRESHOLD,
+    similarity_threshold: float = SIMILARITY_THRESHOLD,
     preset: Preset = "paper",
     exact_references: Sequence[Exact] | None = None,
     per_sample: bool = False,
@@ -105,11 +152,12 @@ def giqa_grounding(
             whose names are not alike.
         exact_references: The references' regions before the grid, instead of the text's cells: `Region`s, or rows of
             the data set's column `regions`, of which those in the answer count.
-        per_sample: Add the key `per_sample`, a list of dicts in input order.
+        per_sample: Add the key `per_sample`, a list of dicts in input order; see `lines_of`.
 
     Returns:
         miou, miou_strict, tag_recall, tag_recall_micro, precision, f1 (0-1 or None), n_samples, n_counted,
-        n_predicted, n_reference, n_malformed and signature.
+        n_predicted, n_reference, n_malformed, n_foreign (those in another family's form), n_thoughts_cut,
+        n_tokens_cut and signature.
 
     Raises:
         ValueError: If there is no sample, the lengths differ, the format or the preset is unknown, or the format needs
@@ -120,21 +168,23 @@ def giqa_grounding(
         >>> round(scores["miou"], 3), scores["tag_recall"], scores["signature"].split("|")[0]
         (0.747, 1.0, 'giqa_grounding')
     """
-    require_samples(predictions=predictions, references=references)
-    if exact_references is not None and len(exact_references) != len(references):
-        raise InputError(f"expected {len(references)} exact references, got {len(exact_references)}")
-    settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
+    predictions, references = samples_of(predictions=predictions, references=references)
+    regions = None
+    if exact_references is not None:
+        regions = regions_of("exact_references", exact_references, len(references))
     sizes = sizes_of(box_format, len(predictions), image_sizes, input_sizes)
-    total, rows = GroundingStats(), []
+    settings = settings_of(similarity, iou_threshold, similarity_threshold, preset)
+    total = GroundingStats()
+    rows: list[dict[str, Any]] = []
     for start in range(0, len(predictions), CHUNK):
         chunk = slice(start, start + CHUNK)
-        texts = _read(predictions[chunk], sizes[chunk], box_format) if per_sample else []
-        predicted = _gather(texts) if per_sample else _scan(predictions[chunk], sizes[chunk], box_format)
-        exact = None if exact_references is None else exact_references[chunk]
-        table = _score(predicted, _scan_references(references[chunk], exact), settings)
-        total += GroundingStats.of(table.sum(axis=0))
-        rows += _rows(table, texts) if per_sample else []
-    result = aggregate(total, preset=preset) | {"signature": _signature(settings, exact_references is not None)}
+        exact = None if regions is None else regions[chunk]
+        read = scan_replies(predictions[chunk], box_format, sizes[chunk])
+        met = meet(read, read_references(references[chunk], exact), settings, count=len(references[chunk]))
+        total += GroundingStats.of(met.table.sum(axis=0))
+        rows += map(json.loads, lines_of(met)) if per_sample else []
+    result = aggregate(total, preset=preset)
+    result["signature"] = signature_of(settings, box_format=box_format, is_exact=exact_references is not None)
     return result | {"per_sample": rows} if per_sample else result
 
 
@@ -143,8 +193,8 @@ def grounding_stats(
     *,
     box_format: str = "giqa",
     similarity: str | Compare | None = None,
-    iou_threshold: float = 0.5,
-    similarity_threshold: float = 0.5,
+    iou_threshold: float = IOU_THRESHOLD,
+    similarity_threshold: float = SIMILARITY_THRESHOLD,
     preset: Preset = "paper",
 ) -> GroundingStats:
     """Score a stream of (prediction, reference) in the memory of one chunk; what two streams give adds up.
@@ -157,47 +207,42 @@ def grounding_stats(
         >>> stats.n_samples, aggregate(stats)["tag_recall"]
         (2, 1.0)
     """
-    settings = _settings(box_format, similarity, iou_threshold, similarity_threshold, preset)
+    settings = settings_of(similarity, iou_threshold, similarity_threshold, preset)
     if format_named(box_format).needs:
         raise InputError(f"box format {box_format!r} needs sizes, which a stream has not: use giqa_grounding")
     total = GroundingStats()
     for chunk in batches(samples, CHUNK):
-        predictions, references = zip(*chunk, strict=True)
-        predicted = _scan(predictions, [Sizes()] * len(chunk), box_format)
-        total += GroundingStats.of(_score(predicted, _scan_references(references), settings).sum(axis=0))
+        pairs_of_texts = zip(*chunk, strict=True)
+        predictions, references = samples_of(**dict(zip(("predictions", "references"), pairs_of_texts, strict=True)))
+        read = scan_replies(predictions, box_format)
+        met = meet(read, read_references(references), settings, count=len(chunk))
+        total += GroundingStats.of(met.table.sum(axis=0))
     return total
 
 
 def aggregate(stats: GroundingStats, *, preset: Preset = "paper") -> dict[str, Any]:
     """Turn sums into scores, all in [0, 1]; a score that does not exist is None.
 
-    Without a box in any prediction, well-formed or malformed, there is nothing to score (the paper's N/A).
+    Without a box in any prediction, well-formed or malformed, mIoU, Tag-Recall (the paper's N/A) and precision do not
+    exist; the strict scores count what was not found as 0. A malformed box is a spurious box, and costs precision.
     """
-    if stats.n_predicted + stats.n_malformed == 0:
-        scores: dict[str, float | None] = dict.fromkeys(SCORES)
-    else:
-        recall = _ratio(stats.n_recalled, stats.n_reference)
-        precision = stats.n_recalled / stats.n_predicted if stats.n_predicted else 0.0
-        scores = {
-            "miou": _ratio(stats.miou, stats.n_counted),
-            "miou_strict": _ratio(stats.miou_strict, stats.n_counted),
-            "tag_recall": recall if preset == "glamm" else _ratio(stats.tag_recall, stats.n_counted),
-            "tag_recall_micro": recall,
-            "precision": precision,
-            "f1": None if recall is None else 2 * precision * recall / ((precision + recall) or 1.0),
-        }
-    counts = {
-        name: getattr(stats, name) for name in ("n_samples", "n_counted", "n_predicted", "n_reference", "n_malformed")
+    n_written = stats.n_predicted + stats.n_malformed
+    miou, tag_recall = _ratio(stats.miou, stats.n_counted), _ratio(stats.tag_recall, stats.n_counted)
+    recall, precision = _ratio(stats.n_recalled, stats.n_reference), _ratio(stats.n_recalled, n_written)
+    scores = {
+        "miou": miou if n_written else None,
+        "miou_strict": _ratio(stats.miou_strict, stats.n_counted),
+        "tag_recall": (recall if preset == "glamm" else tag_recall) if n_written else None,
+        "tag_recall_micro": recall,
+        "precision": precision,
+        "f1": _ratio(2 * stats.n_recalled, n_written + stats.n_reference) if stats.n_reference else None,
     }
+    counts = {name: getattr(stats, name) for name in COUNTS}
     return {**scores, **counts}
 
 
-def _settings(
-    box_format: str,
-    similarity: str | Compare | None,
-    iou_threshold: float,
-    similarity_threshold: float,
-    preset: Preset,
+def settings_of(
+    similarity: str | Compare | None, iou_threshold: float, similarity_threshold: float, preset: Preset
 ) -> Settings:
     """Check the options and load what they name."""
     if preset not in SIMILARITY:
@@ -205,18 +250,19 @@ def _settings(
     for name, threshold in (("iou", iou_threshold), ("similarity", similarity_threshold)):
         if not 0 <= threshold <= 1:
             raise InputError(f"expected {name}_threshold in [0, 1], got {threshold!r}")
-    format_named(box_format)
     compare = similarity_named(SIMILARITY[preset] if similarity is None else similarity)
-    return Settings(box_format, compare, iou_threshold, similarity_threshold, preset)
+    return Settings(compare, iou_threshold, similarity_threshold, preset)
 
 
-def _signature(settings: Settings, is_exact: bool) -> str:
+def signature_of(settings: Settings, *, box_format: str, is_exact: bool) -> str:
     """Name everything that can move the scores."""
     is_glamm = settings.preset == "glamm"
     above = ">=" if is_glamm else ">"
     return signature(
         "giqa_grounding",
-        format=settings.box_format,
+        rules=RULES,
+        reply=VERSION,
+        format=box_format,
         grid=f"{SIDE}x{SIDE}",
         decode="centres",
         references="exact" if is_exact else "cells",
@@ -227,63 +273,45 @@ def _signature(settings: Settings, is_exact: bool) -> str:
     )
 
 
-def _read(predictions: Sequence[str | None], sizes: Sequence[Sizes], box_format: str) -> list[GroundedText]:
-    """Read predictions in any format."""
-    read = format_named(box_format).read
-    return [read(text or "", size) for text, size in zip(predictions, sizes, strict=True)]
-
-
-def _gather(texts: Sequence[GroundedText]) -> Scan:
-    """Lay out what was read."""
-    return gather([text.regions for text in texts], [len(text.malformed) for text in texts])
-
-
-def _scan(predictions: Sequence[str | None], sizes: Sequence[Sizes], box_format: str) -> Scan:
-    """Boxes of predictions; those in the format `giqa` are read all at once."""
-    if box_format == "giqa":
-        return scan([text or "" for text in predictions], forms=("cells",))
-    return _gather(_read(predictions, sizes, box_format))
-
-
-def _scan_references(references: Sequence[str | None], exact: Sequence[Exact] | None = None) -> Scan:
-    """Boxes of references."""
+def read_references(references: Sequence[str | None], exact: Sequence[Sequence[Region]] | None = None) -> Scan:
+    """Read references, or lay out their regions before the grid."""
     if exact is None:
         return scan([text or "" for text in references])
-    return gather([_answer_regions(regions) for regions in exact], [0] * len(exact))
+    return gather([GroundedText("", "", tuple(regions), ()) for regions in exact])
 
 
-def _answer_regions(regions: Exact) -> list[Region]:
-    """Read a row of the column `regions`; the spans are not kept there, and matching does not need them."""
-    return [
-        region if isinstance(region, Region) else Region(region["phrase"], (0, 0), to_boxes(region["boxes"]))
-        for region in regions
-        if isinstance(region, Region) or region["role"] == "answer"
-    ]
-
-
-def _score(predicted_boxes: Scan, reference_boxes: Scan, settings: Settings) -> Table:
-    """Score a chunk of N samples: a row each, with the columns of `GroundingStats`."""
-    count = len(predicted_boxes.n_malformed)
-    predicted, reference, names = objects(predicted_boxes, reference_boxes)
+def meet(read: Scan, references: Scan, settings: Settings, *, count: int) -> Met:
+    """Match a chunk of N samples, and sum up."""
+    is_glamm = settings.preset == "glamm"
+    predicted, reference, names = objects(read, references, repeats=is_glamm)
     n_predicted, n_reference = (np.bincount(side.sample, minlength=count) for side in (predicted, reference))
     found = pairs(predicted, reference, count)
     likeness = settings.similarity.likeness(names, predicted.name[found.predicted], reference.name[found.reference])
-    match = _match_as_glamm if settings.preset == "glamm" else _match
-    matched, recalled = match(found, likeness, settings)
+    matched, recalled = (_match_as_glamm if is_glamm else _match)(found, likeness, settings)
     n_matched, n_recalled = (np.bincount(found.sample[these], minlength=count) for these in (matched, recalled))
     overlap = np.bincount(found.sample[matched], weights=found.iou[matched], minlength=count)
+
+    def spread(numbers: dict[int, int]) -> Floats:
+        column = np.zeros(count)
+        column[list(numbers)] = list(numbers.values())
+        return column
+
     columns = {
         "n_samples": np.ones(count),
         "n_counted": n_reference > 0,
         "n_predicted": n_predicted,
         "n_reference": n_reference,
-        "n_malformed": predicted_boxes.n_malformed,
+        "n_malformed": spread({sample: len(kinds) for sample, kinds in read.malformed.items()}),
+        "n_foreign": spread({sample: kinds.count("foreign") for sample, kinds in read.malformed.items()}),
+        "n_thoughts_cut": spread(read.n_thoughts),
+        "n_tokens_cut": spread(read.n_tokens),
         "n_recalled": n_recalled,
         "miou": overlap / np.maximum(n_matched, 1),
         "miou_strict": overlap / np.maximum(n_reference, 1),
         "tag_recall": n_recalled / np.maximum(n_reference, 1),
     }
-    return np.stack([columns[name] for name in GroundingStats.names()], axis=1)
+    table = np.stack([columns[name] for name in GroundingStats.names()], axis=1)
+    return Met(table, predicted, reference, names, found, likeness, matched, recalled, read.malformed)
 
 
 def _match(found: Pairs, likeness: Floats, settings: Settings) -> tuple[Ints, Ints]:
@@ -296,8 +324,8 @@ def _match(found: Pairs, likeness: Floats, settings: Settings) -> tuple[Ints, In
 def _match_as_glamm(found: Pairs, likeness: Floats, settings: Settings) -> tuple[Ints, Ints]:
     """Match once, by IoU alone; a sample's matches are recalled up to the first one below a threshold.
 
-    After eval/gcg/evaluate.py of mbzuai-oryx/groundingLMM, `find_best_matches`; ties, there by the order of the
-    input, go to the first reference and then to the first prediction as `Objects` are sorted.
+    After eval/gcg/evaluate.py of mbzuai-oryx/groundingLMM, `find_best_matches`; ties go to the first reference and
+    then to the first prediction, in reading order, and a box that is written twice is two.
     """
     matched = greedy(found, falling(found))
     iou, alike = found.iou[matched].round(DIGITS), likeness[matched]
@@ -308,19 +336,85 @@ def _match_as_glamm(found: Pairs, likeness: Floats, settings: Settings) -> tuple
     return matched, matched[place < first_fail[found.sample[matched]]]
 
 
-def _rows(table: Table, texts: Sequence[GroundedText]) -> list[dict[str, Any]]:
-    """Each sample's numbers, its means None where its reference holds no object, and what was parsed."""
-    rows = []
-    for sums, text in zip(table, texts, strict=True):
-        stats = asdict(GroundingStats.of(sums))
-        means = {} if stats["n_counted"] else dict.fromkeys(("miou", "miou_strict", "tag_recall"))
-        found = {(region.phrase.strip(), tuple(box)): None for region in text.regions for box in region.boxes.tolist()}
-        parsed = {
-            "predicted": [{"phrase": phrase, "box": list(box)} for phrase, box in found],
-            "malformed": [broken.kind for broken in text.malformed],
-        }
-        rows.append(stats | means | parsed)
-    return rows
+def lines_of(met: Met) -> list[str]:
+    """Say of each sample what was counted, a JSON object each, put together without a dict in between.
+
+    An object holds the numbers of `GroundingStats`, its three means null where the reference holds no object;
+    `predicted` and `reference`, the objects that count, as `{"phrase", "box"}` with normalised xyxy; `pairs`, which of
+    the predicted objects met which of the reference ones (their places in these lists), as `{"predicted", "reference",
+    "iou", "likeness", "matched", "recalled"}`: `matched` for mIoU, `recalled` for Tag-Recall; and `malformed`, the
+    kinds of the malformed boxes (see `giqa_datasets.text.Kind`).
+    """
+    names = met.names.spell(np.arange(len(met.names.keys)))
+    phrases = np.array([f'{{"phrase": {_quoted(name)}, "box": ' for name in names], dtype=object)
+    kept = np.union1d(met.matched, met.recalled)
+    found = Pairs(*(column[kept] for column in met.pairs))  # type: ignore[arg-type]
+    samples = np.arange(len(met.table) + 1)
+    ends = [np.searchsorted(side.sample, samples) for side in (met.predicted, met.reference, found)]
+    predicted, reference = (
+        (phrases[side.name] + _box_texts(side)).tolist() for side in (met.predicted, met.reference)
+    )
+    pairs = [
+        f'{{"predicted": {p}, "reference": {r}, "iou": {iou}, "likeness": {alike}, {met_as}}}'
+        for p, r, iou, alike, met_as in zip(
+            (found.predicted - ends[0][found.sample]).tolist(),
+            (found.reference - ends[1][found.sample]).tolist(),
+            map(_number, found.iou.round(ROW_DIGITS).tolist()),
+            map(_number, met.likeness[kept].tolist()),
+            _MET_AS[2 * np.isin(kept, met.matched) + np.isin(kept, met.recalled)].tolist(),
+            strict=True,
+        )
+    ]
+    kinds = dict.fromkeys(range(len(met.table)), "") | {
+        sample: ", ".join(map(_quoted, its)) for sample, its in met.malformed.items()
+    }
+    (p, r, k) = (end.tolist() for end in ends)
+    return [
+        f'{{{head}, "predicted": [{", ".join(predicted[p1:p2])}], "reference": [{", ".join(reference[r1:r2])}], '
+        f'"pairs": [{", ".join(pairs[k1:k2])}], "malformed": [{broken}]}}'
+        for head, p1, p2, r1, r2, k1, k2, broken in zip(
+            _heads(met.table), p, p[1:], r, r[1:], k, k[1:], kinds.values(), strict=False
+        )
+    ]
+
+
+def _heads(table: Table) -> Iterator[str]:
+    """Write each row's numbers as JSON, without the braces."""
+    counts, means = table[:, :_MEANS].astype(np.int64).tolist(), table[:, _MEANS:].tolist()
+    for (n_samples, n_counted, *others), values in zip(counts, means, strict=True):
+        written = map(_number, values) if n_counted else _NO_MEANS
+        yield _HEAD % (n_samples, n_counted, *others, *written)
+
+
+_MEANS = -3  # where they begin among a row's numbers
+_NO_MEANS = ("null",) * 3
+_HEAD = ", ".join(f'"{name}": %s' for name in GroundingStats.names())
+_quoted = encode_basestring  # as JSON writes a text
+_number = lru_cache(1 << 16)(float.__repr__)  # as JSON writes a float; few of them differ
+_MET_AS = np.array(
+    [
+        f'"matched": {matched}, "recalled": {recalled}'
+        for matched in ("false", "true")
+        for recalled in ("false", "true")
+    ],
+    dtype=object,
+)
+
+
+_ON_GRID = np.full(SIDE**4, "", dtype=object)  # the text of a box by its cells, as far as one was written
+_IS_WRITTEN = np.zeros(SIDE**4, dtype=np.bool_)
+
+
+def _box_texts(side: Objects) -> npt.NDArray[np.object_]:
+    """Write each box as JSON, with the brace that closes its object."""
+    if not side.is_on_grid:
+        return np.array([f"{box}}}" for box in side.boxes.tolist()], dtype=object)
+    place = side.cells[:, 0] * SIDE**2 + side.cells[:, 1]
+    for at in np.flatnonzero(~_IS_WRITTEN[place]).tolist():
+        _ON_GRID[place[at]] = f"{side.boxes[at].tolist()}}}"
+    _IS_WRITTEN[place] = True
+    texts: npt.NDArray[np.object_] = _ON_GRID[place]
+    return texts
 
 
 def _ratio(part: float, whole: int) -> float | None:

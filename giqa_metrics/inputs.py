@@ -1,30 +1,118 @@
-"""What every metric asks of its inputs: lists of one length, and at least one sample."""
+"""What every metric asks of its inputs: lists of texts of one length, at least one sample, sizes and regions.
 
-from collections.abc import Iterable, Sequence, Sized
+What is plainly meant is taken: pandas' marks of what is missing for no answer, arrays for lists. Anything else is one
+sentence that names the argument, the place and what was expected there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from operator import index as whole_number
 from typing import Any
 
+import numpy as np
+
+from giqa_datasets.boxes import to_boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Size, Sizes, box_format
+from giqa_datasets.regions import Region
 
 
-def require_samples(**inputs: Sized) -> None:
-    """Refuse lists that differ in length, or are empty.
+_MISSING = ("NAType", "NaTType")  # pandas'
+
+
+def samples_of(*, required: Sequence[str] = (), **inputs: Any) -> list[list[Any]]:
+    """Take columns of texts, one for each name: lists of texts, and of None where there is none.
+
+    Args:
+        required: Names of the columns in which no text may be missing.
+        inputs: The columns.
 
     Raises:
-        ValueError: If they do or are.
+        ValueError: If one is no list, a value is no text, or they differ in length or are empty.
 
     Example:
-        >>> require_samples(predictions=["a"], references=["a", "b"])
+        >>> samples_of(predictions=["a", float("nan")], references=("a", "b"))
+        [['a', None], ['a', 'b']]
+        >>> samples_of(predictions=["a"], references=["a", "b"])
         Traceback (most recent call last):
         giqa_datasets.errors.InputError: expected as many predictions as references, and at least one, got 1 and 2
     """
-    lengths = [len(values) for values in inputs.values()]
+    columns = [texts_of(name, values, required=name in required) for name, values in inputs.items()]
+    lengths = [len(values) for values in columns]
     if len(set(lengths)) != 1 or 0 in lengths:
         first, *others = (name.replace("_", " ") for name in inputs)
         raise InputError(
             f"expected as many {first} as {_listed(others)}, and at least one, got {_listed(map(str, lengths))}"
         )
+    return columns
+
+
+def texts_of(name: str, values: Any, *, required: bool = False) -> list[Any]:
+    """Take a column of texts, None where one is missing.
+
+    Raises:
+        ValueError: If it is no list, or a value is no text, or missing where it is required.
+
+    Example:
+        >>> texts_of("predictions", "Yes.")
+        Traceback (most recent call last):
+        giqa_datasets.errors.InputError: expected a list of texts in predictions, got 'Yes.'
+    """
+    texts = _list_of(name, values, "texts")
+    if required or not {*map(type, texts)} <= {str, type(None)}:
+        texts = [None if _is_missing(text) else text for text in texts]
+        for index, text in enumerate(texts):
+            if not (isinstance(text, str) or (text is None and not required)):
+                raise InputError(f"expected a text in {name}, got {text!r:.80} at {index}")
+        texts = [text if text is None else str(text) for text in texts]  # numpy's are texts of another type
+    return texts
+
+
+def regions_of(name: str, values: Any, count: int) -> list[list[Region]]:
+    """Take a column of regions: `Region`s, or rows of the data set's column `regions`, of which the answer's count.
+
+    Spans are not kept there, and matching does not need them.
+
+    Raises:
+        ValueError: If there are not `count`, or one is no list of regions.
+    """
+    columns = _list_of(name, values, "lists of regions")
+    if len(columns) != count:
+        raise InputError(f"expected {count} {name.replace('_', ' ')}, got {len(columns)}")
+    return [
+        [region for each in _list_of(f"{name} at {index}", its, "regions") for region in _region(name, index, each)]
+        for index, its in enumerate(columns)
+    ]
+
+
+def _region(name: str, index: int, value: Any) -> list[Region]:
+    """Read one region; none if it is not in the answer."""
+    if isinstance(value, Region):
+        return [value]
+    try:
+        phrase, role, boxes = value["phrase"], value["role"], value["boxes"]
+        if not isinstance(phrase, str):
+            raise TypeError
+        nested = [np.asarray(box, dtype=np.float64).tolist() for box in boxes]  # pandas nests arrays in arrays
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expected regions with phrase, role and boxes in {name}, got {value!r:.80} at {index}"
+        ) from error
+    try:
+        return [Region(phrase, (0, 0), to_boxes(nested))] if role == "answer" else []
+    except ValueError as error:
+        raise InputError(f"{name} at {index}: {error}") from error
+
+
+def _list_of(name: str, values: Any, kind: str) -> list[Any]:
+    """Take whatever gives one value after the other, but for what is one value itself."""
+    if values is None or isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):
+        raise InputError(f"expected a list of {kind} in {name}, got {values!r:.80}")
+    return list(values)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether it stands for nothing: None, NaN, pandas' NA."""
+    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in _MISSING
 
 
 def sizes_of(
@@ -51,17 +139,16 @@ def sizes_of(
         )
     sides = []
     for kind, sizes in (("image_sizes", image_sizes), ("input_sizes", input_sizes)):
-        if sizes is not None and len(sizes) != count:
-            raise InputError(f"expected {count} {kind}, got {len(sizes)}")
-        sides.append(
-            [None] * count if sizes is None else [_size(kind, index, size) for index, size in enumerate(sizes)]
-        )
+        given = [None] * count if sizes is None else _list_of(kind, sizes, "(width, height)")
+        if len(given) != count:
+            raise InputError(f"expected {count} {kind}, got {len(given)}")
+        sides.append(given if sizes is None else [_size(kind, index, size) for index, size in enumerate(given)])
     return [Sizes(*pair) for pair in zip(*sides, strict=True)]
 
 
 def _size(kind: str, index: int, size: Any) -> Size | None:
     """Read one size."""
-    if size is None and kind == "input_sizes":
+    if kind == "input_sizes" and _is_missing(size):
         return None
     try:
         width, height = map(whole_number, size)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.boxes import Boxes, paired_iou
-from giqa_datasets.grid import SIDE
+from giqa_datasets.grid import SIDE, Cells
 from giqa_datasets.names import WIDTH, Names, distinct, joined
 from giqa_datasets.text_scan import Ints, Scan
 
@@ -23,17 +23,21 @@ DIGITS = 9  # IoU and similarity are rounded to it, so that a threshold or a tie
 
 
 class Objects(NamedTuple):
-    """The distinct objects of many samples: by sample, then smaller cell pair, exact corners, and alphabet.
+    """The objects of many samples: by sample, then smaller cell pair, exact corners, and alphabet; or as they stand.
 
     Attributes:
         sample: Shape (N,), rising.
         name: Shape (N,), which of the names that both sides share.
+        cells: Shape (N, 2), the box on the grid.
         boxes: Shape (N, 4), normalised xyxy.
+        is_on_grid: Whether every box is that of its cells.
     """
 
     sample: Ints
     name: Ints
+    cells: Cells
     boxes: Boxes
+    is_on_grid: bool
 
 
 class Pairs(NamedTuple):
@@ -52,15 +56,27 @@ class Pairs(NamedTuple):
     iou: Floats
 
 
-def objects(predicted: Scan, reference: Scan) -> tuple[Objects, Objects, Names]:
-    """Find the distinct objects of both sides: the same name with the same box counts once a sample.
+def objects(predicted: Scan, reference: Scan, *, repeats: bool = False) -> tuple[Objects, Objects, Names]:
+    """Find the objects of both sides: the same name with the same box counts once a sample.
+
+    Args:
+        predicted: One side.
+        reference: The other side, the same samples.
+        repeats: Count every box that is written, and keep them in reading order.
 
     Returns:
         Predicted objects, reference objects, and the names they share.
     """
     names, place = distinct(joined(predicted.names, reference.names))
     split = len(predicted.names.keys)
-    return _distinct(predicted, place[:split], names), _distinct(reference, place[split:], names), names
+    sides = (predicted, place[:split]), (reference, place[split:])
+    if repeats:
+        mine, theirs = (
+            Objects(side.text, its[side.name], side.cells, side.boxes, side.is_on_grid) for side, its in sides
+        )
+    else:
+        mine, theirs = (_distinct(side, its, names) for side, its in sides)
+    return mine, theirs, names
 
 
 def _distinct(side: Scan, place: Ints, names: Names) -> Objects:
@@ -72,7 +88,13 @@ def _distinct(side: Scan, place: Ints, names: Names) -> Objects:
     ranked = key[order]
     is_new = np.diff(ranked, prepend=-1) != 0
     first = _alphabetical(order[is_new], ranked[is_new] // count, name, names)
-    return Objects(side.text[first], name[first], side.boxes.take(first, axis=0))
+    return Objects(
+        side.text[first],
+        name[first],
+        side.cells.take(first, axis=0),
+        side.boxes.take(first, axis=0),
+        side.is_on_grid,
+    )
 
 
 def _alphabetical(objects: Ints, box: Ints, name: Ints, names: Names) -> Ints:

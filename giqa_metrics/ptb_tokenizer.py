@@ -5,8 +5,10 @@ Written after the output of pycocoevalcap's PTBTokenizer (Stanford CoreNLP 3.4.1
 """
 
 import re
+from functools import lru_cache
 
 
+LONG = 40  # characters of a word that is not kept
 _TOKEN = re.compile(
     r"https?://\S*\w|(?<![\w.+-])[\w.+-]+@[\w.-]+\w"
     r"|(?:[a-z]\.){2,}|(?:mr|mrs|ms|dr|prof|st|vs|etc|jr|sr|inc|co|corp)\.|no\.(?=\s?[0-9])"
@@ -29,5 +31,16 @@ def ptb_tokens(text: str) -> list[str]:
         >>> " ".join(ptb_tokens("It isn't sharp: the cup's well-lit rim (left) is 2.5x blurred."))
         "it is n't sharp the cup 's well-lit rim -lrb- left -rrb- is 2.5 x blurred"
     """
-    tokens = _TOKEN.findall(text.lower().replace("\u2019", "'"))
-    return [_BRACKETS.get(token, token) for token in tokens if token not in _PUNCTUATION]
+    text = text.lower().replace("\u2019", "'")
+    # A token ends where white space begins, and "no." alone looks beyond: words repeat, so each is split once
+    if "no." in text:
+        return [*_tokens(text)]
+    return [token for word in text.split() for token in (_known(word) if len(word) < LONG else _tokens(word))]
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    """Split a lower-cased text."""
+    return tuple(_BRACKETS.get(token, token) for token in _TOKEN.findall(text) if token not in _PUNCTUATION)
+
+
+_known = lru_cache(1 << 16)(_tokens)

@@ -33,6 +33,21 @@ class Stats:
         return cls(**{part.name: int(value) if part.type is int else value for part, value in values})
 
     @classmethod
+    def rows(cls, table: Table) -> list[tuple[int | float, ...]]:
+        """The rows of a table, shape (N, S), as tuples, counts as integers."""
+        columns = (
+            column.astype(np.int64).tolist() if part.type is int else column.tolist()
+            for part, column in zip(fields(cls), table.T, strict=True)
+        )
+        return list(zip(*columns, strict=True))
+
+    @classmethod
+    def dicts(cls, table: Table) -> list[dict[str, Any]]:
+        """The rows of a table by the names of their numbers."""
+        names = cls.names()
+        return [dict(zip(names, row, strict=True)) for row in cls.rows(table)]
+
+    @classmethod
     def table(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
         """Lay out the rows that a metric gives per sample; None, a score that does not exist, adds nothing.
 

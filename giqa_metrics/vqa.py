@@ -1,17 +1,20 @@
 """giqa_vqa: Acc (Y) of Yes/No questions, Acc (W) of open ones by a judge, and both (protocol section 7)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from giqa_datasets.errors import InputError
-from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.records import QUESTION_TYPES
+from giqa_datasets.reply import VERSION
 from giqa_datasets.text import strip
-from giqa_metrics.inputs import require_samples
+from giqa_datasets.text_scan import answers_of, scan
+from giqa_metrics.inputs import samples_of
 from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.signature import signature
-from giqa_metrics.stats import Stats
+from giqa_metrics.stats import Stats, Table
 from giqa_metrics.yes_no import read_yes_no
 
 
@@ -89,28 +92,82 @@ def giqa_vqa(
         >>> scores["accuracy_yes_no"], scores["accuracy_open"], scores["accuracy"]
         (1.0, None, 1.0)
     """
-    require_samples(predictions=predictions, references=references, questions=questions, question_types=question_types)
-    _check(question_types, references)
-    plain = format_named(box_format).strip
-    answers = [plain(text or "") for text in predictions]
-    truths = [strip(text or "") for text in references]
-    opened = [index for index, kind in enumerate(question_types) if kind != "yes_no"]
-    scores: dict[int, int | None] = {}
-    if judge is not None and opened:
-        judged = ask_judge(judge, [Case(strip(questions[k]), truths[k], answers[k]) for k in opened])
-        scores = dict(zip(opened, judged, strict=True))
-    rows = [
-        _closed(answers[index], truths[index])
-        if kind == "yes_no"
-        else _opened(kind, scores.get(index), asked=index in scores)
-        for index, kind in enumerate(question_types)
-    ]
-    result = aggregate(sum(rows, VqaStats())) | {
-        "signature": signature("giqa_vqa", format=box_format, yes_no="word", judge=judge_name(judge))
-    }
-    if per_sample:
-        result["per_sample"] = [asdict(row) | {"accuracy": aggregate(row)["accuracy"]} for row in rows]
-    return result
+    predictions, references, questions, question_types = samples_of(
+        required=("questions", "question_types"),
+        predictions=predictions,
+        references=references,
+        questions=questions,
+        question_types=question_types,
+    )
+    check_types(question_types)
+    answers, truths = answers_of(predictions, box_format), scan([text or "" for text in references]).plain()
+    table = table_of(answers, truths, questions, question_types, judge=judge)
+    result = aggregate(VqaStats.of(table.sum(axis=0)))
+    result["signature"] = signature_of(box_format=box_format, judge=judge)
+    return result | {"per_sample": rows_of(table)} if per_sample else result
+
+
+def table_of(
+    answers: Sequence[str],
+    truths: Sequence[str],
+    questions: Sequence[str],
+    question_types: Sequence[str],
+    *,
+    judge: Judge | None = None,
+) -> Table:
+    """Sum up each of N short answers, plain texts: shape (N, S), the columns of `VqaStats`; questions are GIQA text.
+
+    Raises:
+        ValueError: If a Yes/No reference says neither.
+    """
+    columns = {name: np.zeros(len(answers)) for name in VqaStats.names()}
+    columns["n_samples"][:] = 1
+    kinds = np.array(question_types, dtype=str)
+    is_open = kinds != "yes_no"
+    columns["n_yes_no"], columns["n_open"] = ~is_open * 1.0, is_open * 1.0
+    said = {text: read_yes_no(text) for text in {answers[k] for k in np.flatnonzero(~is_open).tolist()}}
+    meant = {text: read_yes_no(text) for text in {truths[k] for k in np.flatnonzero(~is_open).tolist()}}
+    for k in np.flatnonzero(~is_open).tolist():
+        verdict, truth = said[answers[k]], meant[truths[k]]
+        if truth is None:
+            raise InputError(f"expected a Yes/No reference to say Yes or No, got {truths[k]!r} at {k}")
+        columns["n_unreadable"][k] = verdict is None
+        columns["correct"][k] = verdict == truth
+    asked = np.flatnonzero(is_open).tolist() if judge is not None else []
+    if judge is not None and asked:
+        judged = ask_judge(judge, [Case(strip(questions[k]), truths[k], answers[k]) for k in asked])
+        for k, score in zip(asked, judged, strict=True):
+            if score is None:
+                columns["n_judge_failures"][k] = 1
+                continue
+            columns["n_judged"][k] = columns[f"n_{question_types[k]}"][k] = 1
+            columns["score"][k] = columns[f"score_{question_types[k]}"][k] = score / TOP
+    return np.stack(list(columns.values()), axis=1)
+
+
+def check_types(question_types: Sequence[str]) -> None:
+    """Refuse what is no type of a question.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for index, kind in enumerate(question_types):
+        if kind not in QUESTION_TYPES or kind == "des":
+            raise InputError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r} at {index}")
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    """Each sample's numbers, and its `accuracy`, 0-1 or None."""
+    rows = VqaStats.dicts(table)
+    for row in rows:
+        is_open = row["n_open"]
+        row["accuracy"] = _ratio(row["score"], row["n_judged"]) if is_open else _ratio(row["correct"], row["n_yes_no"])
+    return rows
+
+
+def signature_of(*, box_format: str, judge: Judge | None) -> str:
+    """Name everything that can move the scores."""
+    return signature("giqa_vqa", reply=VERSION, format=box_format, yes_no="word", judge=judge_name(judge))
 
 
 def aggregate(stats: VqaStats) -> dict[str, Any]:
@@ -137,29 +194,6 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
         "n_unreadable": stats.n_unreadable,
         "n_judge_failures": stats.n_judge_failures,
     }
-
-
-def _check(question_types: Sequence[str], references: Sequence[str | None]) -> None:
-    """Refuse references that cannot be scored against."""
-    for index, (kind, reference) in enumerate(zip(question_types, references, strict=True)):
-        if kind not in QUESTION_TYPES or kind == "des":
-            raise InputError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r}")
-        if kind == "yes_no" and read_yes_no(reference or "") is None:
-            raise InputError(f"expected a Yes/No reference to say Yes or No, got {reference!r} at {index}")
-
-
-def _closed(answer: str, truth: str) -> VqaStats:
-    """Score a Yes/No answer."""
-    said = read_yes_no(answer)
-    return VqaStats(n_samples=1, n_yes_no=1, n_unreadable=int(said is None), correct=int(said == read_yes_no(truth)))
-
-
-def _opened(kind: str, score: int | None, *, asked: bool) -> VqaStats:
-    """Score an open answer by the judge's verdict."""
-    if score is None:
-        return VqaStats(n_samples=1, n_open=1, n_judge_failures=int(asked))
-    share = score / TOP
-    return VqaStats(n_samples=1, n_open=1, n_judged=1, score=share, **{f"n_{kind}": 1, f"score_{kind}": share})  # type: ignore[arg-type]
 
 
 def _ratio(part: float, whole: int) -> float | None:

@@ -68,7 +68,7 @@ class Annotations:
         self._descriptions: dict[str, str] = {}  # of the records that are done
         self._end = 0
         path = folder / RECORDS
-        for where, raw in numbered_lines(path, grows=True) if path.exists() else ():
+        for where, raw in numbered_lines(path, grows=True, every_byte=True) if path.exists() else ():
             head = read_line(raw, where, Head)
             has_fault = any(drop.reason == FAULT for drop in head.drops)
             self._note(head.id, None if has_fault else head.description, len(raw.rstrip(b"\n")) + 1)

@@ -6,7 +6,6 @@
 pipeline looks for the boxes. `id`, `image_license`, `text_license` and `redistributable` are optional.
 """
 
-import codecs
 from functools import partial
 from pathlib import Path
 
@@ -58,9 +57,6 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     made: dict[str, Entry] = {}
     n_lines = 0
     for place, raw in numbered_lines(metadata):
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-        if not raw.strip():
-            continue
         n_lines += 1
         where = Path(place).name
         line = read_line(raw, place, _Line)

@@ -7,32 +7,34 @@ import numpy as np
 
 from giqa_datasets.boxes import Boxes, iou
 from giqa_datasets.grid import SIDE, cells_to_boxes
-from giqa_datasets.text import parse, strip
+from giqa_datasets.text_scan import Scan
 
 
+MANY = 500  # different samples that look at all boxes of the grid
+CANDIDATES = 50
 GRID = 4  # the baseline of a grid has GRID x GRID boxes
 VERDICTS = {"always Yes": "Yes.", "always No": "No."}
 
 
-def blind_boxes(references: Sequence[str]) -> dict[str, str]:
+def blind_boxes(references: Sequence[Scan]) -> dict[str, str]:
     """Write the answers that hold blind boxes: one text per baseline, given to every sample.
 
     Boxes carry the commonest name of the references, so that Tag-Recall is not lost on the name alone. The constant
-    box is the one of the grid's 44,100 that fits these very references best: no constant answer of one box can do
-    better.
+    box is the one of the grid's 44,100 that fits these very references best, see `best_constant_cells`.
 
     Args:
-        references: GIQA text, one per sample.
+        references: As they were read, a part after the other.
 
     Returns:
         Answer by the baseline's name; none where the references hold no box.
     """
-    regions = [parse(text).regions for text in references]
-    names = Counter(region.phrase for found in regions for region in found)
-    if not names:
+    phrases: Counter[str] = Counter()
+    for part in references:
+        phrases.update(part.names.spell(np.unique(part.name)))
+    if not phrases:
         return {}
-    name = min(names, key=lambda phrase: (-names[phrase], phrase))
-    boxes = [np.concatenate([region.boxes for region in found]) for found in regions if found]
+    name = min(phrases, key=lambda phrase: (-phrases[phrase], phrase))
+    boxes = [each for part in references for each in _by_sample(part)]
     baselines = {
         "whole image": [(0, SIDE * SIDE - 1)],
         f"grid of {GRID} x {GRID} boxes": _grid_cells(),
@@ -44,21 +46,44 @@ def blind_boxes(references: Sequence[str]) -> dict[str, str]:
     }
 
 
-def frequent_answers(references: Sequence[str], question_types: Sequence[str]) -> list[str]:
-    """Give every question the answer that its type has most often, boxes stripped; of equally many, the first one.
+def constant(answer: Scan, count: int) -> Scan:
+    """Give every one of `count` samples the boxes of one text.
+
+    Example:
+        >>> constant(scan(["[dog](<0, 21>)"]), 2).text.tolist()
+        [0, 1]
+    """
+    n_boxes = len(answer.text)
+    return answer._replace(
+        text=np.repeat(np.arange(count), n_boxes),
+        name=np.tile(answer.name, count),
+        cells=np.tile(answer.cells, (count, 1)),
+        boxes=np.tile(answer.boxes, (count, 1)),
+    )
+
+
+def frequent_answers(truths: Sequence[str], question_types: Sequence[str]) -> list[str]:
+    """Give every question the answer that its type has most often; of equally many, the first one.
+
+    Args:
+        truths: The right answers, plain texts.
+        question_types: One for each.
 
     Example:
         >>> frequent_answers(["Noise.", "Blur.", "Blur.", "No."], ["what", "what", "what", "yes_no"])
         ['Blur.', 'Blur.', 'Blur.', 'No.']
     """
     counts: dict[str, Counter[str]] = {}
-    for reference, kind in zip(references, question_types, strict=True):
-        counts.setdefault(kind, Counter())[strip(reference)] += 1
-    return [counts[kind].most_common(1)[0][0] for kind in question_types]
+    for truth, kind in zip(truths, question_types, strict=True):
+        counts.setdefault(kind, Counter())[truth] += 1
+    frequent = {kind: answers.most_common(1)[0][0] for kind, answers in counts.items()}
+    return [frequent[kind] for kind in question_types]
 
 
 def best_constant_cells(boxes: Sequence[Boxes]) -> tuple[int, int]:
     """Find the cell pair whose box has the highest mean IoU, per sample the best over its boxes.
+
+    Of more than `MANY` different samples, `MANY` say which `CANDIDATES` boxes are compared on all of them.
 
     Args:
         boxes: Per sample, shape (N, 4) with N >= 1.
@@ -70,12 +95,26 @@ def best_constant_cells(boxes: Sequence[Boxes]) -> tuple[int, int]:
     # Every rectangle of the grid, and every distinct sample once
     first, last = np.divmod(np.arange(SIDE**4), SIDE**2)
     pairs = np.stack([first, last], axis=1)[(first % SIDE <= last % SIDE) & (first // SIDE <= last // SIDE)]
-    weights = Counter(tuple(map(tuple, each.tolist())) for each in boxes)
+    weights = Counter(each.tobytes() for each in boxes)
+    distinct = [(np.frombuffer(raw).reshape(-1, 4), weight) for raw, weight in weights.items()]
     rectangles, total = cells_to_boxes(pairs), np.zeros(len(pairs))
-    for distinct, weight in weights.items():
-        total += weight * iou(rectangles, np.array(distinct)).max(axis=1)
-    best_first, best_last = pairs[total.argmax()].tolist()
+    for each, weight in distinct[:: -(-len(distinct) // MANY)]:
+        total += weight * iou(rectangles, each).max(axis=1)
+    best = int(total.argmax())
+    if len(distinct) > MANY:
+        every = np.concatenate([each for each, _ in distinct])
+        starts = np.cumsum([0, *(len(each) for each, _ in distinct[:-1])])
+        weighed = np.array([weight for _, weight in distinct])
+        some = np.sort(np.argsort(-total, kind="stable")[:CANDIDATES])
+        fits = [np.maximum.reduceat(iou(rectangles[at : at + 1], every)[0], starts) @ weighed for at in some.tolist()]
+        best = int(some[np.argmax(fits)])
+    best_first, best_last = pairs[best].tolist()
     return best_first, best_last
+
+
+def _by_sample(part: Scan) -> list[Boxes]:
+    """The boxes of each sample that has any."""
+    return np.split(part.boxes, np.flatnonzero(np.diff(part.text)) + 1) if len(part.text) else []
 
 
 def _grid_cells() -> list[tuple[int, int]]:

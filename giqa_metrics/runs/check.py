@@ -1,13 +1,14 @@
 """`giqa check RUN`: score a run again from its own files, and say of every number whether it still holds."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.check import shards_sums
 from giqa_metrics.judges.judge import Judge
-from giqa_metrics.runs.files import JudgeSettings, read_config, read_scores, read_summary
+from giqa_metrics.runs.files import JudgeSettings, ScoreRow, read_config, read_scores, read_summary
 from giqa_metrics.runs.score import Options, compute
 
 
@@ -48,15 +49,42 @@ def check_run(folder: Path) -> list[Number]:
     settings = summary.settings
     options = Options(**settings.model_dump(exclude={"judge"}))
     judge = _replay(folder, settings.judge)
-    scored = compute(folder, summary.data, config=summary.config, split=summary.split, options=options, judge=judge)
+    rows = _Rows(read_scores(folder))
+    config, split = summary.config, summary.split
+    scored = compute(folder, summary.data, config=config, split=split, options=options, judge=judge, keep=rows.compare)
     if "model" not in read_config(folder):  # then it is a folder's name, and folders move
         scored.summary["model"] = summary.model
     numbers = [Number(*leaf, _same(*leaf[1:])) for leaf in _leaves("", stated, scored.summary)]
-    rows = {row["id"]: row for row in scored.score_rows()}
-    there = {row.id: row.model_dump() for row in read_scores(folder)}
-    differing = [name for name in rows.keys() | there.keys() if not _same(rows.get(name), there.get(name))]
-    numbers.append(Number("scores.jsonl", f"{len(there)} rows", f"{len(differing)} differ", not differing))
+    n_stated, n_differ = rows.end()
+    numbers.append(Number("scores.jsonl", f"{n_stated} rows", f"{n_differ} differ", not n_differ))
     return [*numbers, *_shards(Path(summary.data))]
+
+
+class _Rows:
+    """Compares the rows of `scores.jsonl` with those that come out now, as both come in."""
+
+    def __init__(self, stated: Iterator[ScoreRow]) -> None:
+        """Begin with the file's."""
+        self._stated = stated
+        self._n_stated = self._n_differ = 0
+        self._waiting: dict[str, ScoreRow] = {}  # rows of the file that stand before their turn
+
+    def compare(self, found: Sequence[Mapping[str, Any]], has_pixels: bool) -> None:
+        """Take the next rows."""
+        for row in found:
+            there = self._waiting.pop(row["id"], None)
+            while there is None and (one := next(self._stated, None)) is not None:
+                self._n_stated += 1
+                if one.id == row["id"]:
+                    there = one
+                else:
+                    self._waiting[one.id] = one
+            self._n_differ += there is None or not _same(json.loads(row["line"]), there.raw)
+
+    def end(self) -> tuple[int, int]:
+        """How many rows the file has, and how many differ or are on one side alone."""
+        n_left = sum(1 for _ in self._stated)
+        return self._n_stated + n_left, self._n_differ + len(self._waiting) + n_left
 
 
 def _replay(folder: Path, settings: JudgeSettings | None) -> Judge | None:
@@ -88,6 +116,8 @@ def _leaves(name: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two values agree, numbers within the tolerance."""
+    if type(one) is type(other) and one == other:
+        return True
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, dict) and isinstance(other, dict):

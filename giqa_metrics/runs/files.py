@@ -1,14 +1,14 @@
 """The files of a run: `config.yaml`, `predictions.jsonl` and what scoring adds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from giqa_datasets.errors import InputError, MissingFileError, UnavailableError
-from giqa_datasets.files import mend, numbered_lines, read_lines, write_whole
+from giqa_datasets.files import mend, numbered_lines, read_line, write_whole
 
 
 # What predicting, scoring and the report read
@@ -16,6 +16,11 @@ COLUMNS = frozenset(
     {"id", "image", "width", "height", "task", "question_type", "question", "answer", "regions", "prompt"}
     | {"distortions", "image_sha256"}
 )
+PREDICTING = frozenset({"image", "prompt"})  # what scoring can do without
+
+
+EXPECTED = "an object with the strings id and prediction, and maybe input_size as [width, height]"
+Fields = tuple[str, str | None, tuple[int, int] | None]
 
 
 class Prediction(BaseModel):
@@ -25,6 +30,10 @@ class Prediction(BaseModel):
     id: str
     prediction: str | None
     input_size: tuple[PositiveInt, PositiveInt] | None = None
+
+    def fields(self) -> Fields:
+        """The three."""
+        return self.id, self.prediction, self.input_size
 
 
 class Predictions(NamedTuple):
@@ -49,15 +58,28 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise MissingFileError(f"expected a predictions file at {path}, found none")
     predictions = Predictions({}, {})
-    expected = "an object with the strings id and prediction, and maybe input_size as [width, height]"
-    for where, read in read_lines(path, Prediction, expected=expected):
-        if read.id in predictions.texts:
-            raise InputError(f"{where}: id {read.id!r} occurs twice")
-        predictions.texts[read.id] = read.prediction
-        predictions.input_sizes[read.id] = read.input_size
+    for where, raw in numbered_lines(path):
+        identifier, text, input_size = _quickly(raw) or read_line(raw, where, Prediction, expected=EXPECTED).fields()
+        if identifier in predictions.texts:
+            raise InputError(f"{where}: id {identifier!r} occurs twice")
+        predictions.texts[identifier] = text
+        predictions.input_sizes[identifier] = input_size
     if not predictions.texts:
         raise InputError(f"expected at least one prediction in {path}, found none")
     return predictions
+
+
+def _quickly(raw: bytes) -> Fields | None:
+    """A line's fields where it takes no validator to see that they are right, and it may not be a wrong one's."""
+    if b"\\ud" in raw or b"\\uD" in raw:  # maybe half a surrogate pair, which is no text
+        return None
+    try:
+        line = json.loads(raw.decode())
+        identifier, text = line["id"], line["prediction"]
+        is_quick = type(identifier) is str and (text is None or type(text) is str) and line.get("input_size") is None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return (identifier, text, None) if is_quick else None
 
 
 def resume_predictions(path: Path) -> set[str]:
@@ -68,7 +90,7 @@ def resume_predictions(path: Path) -> set[str]:
 
 def sort_predictions(path: Path, ids: Sequence[str]) -> None:
     """Bring the lines of a finished file into the data set's order: written whole, or left as it is where it is so."""
-    lines = path.read_bytes().decode().split("\n")[:-1]
+    lines = [raw.decode().rstrip("\r\n") for _, raw in numbered_lines(path)]
     places = {identifier: place for place, identifier in enumerate(ids)}
     ordered = sorted(lines, key=lambda line: places[json.loads(line)["id"]])
     if ordered != lines:
@@ -146,19 +168,25 @@ class Summary(_Strict):
     settings: ScoredWith
 
 
-class ScoreRow(BaseModel):
-    """A line of `scores.jsonl`: a sample, and by metric what it summed and parsed."""
+class ScoreRow(NamedTuple):
+    """A line of `scores.jsonl`: a sample, and by metric what it summed and parsed.
 
-    model_config = ConfigDict(extra="allow", strict=True)
-    __pydantic_extra__: dict[str, dict[str, Any]]
+    Attributes:
+        id: Of the sample.
+        image: Its photograph's sha256.
+        task: `des` or `vqa`.
+        raw: The whole line.
+    """
+
     id: str
     image: str
-    task: Literal["des", "vqa"]
+    task: str
+    raw: dict[str, Any]
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """What each metric keeps of the sample."""
-        return self.__pydantic_extra__
+        return {name: value for name, value in self.raw.items() if name not in ("id", "image", "task")}
 
 
 def read_summary(folder: Path) -> tuple[Summary, dict[str, Any]]:
@@ -173,21 +201,29 @@ def read_summary(folder: Path) -> tuple[Summary, dict[str, Any]]:
     return _validated(Summary, raw, str(path)), raw
 
 
-def read_scores(folder: Path) -> list[ScoreRow]:
-    """Read `scores.jsonl`.
+def read_scores(folder: Path) -> Iterator[ScoreRow]:
+    """Read `scores.jsonl` line by line.
 
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If a line is no row, or its id has occurred; the line is named.
     """
-    path = folder / "scores.jsonl"
-    rows: dict[str, ScoreRow] = {}
-    for where, line in numbered_lines(_require(path)):
-        row = _validated(ScoreRow, _json_object(line.rstrip(), where), where)
-        if row.id in rows:
+    path = _require(folder / "scores.jsonl")
+    known: set[str] = set()
+    for where, line in numbered_lines(path):
+        raw = _json_object(line, where)
+        row = ScoreRow(raw.get("id"), raw.get("image"), raw.get("task"), raw)  # type: ignore[arg-type]
+        if not (
+            all(isinstance(value, str) for value in row[:3])
+            and row.id
+            and row.task in ("des", "vqa")
+            and all(isinstance(value, dict) for value in row.metrics.values())
+        ):
+            raise InputError(f"{where} was not written by this giqa score: {line[:80]!r}")
+        if row.id in known:
             raise InputError(f"{where}: id {row.id!r} occurs twice")
-        rows[row.id] = row
-    return list(rows.values())
+        known.add(row.id)
+        yield row
 
 
 def _require(path: Path) -> Path:
@@ -221,10 +257,11 @@ def _validated(model: type[Model], value: dict[str, Any], where: str) -> Model:
         raise InputError(f"{where} was not written by this giqa score: {name}: {first['msg']}") from error
 
 
-def load_split(data: str, config: str | None, split: str) -> Any:
+def load_split(data: str, config: str | None, split: str, *, needs_pixels: bool = True) -> Any:
     """Load one split of a data set: a folder that `giqa build` made, or a name that `load_dataset` knows.
 
-    The config None is the default one. Images stay encoded: whoever decodes one can name its sample in an error.
+    The config None is the default one. Images stay encoded: whoever decodes one can name its sample in an error. Who
+    needs no pixels may get rows without the column `image` and without what a model is asked.
 
     Raises:
         FileNotFoundError: If there is neither.
@@ -245,7 +282,8 @@ def load_split(data: str, config: str | None, split: str) -> Any:
         raise InputError(str(error)) from error
     except OSError as error:
         raise UnavailableError(f"data set {data!r} cannot be had: {error}") from error
-    missing = COLUMNS - set(rows.column_names)
+    missing = (COLUMNS if needs_pixels else COLUMNS - PREDICTING) - set(rows.column_names)
     if missing:
-        raise InputError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no GIQA data set with pixels")
-    return rows.cast_column("image", Image(decode=False))
+        kind = "GIQA data set with pixels" if needs_pixels else "GIQA data set"
+        raise InputError(f"data set {data!r} lacks the columns {sorted(missing)}; it is no {kind}")
+    return rows.cast_column("image", Image(decode=False)) if "image" in rows.column_names else rows

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from giqa_datasets.formats import Sizes
-from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.package_files import templates
+from giqa_datasets.reply import read
 from giqa_datasets.text import GroundedText, parse
 from giqa_metrics.runs.table import paper_tables, tables
 from giqa_metrics.runs.training_curve import CHART, Point, charts
@@ -32,7 +33,7 @@ def render_report(
 
     Args:
         summary: As `score_run` returns it.
-        rows: Scored samples, see `Scored`.
+        rows: Scored samples, as `compute` hands them over.
         dataset: The loaded split, with its images encoded.
         box_format: How the predictions write boxes.
         learning: What the model's training logged.
@@ -45,7 +46,8 @@ def render_report(
     """
     pictures: dict[str, dict[str, Any]] = {}
     samples = []
-    for row in sorted(rows, key=_goodness):
+    scored = [{**row, "scores": json.loads(row["line"])} for row in rows]
+    for row in sorted(scored, key=_goodness):
         raw = dataset[row["row"]]["image"]["bytes"]
         key = hashlib.sha256(raw).hexdigest()[:16]  # a picture that several samples share is embedded once
         pictures.setdefault(key, _picture(raw, name=row["id"]))
@@ -90,7 +92,7 @@ def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_forma
     sizes = Sizes((row["width"], row["height"]), row["input_size"])
     texts = {
         "question": parse(row["question"]),
-        "predicted": format_named(box_format).read(row["prediction"] or "", sizes),
+        "predicted": read(row["prediction"], box_format, sizes).answer,
         "reference": parse(row["answer"]),
     }
     boxes = []
@@ -104,6 +106,7 @@ def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_forma
     scores = {
         name: round(value, 3)
         for scored in row["scores"].values()
+        if isinstance(scored, dict)
         for name, value in scored.items()
         if name in ("miou", "miou_strict", "tag_recall", "accuracy") and value is not None
     }

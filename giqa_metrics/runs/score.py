@@ -2,31 +2,51 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
+from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.text_scan import Scan, scan, scan_replies, told_apart
 from giqa_metrics import description, grounding, vqa
 from giqa_metrics.bootstrap import LEVEL, intervals
-from giqa_metrics.description import DescriptionStats, giqa_description
-from giqa_metrics.grounding import GroundingStats, Preset, giqa_grounding
+from giqa_metrics.description import DescriptionStats
+from giqa_metrics.grounding import (
+    IOU_THRESHOLD,
+    SIMILARITY_THRESHOLD,
+    GroundingStats,
+    Preset,
+    Settings,
+    lines_of,
+    meet,
+    read_references,
+)
+from giqa_metrics.inputs import regions_of, sizes_of
 from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
-from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, frequent_answers
-from giqa_metrics.runs.files import find_predictions, load_split, read_config, read_predictions
+from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, constant, frequent_answers
+from giqa_metrics.runs.files import COLUMNS, PREDICTING, find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.training_curve import read_learning
 from giqa_metrics.similarity import Compare
 from giqa_metrics.stats import Stats, Table
-from giqa_metrics.vqa import VqaStats, giqa_vqa
+from giqa_metrics.vqa import VqaStats
 
 
 Rows = list[dict[str, Any]]
+Keep = Callable[[Rows, bool], None]
 
+PART = 4000  # samples read, scored and written at once
+logger = logging.getLogger(__name__)
+_json = json.JSONEncoder(ensure_ascii=False).encode
 TASKS = {"des": ("giqa_grounding", "giqa_description"), "vqa": ("giqa_grounding", "giqa_vqa")}
 # What adds up over samples, and what it adds up to
 MEASURES: dict[str, tuple[type[Stats], Callable[..., dict[str, Any]]]] = {
@@ -65,24 +85,22 @@ class Scored(NamedTuple):
 
     Attributes:
         summary: What `summary.json` holds.
-        rows: The samples: the data set's columns without the image, `prediction`, `scores` by metric, and `row`, the
-            index into `dataset`.
-        dataset: The loaded split, its images encoded.
+        dataset: The loaded split, its images, if it has any, encoded.
     """
 
     summary: dict[str, Any]
-    rows: Rows
     dataset: Any
 
-    def lines(self) -> str:
-        """What `scores.jsonl` holds."""
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.score_rows())
 
-    def score_rows(self) -> Rows:
-        """A row per sample: id, image, task, and by metric what it summed and parsed."""
-        return [
-            {"id": row["id"], "image": row["image_sha256"], "task": row["task"], **row["scores"]} for row in self.rows
-        ]
+class _Tally(NamedTuple):
+    """What is kept of one task's samples until all are read, a part after the other."""
+
+    tables: dict[str, list[Table]]  # by metric
+    references: list[tuple[Scan, int]]  # and the number of samples
+    images: list[str]
+    questions: list[str]  # of vqa alone, as the next two
+    kinds: list[str]
+    truths: list[str]
 
 
 def score_run(
@@ -113,18 +131,38 @@ def score_run(
         FileNotFoundError: If predictions or data are not there.
         ValueError: If a prediction's id is unknown, a sample has none, or an image cannot be read.
     """
-    scored = compute(predictions, data, config=config, split=split, options=options, judge=judge)
-    # Everything is made before anything is written: a broken image must not leave half of the files
-    box_format = scored.summary["settings"]["box_format"]
     run = find_predictions(predictions).parent
-    learning = read_learning(run)
-    report = render_report(scored.summary, scored.rows, scored.dataset, box_format=box_format, learning=learning)
     out = out or run
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "scores.jsonl", scored.lines())
+    rows: Rows = []
+    # Rows are let go as they are made, and nothing stands in the folder before all is: a broken image must not leave
+    # half of the files
+    with TemporaryFile("w+", encoding="utf-8", newline="\n") as lines:
+
+        def keep(some: Rows, has_pixels: bool) -> None:
+            lines.writelines(row["line"] + "\n" for row in some)
+            rows.extend(some if has_pixels else ())
+
+        scored = compute(predictions, data, config=config, split=split, options=options, judge=judge, keep=keep)
+        report = _report(scored, rows, run)
+        out.mkdir(parents=True, exist_ok=True)
+        lines.seek(0)
+        write_whole(out / "scores.jsonl", lines)
     write_whole(out / "summary.json", [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"])
-    write_whole(out / "report.html", [report])
+    if report is None:
+        logger.warning("%s holds no pictures: no report.html is written", scored.summary["data"])
+        (out / "report.html").unlink(missing_ok=True)  # of another scoring
+    else:
+        write_whole(out / "report.html", [report])
     return scored.summary
+
+
+def _report(scored: Scored, rows: Rows, run: Path) -> str | None:
+    """The report's page; None where there are no pictures."""
+    learning = read_learning(run)
+    if not rows:
+        return None
+    box_format = scored.summary["settings"]["box_format"]
+    return render_report(scored.summary, rows, scored.dataset, box_format=box_format, learning=learning)
 
 
 def verdicts_of_run(predictions: Path, data: str | None = None, **which: Any) -> list[Case]:
@@ -151,8 +189,14 @@ def compute(
     split: str | None = None,
     options: Options = DEFAULTS,
     judge: Judge | None = None,
+    keep: Keep | None = None,
 ) -> Scored:
-    """Score a run without writing anything; see `score_run`."""
+    """Score a run without writing anything; see `score_run`.
+
+    `keep` gets the samples, a part after the other, in the data set's order: the data set's columns without the image,
+    `prediction`, `input_size`, `row`, the index into the data set, and `line`, the sample's line of `scores.jsonl`.
+    With them it is told whether the data set has pixels.
+    """
     path = find_predictions(predictions)
     answers = read_predictions(path)
     run = read_config(path.parent)
@@ -164,34 +208,50 @@ def compute(
     box_format = str(run.get("box_format") or "giqa")
     if options.box_format:
         box_format = format_of(str(run["model"]) if "model" in run else None, options.box_format)
+    format_named(box_format)
     options = options._replace(box_format=box_format)
-    dataset = load_split(data, config, split)
+    dataset = load_split(data, config, split, needs_pixels=False)
     ids = dataset["id"][: run.get("limit")]
     _match_ids(path, answers.texts, ids, f"{data} ({split})")
-    rows = [
-        {
-            **row,
-            "prediction": answers.texts[row["id"]],
-            "input_size": answers.input_sizes.get(row["id"]),
-            "row": number,
-        }
-        for number, row in enumerate(dataset.select(range(len(ids))).remove_columns("image"))
-    ]
+    settings = grounding.settings_of(options.similarity, IOU_THRESHOLD, SIMILARITY_THRESHOLD, options.preset)
+    has_pixels = "image" in dataset.column_names
+    tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], []) for task in TASKS}
+    digest = hashlib.sha256()
+    for rows in _parts(dataset, len(ids)):
+        for row in rows:
+            digest.update(_digested(row))
+            row["prediction"], row["input_size"] = answers.texts[row["id"]], answers.input_sizes[row["id"]]
+        for task, tally in tallies.items():
+            if of_task := [row for row in rows if row["task"] == task]:
+                _score_part(task, of_task, tally, settings, options, judge, with_lines=keep is not None)
+        if keep is not None:
+            keep(rows, has_pixels)
     summary: dict[str, Any] = {
         "model": run.get("model", path.resolve().parent.name),
         "data": data,
         "config": config,
         "split": split,
         "limit": run.get("limit"),
-        "references": references_digest(rows),
+        "references": f"sha256:{digest.hexdigest()}",
         "settings": _settings(options, judge),
     }
-    for task in TASKS:
-        if of_task := [row for row in rows if row["task"] == task]:
-            summary[task] = _score_task(task, of_task, box_format, options, judge)
+    for task, tally in tallies.items():
+        if tally.references:
+            summary[task] = _summarise(task, tally, settings, options, judge)
     if judge is not None:
         summary["judge_agreement"] = judge.agreement() if hasattr(judge, "agreement") else None
-    return Scored(summary, rows, dataset)
+    return Scored(summary, dataset)
+
+
+def _parts(dataset: Any, count: int) -> Iterator[Rows]:
+    """The first `count` rows without the image and what the model was asked, so many at once."""
+    columns = dataset.select_columns(sorted(COLUMNS - PREDICTING))
+    for start in range(0, count, PART):
+        part = columns[start : min(start + PART, count)]
+        yield [
+            dict(zip(part, values, strict=True)) | {"row": row}
+            for row, values in enumerate(zip(*part.values(), strict=True), start=start)
+        ]
 
 
 def _match_ids(path: Path, answers: Mapping[str, str | None], ids: Sequence[str], name: str) -> None:
@@ -211,9 +271,14 @@ def references_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     """Hash of all that predictions are scored against; the rows need no pixels."""
     digest = hashlib.sha256()
     for row in rows:
-        parts = [row[name] for name in ("id", "question_type", "question", "answer", "regions", "image_sha256")]
-        digest.update(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        digest.update(_digested(row))
     return f"sha256:{digest.hexdigest()}"
+
+
+def _digested(row: Mapping[str, Any]) -> bytes:
+    """What of a sample predictions are scored against."""
+    parts = [row[name] for name in ("id", "question_type", "question", "answer", "regions", "image_sha256")]
+    return _json(parts).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _settings(options: Options, judge: Judge | None) -> dict[str, Any]:
@@ -226,59 +291,92 @@ def _settings(options: Options, judge: Judge | None) -> dict[str, Any]:
     }
 
 
-def _score_task(task: str, rows: Rows, box_format: str, options: Options, judge: Judge | None) -> dict[str, Any]:
-    """Score one task's samples and the blind baselines on the same references; each row gets its own scores."""
-    answers, references = [row["prediction"] for row in rows], [row["answer"] for row in rows]
-    questions, kinds = [row["question"] for row in rows], [row["question_type"] for row in rows]
-    images = [row["image_sha256"] for row in rows]
-    boxes = partial(
-        giqa_grounding,
-        references=references,
-        similarity=options.similarity,
-        preset=options.preset,
-        exact_references=[row["regions"] for row in rows] if options.exact_boxes else None,
+def _score_part(
+    task: str,
+    rows: Rows,
+    tally: _Tally,
+    settings: Settings,
+    options: Options,
+    judge: Judge | None,
+    *,
+    with_lines: bool,
+) -> None:
+    """Score some samples of a task, each text read once; their lines go to the rows, their sums to the tally."""
+    sizes = sizes_of(
+        str(options.box_format),
+        len(rows),
+        [(row["width"], row["height"]) for row in rows],
+        [row["input_size"] for row in rows],
     )
-    words: Callable[..., dict[str, Any]] = partial(giqa_description, references=references)
-    if task == "vqa":
-        words = partial(giqa_vqa, references=references, questions=questions, question_types=kinds)
+    read = scan_replies([row["prediction"] for row in rows], str(options.box_format), sizes)
+    references = scan([row["answer"] for row in rows])
+    answers, truths = read.plain(), references.plain()
+    if options.exact_boxes:
+        references = read_references([], regions_of("regions", [row["regions"] for row in rows], len(rows)))
+    met = meet(read, references, settings, count=len(rows))
     of_boxes, of_words = TASKS[task]
-    measured = {
-        of_boxes: boxes(
-            answers,
-            box_format=box_format,
-            image_sizes=[(row["width"], row["height"]) for row in rows],
-            input_sizes=[row["input_size"] for row in rows],
-            per_sample=True,
-        ),
-        of_words: words(answers, box_format=box_format, judge=judge, per_sample=True),
+    if task == "des":
+        table = description.table_of(answers, truths, judge=judge)
+    else:
+        questions, kinds = [row["question"] for row in rows], [row["question_type"] for row in rows]
+        vqa.check_types(kinds)
+        table = vqa.table_of(answers, truths, questions, kinds, judge=judge)
+        for kept, new in ((tally.questions, questions), (tally.kinds, kinds), (tally.truths, truths)):
+            kept += new
+    tally.tables[of_boxes].append(met.table)
+    tally.tables[of_words].append(table)
+    tally.references.append((told_apart(references), len(rows)))
+    tally.images.extend(row["image_sha256"] for row in rows)
+    if with_lines:
+        words = DescriptionStats.dicts(table) if task == "des" else vqa.rows_of(table)
+        for row, boxes, its in zip(rows, lines_of(met), words, strict=True):
+            head = _json({"id": row["id"], "image": row["image_sha256"], "task": task})
+            row["line"] = f'{head[:-1]}, "{of_boxes}": {boxes}, "{of_words}": {_json(its)}}}'
+
+
+def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, judge: Judge | None) -> dict[str, Any]:
+    """The scores of a task, their intervals, and the blind baselines on the same references."""
+    signatures = {
+        "giqa_grounding": partial(grounding.signature_of, settings, is_exact=options.exact_boxes),
+        "giqa_description": partial(description.signature_of, judge=judge),
+        "giqa_vqa": partial(vqa.signature_of, judge=judge),
     }
-    for row in rows:
-        row["scores"] = {}
-    for name, result in measured.items():
-        per_sample = result.pop("per_sample")
-        for row, scores in zip(rows, per_sample, strict=True):
-            row["scores"][name] = scores
-        result["intervals"] = _intervals(name, per_sample, images, options)
-    baselines: dict[str, Any] = {
-        name: {"giqa_grounding": boxes([answer] * len(rows))} for name, answer in blind_boxes(references).items()
-    }
+    summary: dict[str, Any] = {}
+    for metric, tables in tally.tables.items():
+        table, scores = np.concatenate(tables), scores_of(metric, preset=options.preset)
+        summary[metric] = scores(table.sum(axis=0))
+        summary[metric]["signature"] = signatures[metric](box_format=str(options.box_format))
+        bounds = partial(intervals, resamples=options.resamples, seed=options.seed)
+        summary[metric]["intervals"] = bounds(table, tally.images, scores) if options.resamples else {}
+
+    baselines: dict[str, Any] = {}
+    for name, answer in blind_boxes([part for part, _ in tally.references]).items():
+        read, stats = scan([answer]), GroundingStats()
+        for part, count in tally.references:
+            met = meet(constant(read, count), part, settings, count=count)
+            stats += GroundingStats.of(met.table.sum(axis=0))
+        result = grounding.aggregate(stats, preset=options.preset)
+        baselines[name] = {"giqa_grounding": result | {"signature": signatures["giqa_grounding"](box_format="giqa")}}
     if task == "vqa":
-        for name, answer in VERDICTS.items() if "yes_no" in kinds else ():
-            baselines[name] = {"giqa_vqa": words([answer] * len(rows))}
-        baselines["most frequent answer"] = {"giqa_vqa": words(frequent_answers(references, kinds), judge=judge)}
-    return {**measured, "baselines": baselines}
+        asked = partial(vqa.table_of, truths=tally.truths, questions=tally.questions, question_types=tally.kinds)
+
+        def blind(answers: list[str], judge: Judge | None = None) -> dict[str, Any]:
+            result = vqa.aggregate(VqaStats.of(asked(answers, judge=judge).sum(axis=0)))
+            return {"giqa_vqa": result | {"signature": vqa.signature_of(box_format="giqa", judge=judge)}}
+
+        for name, verdict in VERDICTS.items() if "yes_no" in tally.kinds else ():
+            baselines[name] = blind([verdict] * len(tally.kinds))
+        baselines["most frequent answer"] = blind(frequent_answers(tally.truths, tally.kinds), judge)
+    return {**summary, "baselines": baselines}
 
 
-def _intervals(name: str, rows: Rows, images: Sequence[str], options: Options) -> dict[str, Any]:
-    """Confidence intervals of a metric's scores; empty where none are wanted."""
-    if options.resamples == 0:
-        return {}
-    table, scores = measure(name, rows, preset=options.preset)
-    return intervals(table, images, scores, resamples=options.resamples, seed=options.seed)
+def scores_of(metric: str, *, preset: Preset) -> Callable[[Table], dict[str, Any]]:
+    """How the sums of a metric become its scores."""
+    stats, aggregate = MEASURES[metric]
+    finish = partial(aggregate, preset=preset) if metric == "giqa_grounding" else aggregate
+    return lambda sums: finish(stats.of(sums))
 
 
 def measure(name: str, rows: Rows, *, preset: Preset) -> tuple[Table, Callable[[Table], dict[str, Any]]]:
     """The sums per sample of a metric's rows, and how sums become its scores."""
-    stats, aggregate = MEASURES[name]
-    finish = partial(aggregate, preset=preset) if name == "giqa_grounding" else aggregate
-    return stats.table(rows), lambda sums: finish(stats.of(sums))
+    return MEASURES[name][0].table(rows), scores_of(name, preset=preset)

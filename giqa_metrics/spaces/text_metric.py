@@ -3,6 +3,8 @@
 import datasets
 import evaluate
 
+from giqa_metrics.inputs import texts_of
+
 
 class TextMetric(evaluate.Metric):
     """A metric of texts, described by its docstring; README.md is the card."""
@@ -18,5 +20,10 @@ class TextMetric(evaluate.Metric):
 
     def add_batch(self, *, predictions=None, references=None, **inputs):
         """Add texts; None is no answer. (evaluate tells the types by the first row, where None would be refused.)"""
-        predictions, references = ([text or "" for text in texts] for texts in (predictions, references))
-        super().add_batch(predictions=predictions, references=references, **inputs)
+        columns = {"predictions": predictions, "references": references} | inputs
+        super().add_batch(**{name: [text or "" for text in texts_of(name, columns[name])] for name in columns})
+
+    def add(self, *, prediction=None, reference=None, **inputs):
+        """Add one sample; None is no answer."""
+        texts = {"prediction": prediction, "reference": reference} | inputs
+        super().add(**{name: texts_of(name, [text])[0] or "" for name, text in texts.items()})

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import FORMATS, Region, Sizes, box_format, parse
-from giqa_datasets.reply import HINT, cut, read, with_net
+from giqa_datasets.reply import _BOX, cut, is_plain, may_hold_box, read, with_net
 from tests.giqa_datasets.test_formats import assert_consistent, broken, shuffled
 
 
@@ -290,9 +290,16 @@ def test_reading_is_total_and_its_spans_are_valid(name):
     law()
 
 
-@given(st.text() | shuffled | broken)
-def test_what_the_hint_does_not_see_is_as_it_was_parsed(text):
-    if HINT.search(text) is None:
+KELVIN = "\N{KELVIN SIGN}"  # k to a pattern that ignores case, as the long s is s
+
+
+@given(
+    st.text() | shuffled | broken | st.sampled_from(["aſſistant: Yes.", "boxeſ: [1, 2, 3, 4]", f"[THIN{KELVIN}] so"])
+)
+def test_what_the_quick_looks_pass_is_as_it_was(text):
+    if not may_hold_box(text):
+        assert _BOX.search(text) is None
+    if is_plain(text) and not {*"[<("} & {*text}:
         assert cut(text) == (text, 0, 0)
         assert read(text).answer.plain == parse(text).plain == text
 

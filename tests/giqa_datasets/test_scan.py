@@ -7,11 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from giqa_datasets import Region, names, parse
+from giqa_datasets import GroundedText, Region, Sizes, names, parse
 from giqa_datasets import text_scan as scanning
 from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes
 from giqa_datasets.names import WIDTH, distinct, joined, spelled
-from giqa_datasets.text_scan import gather, scan
+from giqa_datasets.reply import read
+from giqa_datasets.text_scan import answers_of, gather, scan, scan_replies
 
 
 FORMS = [("cells", "decimals"), ("cells",), ("decimals",)]
@@ -23,30 +24,35 @@ def rows(found) -> Counter:
     return Counter(zip(found.text.tolist(), spelled_names, map(tuple, found.boxes.tolist()), strict=True))
 
 
-def parsed_rows(texts, forms) -> Counter:
-    return Counter(
-        (index, region.phrase.strip(), tuple(box))
-        for index, text in enumerate(texts)
-        for region in parse(text, forms=forms).regions
-        for box in region.boxes.tolist()
-    )
-
-
 def assert_whole(found, n_texts) -> None:
     """What holds for every Scan."""
     count = len(found.text)
     assert found.text.shape == found.name.shape == (count,)
     assert (found.cells.shape, found.boxes.shape) == ((count, 2), (count, 4))
-    assert found.n_malformed.shape == (n_texts,)
+    assert (np.diff(found.text) >= 0).all()
+    assert all(kinds for kinds in found.malformed.values())
+    assert len(found.plain()) == n_texts
     assert found.cells.tolist() == boxes_to_cells(found.boxes).tolist()
     assert not found.is_on_grid or np.array_equal(cells_to_boxes(found.cells), found.boxes)
 
 
 def assert_as_parsed(texts, forms) -> None:
-    found = scan(texts, forms=forms)
+    assert_as_read(scan(texts, forms=forms), [parse(text, forms=forms) for text in texts])
+
+
+def assert_as_read(found, texts) -> None:
+    """What was found is what was read one by one, in reading order."""
     assert_whole(found, len(texts))
-    assert found.n_malformed.tolist() == [len(parse(text, forms=forms).malformed) for text in texts]
-    assert rows(found) == parsed_rows(texts, forms)
+    expected = {at: [broken.kind for broken in text.malformed] for at, text in enumerate(texts) if text.malformed}
+    assert found.malformed == expected
+    assert found.plain() == [text.plain for text in texts]
+    each = zip(found.text.tolist(), found.names.spell(found.name), map(tuple, found.boxes.tolist()), strict=True)
+    assert list(each) == [
+        (at, region.phrase.strip(), tuple(box))
+        for at, text in enumerate(texts)
+        for region in text.regions
+        for box in region.boxes.tolist()
+    ]
 
 
 NAMES = [
@@ -193,7 +199,7 @@ def test_any_texts_are_scanned_as_they_are_parsed(forms):
 def test_a_text_alone_gives_what_it_gives_among_others(texts):
     together = scan(texts)
     alone = [scan([text]) for text in texts]
-    assert together.n_malformed.tolist() == [n for found in alone for n in found.n_malformed.tolist()]
+    assert together.malformed == {at: found.malformed[0] for at, found in enumerate(alone) if found.malformed}
     assert rows(together) == Counter(
         {(index, name, box): n for index, found in enumerate(alone) for (_, name, box), n in rows(found).items()}
     )
@@ -259,7 +265,7 @@ def test_all_rectangles_of_the_grid_are_found_and_nothing_else_is():
     assert sum(is_box) == 44_100
     found = scan([f"A [dog](<{a}, {b}>)." for a, b in pairs])
     assert found.is_on_grid
-    assert found.n_malformed.tolist() == [int(not good) for good in is_box]
+    assert found.malformed.keys() == {at for at, good in enumerate(is_box) if not good}
     order = np.argsort(found.text)
     assert found.text[order].tolist() == [index for index, good in enumerate(is_box) if good]
     expected = np.array([pair for pair, good in zip(pairs, is_box, strict=True) if good])
@@ -296,19 +302,95 @@ def test_texts_may_be_a_tuple():
 @given(st.lists(anything, max_size=5))
 def test_what_was_parsed_and_gathered_is_what_is_scanned(texts):
     parsed = [parse(text) for text in texts]
-    gathered = gather([text.regions for text in parsed], [len(text.malformed) for text in parsed])
-    assert_whole(gathered, len(texts))
-    found = scan(texts)
-    assert rows(gathered) == rows(found)
-    assert gathered.n_malformed.tolist() == found.n_malformed.tolist()
+    assert_as_read(gather(parsed), parsed)
 
 
 def test_boxes_off_the_grid_are_gathered_as_they_are():
     box = np.array([[0.7512, 0.0503, 0.9871, 0.7929]])
-    found = gather([[], [Region(" tower ", (0, 7), box)]], [3, 0])
+    found = gather([parse("[a](<3"), GroundedText("", " tower ", (Region(" tower ", (0, 7), box),), ())])
     assert not found.is_on_grid
     assert rows(found) == {(1, "tower", tuple(box[0].tolist())): 1}
-    assert (found.cells.tolist(), found.n_malformed.tolist()) == ([[35, 319]], [3, 0])
+    assert (found.cells.tolist(), found.malformed) == ([[35, 319]], {0: ["unclosed"]})
+
+
+# Replies
+
+SAID = [
+    piece.replace("_", " ")
+    for piece in [
+        "<think>",
+        "</think>",
+        "[THINK]",
+        "[think](<1,_22>)",
+        "[/THINK]",
+        "◁think▷",
+        "◁/think▷",
+        "<answer>",
+        "</answer>",
+        "</s>",
+        "ASSISTANT:",
+        "ASSISTANT:_",
+        "assistant:",
+        ":",
+        "=",
+        "(",
+        "(left)",
+        "(1,_2),_(30,_40)",
+        "[1,_2,_30,_40]",
+        "<box>",
+        "box",
+        "bbox:_[1,_2,_3,_4]",
+        "x1:_1,_y1:_2,_x2:_3,_y2:_4",
+        "{",
+        "{<1><2><3><4>}",
+        "&lt;1,_2&gt;",
+        "《35，319》",  # noqa: RUF001
+        "］",  # noqa: RUF001
+        "(1,_2,_3,_4)",
+        "(_1,_2,_3,_4)",
+        "]_(35,_319)",
+        "<loc_1><loc_2><loc_3><loc_4>",
+        "ſ",  # noqa: RUF001
+        "K",  # noqa: RUF001
+        "(é",
+        '"bbox_2d":_[1,_2,_3,_4]',
+        "(\x00",
+        "<|im_end|>",
+        "<|begin_of_box|>",
+    ]
+]
+replies = st.lists(st.sampled_from(SAID) | clean | st.sampled_from(PIECES), max_size=6)
+replies_of = st.none() | replies.map("".join) | anything
+
+
+@given(st.lists(replies_of, max_size=6))
+@example(["ASSISTANT: [dog](<0, 63>)", "[think](<1, 22>) so", "a (1, 2, 3, 4) b", "box = 1, 2, 3, 4", None])
+@example(["[THIN\N{KELVIN SIGN}](<1, 22>) so", "x [dog](<0, 63>) [1, 2, 3, 4]"])
+def test_replies_are_scanned_as_they_are_read_one_by_one(replies):
+    found, each = scan_replies(replies), [read(reply) for reply in replies]
+    assert_as_read(found, [one.answer for one in each])
+    assert found.n_thoughts == {at: one.n_thoughts for at, one in enumerate(each) if one.n_thoughts}
+    assert found.n_tokens == {at: one.n_tokens for at, one in enumerate(each) if one.n_tokens}
+
+
+@pytest.mark.parametrize("name", ["giqa_decimal", "kosmos2", "qwen2_5_vl"])
+def test_replies_in_another_format_are_read_one_by_one(name):
+    replies = [
+        "<think>so</think>[a](<0, 63>) [b](<0.1, 0.2, 0.3, 0.4>)",
+        None,
+        '{"bbox_2d": [1, 2, 30, 40], "label": "c"}',
+    ]
+    sizes = [Sizes((640, 480), (640, 480))] * 3
+    each = [read(reply, name, sizes[0]).answer for reply in replies]
+    assert_as_read(scan_replies(replies, name, sizes), each)
+    assert answers_of(replies, name) == [one.plain for one in each]
+
+
+@pytest.mark.parametrize("piece", SAID, ids=ascii)
+def test_what_is_cut_or_caught_is_so_among_others_too(piece):
+    whole = "The [red cup](<35, 319>, <22, 354>) is sharp"
+    texts = [f"{piece}{whole}", f"{whole}{piece}", f"{whole} {piece} and {whole}", whole, f"{piece} {piece}"]
+    assert_as_read(scan_replies(texts), [read(text).answer for text in texts])
 
 
 # Names
@@ -375,7 +457,7 @@ def test_a_name_about_as_wide_as_a_key_is_one_name_however_it_was_read(length):
     name = "n" * (length - 1) + "m"
     quick, slow, other = f"[{name}](<0, 63>)", f"[ {name}](<0, 63> )", f"[{name[:-1]}o](<0, 63>)"
     found = scan([quick, slow, slow, other, quick])
-    again = gather([[Region(name, (0, length), np.eye(1, 4))]], [0])
+    again = gather([GroundedText("", name, (Region(name, (0, length), np.eye(1, 4)),), ())])
     _, place = distinct(joined(joined(found.names, again.names), spelled([name, name[:-1], "n" * length])))
     of_text = dict(zip(found.text.tolist(), place[found.name].tolist(), strict=True))
     *_, of_again, of_name, of_shorter, of_longer = place.tolist()
@@ -410,5 +492,6 @@ def test_no_names_are_names_too():
 def test_no_texts_are_texts_too():
     found = scan([])
     assert_whole(found, 0)
-    assert_whole(gather([], []), 0)
+    assert_whole(gather([]), 0)
+    assert_whole(scan_replies([]), 0)
     assert (rows(found), found.is_on_grid) == ({}, True)

@@ -6,10 +6,11 @@ import pytest
 import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
 
 from giqa_datasets import strip
-from giqa_metrics import giqa_description
-from giqa_metrics.description import DescriptionStats, aggregate
+from giqa_metrics import giqa_description, ptb_tokenizer
+from giqa_metrics.description import DescriptionStats, aggregate, table_of
 from giqa_metrics.ptb_tokenizer import ptb_tokens
 from tests.paths import DATA
 
@@ -98,6 +99,45 @@ def test_13a_is_sacrebleus_own_tokenisation():
     assert scores["bleu4"] != giqa_description(PREDICTIONS, REFERENCES)["bleu4"]
 
 
+HARD = [
+    "no.",
+    "5",
+    "2.5x",
+    "can't",
+    "o'er",
+    "a.b.",
+    "http://x.",
+    "cannot",
+    "n't",
+    "x-",
+    "(",
+    "’s",  # noqa: RUF001
+    "\x1f",
+    "\x85",
+    "#a",
+    "<b>",
+]
+
+
+@given(st.text() | st.lists(st.sampled_from(HARD)).map(" ".join))
+def test_words_split_one_by_one_are_those_of_the_whole_text(text):
+    whole = ptb_tokenizer._tokens(text.lower().replace("\u2019", "'"))
+    assert ptb_tokens(text) == [*whole]
+
+
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=4), st.sampled_from(["coco", "13a"]))
+def test_every_rows_counts_are_sacrebleus(pairs, tokenize):
+    answers, truths = zip(*pairs, strict=True)
+    table = table_of(answers, truths, tokenize=tokenize)
+    for row, pair in zip(DescriptionStats.dicts(table), pairs, strict=True):
+        mine, theirs = (" ".join(ptb_tokens(text)) if tokenize == "coco" else text for text in pair)
+        metric = BLEU(tokenize="none" if tokenize == "coco" else "13a", smooth_method="none", force=True)
+        found = metric.corpus_score([mine], [[theirs]])
+        assert [row[f"matches_{n}"] for n in range(1, 5)] == found.counts
+        assert [row[f"total_{n}"] for n in range(1, 5)] == found.totals
+        assert (row["n_words"], row["n_reference_words"]) == (found.sys_len, found.ref_len)
+
+
 @given(st.lists(words.filter(lambda text: len(ptb_tokens(text)) >= 4), min_size=1, max_size=4))
 def test_identity_is_one_hundred(texts):
     assert giqa_description(texts, texts)["bleu4"] == 100.0
@@ -183,7 +223,7 @@ def test_errors_are_one_sentence_that_says_what_came(arguments, options, fact):
 
 def test_the_signature_names_what_moves_the_number(fake_judge):
     start = giqa_description(PREDICTIONS, REFERENCES)["signature"]
-    assert start.startswith("giqa_description|format:giqa|bleu:corpus-4|tok:coco|smooth:none|judge:none|v:")
+    assert start.startswith("giqa_description|reply:v1|format:giqa|bleu:corpus-4|tok:coco|smooth:none|judge:none|v:")
     others = ({"tokenize": "13a"}, {"box_format": "giqa_decimal"}, {"judge": fake_judge([1, 2, 3])})
     assert len({start, *(giqa_description(PREDICTIONS, REFERENCES, **other)["signature"] for other in others)}) == 4
 

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import FORMATS, Region, render
+from giqa_datasets.boxes import iou
 from giqa_metrics import giqa_grounding, grounding
 from giqa_metrics.grounding import GroundingStats, aggregate, grounding_stats
 from tests.paths import DATA
@@ -19,6 +20,7 @@ from tests.paths import DATA
 
 SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
 GOLDENS = json.loads((DATA / "examples_grounding.json").read_text(encoding="utf-8"))
+WITHOUT_BOXES = dict.fromkeys(SCORES, 0.0) | dict.fromkeys(["miou", "tag_recall", "precision"])
 MALFORMED = (
     "[dog](<142, 409>)",
     "[dog](<309, 142>)",
@@ -198,7 +200,7 @@ def plain_scores(pairs, likeness, iou_threshold: float, similarity_threshold: fl
     n_predicted = sum(len(mine) for mine, _ in pairs)
     n_reference = sum(len(theirs) for _, theirs in pairs)
     if n_predicted == 0:
-        return dict.fromkeys(SCORES)
+        return WITHOUT_BOXES if n_reference else dict.fromkeys(SCORES)
     mious, stricts, recalls, n_recalled = [], [], [], 0
     for mine, theirs in pairs:
         if not theirs:
@@ -379,11 +381,11 @@ def test_no_answer_is_a_prediction_without_boxes():
     assert scores_of([None, "[cat](<0, 63>)"], references)["miou"] == 0.5
 
 
-def test_a_run_without_a_box_has_no_scores_but_counts():
+def test_a_run_without_a_box_has_the_strict_scores_alone_and_counts():
     scores = scores_of([None, "", "It is blurry."], ["[dog](<142, 309>)", "Fine.", "[a](<0, 21>) [b](<0, 42>)"])
-    assert [scores[name] for name in SCORES] == [None] * 6
-    counts = {name: value for name, value in scores.items() if name.startswith("n_")}
-    assert counts == {"n_samples": 3, "n_counted": 2, "n_predicted": 0, "n_reference": 3, "n_malformed": 0}
+    assert {name: scores[name] for name in SCORES} == WITHOUT_BOXES
+    counts = {name: value for name, value in scores.items() if name.startswith("n_") and value}
+    assert counts == {"n_samples": 3, "n_counted": 2, "n_reference": 3}
 
 
 def test_one_malformed_box_in_the_run_turns_none_into_zeros():
@@ -562,7 +564,7 @@ def test_the_signature_names_the_metric_the_settings_and_the_version():
     name, *settings_, version = scores_of(**BASE)["signature"].split("|")
     assert (name, version) == ("giqa_grounding", f"v:{__version__}")
     keys = [part.split(":", 1)[0] for part in settings_]
-    assert keys == ["format", "grid", "decode", "references", "match", "iou", "names"]
+    assert keys == ["rules", "reply", "format", "grid", "decode", "references", "match", "iou", "names"]
 
 
 def test_what_does_not_move_the_number_is_not_in_the_signature():
@@ -687,6 +689,44 @@ def test_statistics_of_the_rows_are_those_of_the_whole(pairs):
     assert [row["n_predicted"] for row in rows] == [len(row["predicted"]) for row in rows]
     assert [row["n_malformed"] for row in rows] == [len(row["malformed"]) for row in rows]
     assert {type(getattr(summed, name)) for name in GroundingStats.names() if name.startswith("n_")} == {int}
+
+
+@given(many, st.sampled_from(["exact", "lexical"]))
+def test_the_pairs_of_a_row_are_what_its_numbers_are_made_of(pairs, similarity):
+    mine, theirs = zip(*pairs, strict=True)
+    for row in giqa_grounding(mine, theirs, similarity=similarity, per_sample=True)["per_sample"]:
+        assert (len(row["predicted"]), len(row["reference"])) == (row["n_predicted"], row["n_reference"])
+        for pair in row["pairs"]:
+            one, other = row["predicted"][pair["predicted"]], row["reference"][pair["reference"]]
+            overlap = iou(np.array([one["box"]]), np.array([other["box"]]))[0, 0]
+            assert pair["iou"] == pytest.approx(overlap, abs=1e-6)
+            assert (pair["likeness"] == 1) or one["phrase"] != other["phrase"]
+        matched = [pair for pair in row["pairs"] if pair["matched"]]
+        recalled = [pair for pair in row["pairs"] if pair["recalled"]]
+        for chosen in (matched, recalled):
+            assert (
+                len({pair["predicted"] for pair in chosen})
+                == len({pair["reference"] for pair in chosen})
+                == len(chosen)
+            )
+        assert all(pair["matched"] or pair["recalled"] for pair in row["pairs"])
+        assert len(recalled) == row["n_recalled"]
+        total = sum(pair["iou"] for pair in matched)
+        if row["n_counted"]:
+            assert row["miou"] == pytest.approx(total / max(len(matched), 1), abs=1e-5)
+            assert row["miou_strict"] == pytest.approx(total / row["n_reference"], abs=1e-5)
+            assert row["tag_recall"] == pytest.approx(len(recalled) / row["n_reference"])
+        else:
+            assert row["miou"] is row["miou_strict"] is row["tag_recall"] is None
+
+
+def test_glamm_counts_what_is_written_twice_and_takes_ties_in_reading_order():
+    twice = giqa_grounding(["[dog](<0, 42>) [dog](<0, 42>)"], ["[dog](<0, 42>)"], similarity="exact", preset="glamm")
+    assert (twice["n_predicted"], twice["tag_recall"], twice["precision"]) == (2, 1.0, 0.5)
+    names = [("cat", MIDDLE), ("dog", MIDDLE)]
+    for order, recall in ((names, 0.0), (names[::-1], 1.0)):
+        scores = giqa_grounding([write(order)], [write([("dog", MIDDLE)])], similarity="exact", preset="glamm")
+        assert scores["tag_recall"] == recall
 
 
 def test_a_stream_is_read_a_chunk_at_a_time(monkeypatch):

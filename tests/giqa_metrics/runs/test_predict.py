@@ -445,8 +445,9 @@ def test_the_sizes_are_read_when_the_run_is_scored(qwen_run):
     from giqa_metrics.runs.score import Options, compute
 
     options = Options(similarity="exact", resamples=0)  # and the box format that the run names
-    scored = compute(qwen_run, options=options)
+    rows: list[dict] = []
+    scored = compute(qwen_run, options=options, keep=lambda some, _: rows.extend(some))
     sizes = {row["id"]: tuple(row["input_size"]) for row in answers(qwen_run)}
     assert read_predictions(qwen_run / "predictions.jsonl").input_sizes == sizes
-    assert {row["id"]: row["input_size"] for row in scored.rows} == sizes
+    assert {row["id"]: row["input_size"] for row in rows} == sizes
     assert scored.summary["settings"]["box_format"] == "qwen2_5_vl"

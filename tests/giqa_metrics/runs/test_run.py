@@ -69,7 +69,6 @@ def test_an_empty_file_is_refused(path):
     "broken",
     [
         '{"id": "b", "predic\n',
-        "\n",
         "[1, 2]\n",
         '{"id": "b"}\n',
         '{"prediction": "Yes."}\n',
@@ -79,7 +78,7 @@ def test_an_empty_file_is_refused(path):
         "null\n",
         "x" * 100_000 + "\n",
     ],
-    ids=["cut", "blank", "list", "no answer", "no id", "number as id", "number", "list of answers", "null", "long"],
+    ids=["cut", "list", "no answer", "no id", "number as id", "number", "list of answers", "null", "long"],
 )
 def test_a_line_that_is_no_prediction_is_named_by_its_number(path, broken):
     path.write_text(line("a") + broken + line("c"), encoding="utf-8")
@@ -87,6 +86,29 @@ def test_a_line_that_is_no_prediction_is_named_by_its_number(path, broken):
         read_predictions(path)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_a_byte_order_mark_and_blank_lines_are_read_over(path, end):
+    text = "\ufeff" + line("a") + "\n" + " \t\n" + line("b") + "\n\n"
+    path.write_bytes(text.replace("\n", end).encode())
+    assert read_predictions(path).texts == {"a": "Yes.", "b": "Yes."}
+    path.write_bytes((text + '{"id": 7}').replace("\n", end).encode())
+    with pytest.raises(
+        ValueError, match=r"line 7: expected .*, got '{\"id\": 7}': id: input should be a valid string"
+    ):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "\\uDC00 so", "\\ud83d\\ude00", "\\u00e9"], ids=ascii)
+def test_half_a_surrogate_pair_is_no_text(path, text):
+    path.write_text(f'{{"id": "a", "prediction": "{text}"}}\n', encoding="utf-8")
+    whole = json.loads(f'"{text}"')
+    if whole.isprintable():
+        assert read_predictions(path).texts == {"a": whole}
+    else:
+        with pytest.raises(ValueError, match="line 1: expected"):
+            read_predictions(path)
 
 
 def test_a_line_that_is_no_utf_8_is_named_by_its_number(path):

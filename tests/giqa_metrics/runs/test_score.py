@@ -10,7 +10,9 @@ from datasets import load_dataset
 
 from giqa_datasets import parse, strip
 from giqa_datasets.grid import SIDE
+from giqa_datasets.text_scan import scan
 from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
+from giqa_metrics.runs import baselines, score
 from giqa_metrics.runs.baselines import blind_boxes, frequent_answers
 from giqa_metrics.runs.score import Options, measure, score_run
 from giqa_metrics.vqa import OPEN_TYPES
@@ -201,7 +203,10 @@ def test_the_most_frequent_answer_is_at_least_as_good_as_always_yes_and_always_n
 def test_the_most_frequent_answer_is_each_types_own_and_bears_no_box():
     references = ["The [cup](<5, 313>).", "Noise.", "The [cup](<1, 22>).", "Yes.", "No.", "No.", "Too dark.", "Glare."]
     kinds = ["what"] * 3 + ["yes_no"] * 3 + ["how"] * 2
-    assert frequent_answers(references, kinds) == ["The cup."] * 3 + ["No."] * 3 + ["Too dark."] * 2
+    assert (
+        frequent_answers([strip(text) for text in references], kinds)
+        == ["The cup."] * 3 + ["No."] * 3 + ["Too dark."] * 2
+    )
 
 
 def test_the_judge_reads_the_most_frequent_answers_too(make_run, bench, bench_rows):
@@ -209,7 +214,7 @@ def test_the_judge_reads_the_most_frequent_answers_too(make_run, bench, bench_ro
     summary = score_run(make_run(), str(bench), options=EXACT, judge=judge)
     assert (summary["des"]["giqa_description"]["llm_score"], summary["vqa"]["giqa_vqa"]["accuracy_open"]) == (100, 1)
     opened = [row for row in bench_rows if row["question_type"] in OPEN_TYPES]
-    frequent = frequent_answers([row["answer"] for row in opened], [row["question_type"] for row in opened])
+    frequent = frequent_answers([strip(row["answer"]) for row in opened], [row["question_type"] for row in opened])
     right = sum(mine == strip(row["answer"]) for mine, row in zip(frequent, opened, strict=True))
     blind = summary["vqa"]["baselines"]["most frequent answer"]["giqa_vqa"]
     assert blind["accuracy_open"] == right / len(opened)
@@ -220,7 +225,7 @@ def test_the_judge_reads_the_most_frequent_answers_too(make_run, bench, bench_ro
 @pytest.mark.parametrize("task", ["des", "vqa"])
 def test_no_constant_box_beats_the_best_one(bench_rows, task):
     references = [row["answer"] for row in bench_rows if row["task"] == task]
-    blind = blind_boxes(references)
+    blind = blind_boxes([scan(references)])
 
     def miou(text: str) -> float:
         return giqa_grounding([text] * len(references), references, similarity="exact")["miou"]
@@ -235,18 +240,20 @@ def test_no_constant_box_beats_the_best_one(bench_rows, task):
 
 def test_no_constant_box_beats_the_best_one_on_many_samples():
     references = ["[dog](<0, 42>)"] * 500 + ["[dog](<300, 399>)"] * 600
-    (box,) = parse(blind_boxes(references)["best constant box"]).regions[0].boxes
+    (box,) = parse(blind_boxes([scan(references)])["best constant box"]).regions[0].boxes
     (other,) = parse("[dog](<300, 399>)").regions[0].boxes
     assert box == pytest.approx(other)
 
 
 def test_blind_boxes_carry_the_commonest_name():
     references = ["[dog](<0, 42>) [cat](<0, 42>)", "[cat](<0, 63>)", "Fine."]
-    assert {parse(text).regions[0].phrase for text in blind_boxes(references).values()} == {"cat"}
+    assert {
+        parse(text).regions[0].phrase for text in blind_boxes([scan(references[:1]), scan(references[1:])]).values()
+    } == {"cat"}
 
 
 def test_references_without_boxes_have_no_blind_boxes():
-    assert blind_boxes(["Fine.", ""]) == {}
+    assert blind_boxes([scan(["Fine.", ""])]) == {}
 
 
 def test_a_person_gets_the_tables_and_the_path_of_the_report(giqa, make_run, bench):
@@ -357,11 +364,17 @@ def test_data_that_is_not_there_is_refused(refused, make_run, bench, arguments):
     refused(make_run(), *data, *arguments)
 
 
-def test_a_config_without_pixels_is_refused(refused, make_run, bench):
-    from datasets import load_dataset
-
-    load_dataset(str(bench), "annotations")
-    assert "image" in refused(make_run(), "--data", bench, "--config", "annotations")
+def test_rows_without_pixels_are_scored_as_those_with(giqa, make_run, bench):
+    with_pixels, without = make_run(CHANGED), make_run(CHANGED, name="without")
+    (without / "report.html").write_text("of another scoring", encoding="utf-8")
+    for folder, config in ((with_pixels, ()), (without, ("--config", "annotations"))):
+        ran = giqa("score", folder, "--data", bench, "--similarity", "exact", "--resamples", 5, *config)
+        assert ran.code == 0, ran.err
+    assert "holds no pictures" in ran.err
+    assert {path.name for path in without.iterdir()} == FILES - {"report.html"}
+    assert (without / "scores.jsonl").read_bytes() == (with_pixels / "scores.jsonl").read_bytes()
+    one, other = (json.loads((folder / "summary.json").read_bytes()) for folder in (with_pixels, without))
+    assert other == one | {"config": "annotations", "model": "without"}
 
 
 def test_a_folder_that_is_no_data_set_is_refused(giqa, make_run, tmp_path):
@@ -405,14 +418,39 @@ def test_a_broken_image_is_named_and_nothing_is_written(giqa, broken, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
 
 
-@pytest.mark.parametrize("verb", ["score", "predict"])
-def test_a_data_set_without_pixels_is_one_sentence(giqa, bench, tmp_path, verb):
-    (tmp_path / "predictions.jsonl").write_text('{"id": "a", "prediction": "b"}\n', encoding="utf-8")
-    arguments = {
-        "score": (tmp_path / "predictions.jsonl", "--out", tmp_path / "new"),
-        "predict": ("--model", "none", "--out", tmp_path / "new"),
-    }
-    ran = giqa(verb, *arguments[verb], "--data", bench, "--config", "annotations")
+def test_predicting_without_pixels_is_one_sentence(giqa, bench, tmp_path):
+    arguments = ("--model", "none", "--out", tmp_path / "new")
+    ran = giqa("predict", *arguments, "--data", bench, "--config", "annotations")
     sentence = f"giqa: data set {str(bench)!r} lacks the columns ['image']; it is no GIQA data set with pixels"
     assert (ran.code, ran.err.splitlines()[-1]) == (2, sentence)
-    assert not (tmp_path / "new").exists()
+
+
+def test_rows_of_parts_are_those_of_the_whole(make_run, bench, monkeypatch):
+    """Where a part ends changes no line, and no number beyond the order of its sum."""
+    whole, parts = make_run(CHANGED), make_run(CHANGED, name="parts")
+    summary = score_run(whole, str(bench), options=EXACT)
+    monkeypatch.setattr(score, "PART", 7)
+    again = score_run(parts, str(bench), options=EXACT)
+    assert (parts / "scores.jsonl").read_bytes() == (whole / "scores.jsonl").read_bytes()
+    for task in ("des", "vqa"):
+        for metric in ("giqa_grounding", "giqa_description", "giqa_vqa"):
+            one, other = ((each[task].get(metric) or {}) | {"intervals": 0} for each in (summary, again))
+            assert other == pytest.approx(one, abs=1e-12)
+        assert again[task]["baselines"].keys() == summary[task]["baselines"].keys()
+        for name, blind in summary[task]["baselines"].items():
+            for metric, scores in blind.items():
+                assert again[task]["baselines"][name][metric] == pytest.approx(scores, abs=1e-12)
+
+
+def test_the_best_constant_box_of_many_samples_is_near_that_of_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.integers(0, SIDE, (400, 2, 2)), axis=1)
+    texts = [f"[x](<{y1 * SIDE + x1}, {y2 * SIDE + x2}>)" for (x1, y1), (x2, y2) in corners.tolist()]
+
+    def miou() -> float:
+        text = blind_boxes([scan(texts)])["best constant box"]
+        return giqa_grounding([text] * len(texts), texts, similarity="exact")["miou"]
+
+    best = miou()
+    monkeypatch.setattr(baselines, "MANY", 100)
+    assert best * 0.98 <= miou() <= best + 1e-12

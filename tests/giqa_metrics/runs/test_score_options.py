@@ -83,6 +83,13 @@ def read_rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def lines_of_run(folder: Path, data: str, *, options: Options) -> list[dict]:
+    """The rows of `scores.jsonl`, not written."""
+    lines: list[dict] = []
+    compute(folder, data, options=options, keep=lambda rows, _: lines.extend(json.loads(row["line"]) for row in rows))
+    return lines
+
+
 def read_summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
@@ -114,7 +121,7 @@ def test_references_in_a_models_own_format_score_as_well_as_its_steps_allow(giqa
 @pytest.mark.parametrize("name", STEPS)
 def test_the_boxes_in_scores_are_those_that_were_written(bench, bench_rows, tmp_path, name):
     folder = write_run(tmp_path / "run", bench_rows, written_in(name))
-    rows = compute(folder, str(bench), options=EXACT._replace(box_format=name)).score_rows()
+    rows = lines_of_run(folder, str(bench), options=EXACT._replace(box_format=name))
     for row, its in zip(bench_rows, rows, strict=True):
         expected = [(region.phrase, box) for region in parse(row["answer"]).regions for box in region.boxes.tolist()]
         found = [(each["phrase"], each["box"]) for each in its["giqa_grounding"]["predicted"]]
@@ -187,10 +194,12 @@ def test_a_report_shows_the_boxes_of_another_format(bench, bench_rows, tmp_path)
     assert page.count('<rect class="predicted"') == boxes == page.count('<rect class="reference"')
 
 
-def test_another_format_than_was_written_finds_no_boxes(bench, bench_rows, tmp_path):
+def test_another_format_than_was_written_finds_foreign_boxes(bench, bench_rows, tmp_path):
     folder = write_run(tmp_path / "run", bench_rows, written_in("kosmos2"))
     summary = compute(folder, str(bench), options=EXACT).summary
-    assert (summary["des"]["giqa_grounding"]["miou"], summary["des"]["giqa_grounding"]["n_predicted"]) == (None, 0)
+    found = summary["des"]["giqa_grounding"]
+    assert (found["miou"], found["n_predicted"]) == (0, 0)
+    assert found["n_foreign"] == found["n_malformed"] > 0
 
 
 def test_glamms_preset_end_to_end(giqa, bench, bench_rows, make_run):
@@ -296,7 +305,7 @@ def test_the_same_seed_gives_the_same_intervals_and_another_seed_others(photogra
 def test_intervals_resample_photographs_and_not_crops(photographs):
     folder, data = photographs
     scored = compute(folder, data, options=EXACT._replace(resamples=100, seed=5))
-    rows = [row for row in scored.score_rows() if row["task"] == "des"]
+    rows = [row for row in lines_of_run(folder, data, options=EXACT) if row["task"] == "des"]
     images = [row["image"] for row in rows]
     assert 1 < len(set(images)) < len(images)
     table, scores = measure("giqa_description", [row["giqa_description"] for row in rows], preset="paper")
