@@ -72,8 +72,8 @@ def numbered_lines(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the lines of a file that are not blank, each after what to call it in an error.
 
-    A line of more than `longest` bytes is an error. With `grows`, a last line that a kill left half-written is passed over;
-    with `every_byte`, blank lines and a byte order mark are yielded too: for a file whose places are counted.
+    A line of more than `longest` bytes is an error. With `grows`, a last line that a kill left half-written is passed
+    over; with `every_byte`, blank lines and a byte order mark are yielded too: for a file whose places are counted.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -110,8 +110,8 @@ def read_lines(
 def read_line(raw: bytes, where: str, kind: type[Line], *, expected: str = "") -> Line:
     """Read one line of JSON.
 
-    `where` is the line's name for an error, and `expected` its kind in words, which the error shows with the line and its
-    first fault.
+    `where` is the line's name for an error, and `expected` its kind in words, which the error shows with the line and
+    its first fault.
 
     Raises:
         ValueError: If it is not of the kind.

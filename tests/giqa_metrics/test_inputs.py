@@ -100,7 +100,7 @@ def test_one_sample_is_held_to_be_texts_too():
 
 def test_a_question_cannot_be_missing():
     with pytest.raises(ValueError, match="expected a text in questions, got None at 0"):
-        giqa_vqa(["Yes."], ["Yes."], [None], ["yes_no"])
+        giqa_vqa(["Yes."], ["Yes."], [None], ["yes_no"])  # type: ignore[list-item]
 
 
 BOX = [0.1, 0.2, 0.3, 0.4]

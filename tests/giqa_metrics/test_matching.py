@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from giqa_datasets import Region
+from giqa_datasets import GroundedText, Region
 from giqa_datasets.boxes import iou
 from giqa_datasets.grid import boxes_to_cells, cells_to_boxes
 from giqa_datasets.text_scan import gather, scan
@@ -129,7 +129,7 @@ def snapped(region: Region) -> Region:
 
 
 def gathered(many):
-    return gather(many, [0] * len(many))
+    return gather([GroundedText("", "", tuple(regions), ()) for regions in many])
 
 
 def things(sample_regions) -> set:
@@ -192,7 +192,7 @@ def test_the_iou_of_pairs_is_that_of_pycocotools(seed):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(size=(2, 30, 2, 2))
     mine, theirs = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=2)
-    sides = [gather([[Region("a", (0, 1), side)]], [0]) for side in (mine, theirs)]
+    sides = [gathered([[Region("a", (0, 1), side)]]) for side in (mine, theirs)]
     predicted, reference, _ = objects(*sides)
     found = pairs(predicted, reference, 1)
     xywh = [
