@@ -241,20 +241,8 @@ def plain_iou(a: Box, b: Box) -> Fraction:
     return Fraction(shared, (a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - shared)
 
 
-def in_order(side) -> list:
-    """By cells, then by corners, then by name."""
-
-    def place(thing):
-        box = thing[1]
-        left, top = box.x1 // 5, box.y1 // 5
-        return top * 20 + left, max(-(-box.y2 // 5) - 1, top) * 20 + max(-(-box.x2 // 5) - 1, left), box, thing[0]
-
-    return sorted(side, key=place)
-
-
 def best_first(mine, theirs) -> list[tuple[Fraction, str, str]]:
     """All matches, by IoU alone: the highest of the matrix, then without its row and its column, to the end."""
-    mine, theirs = in_order(mine), in_order(theirs)
     matrix = {(r, p): plain_iou(mine[p][1], theirs[r][1]) for r in range(len(theirs)) for p in range(len(mine))}
     found = []
     while matrix and max(matrix.values()) > 0:
@@ -319,7 +307,7 @@ def test_glamm_is_its_rule_written_down_plainly(samples, likeness, iou_threshold
     thresholds = {"iou_threshold": iou_threshold, "similarity_threshold": similarity_threshold}
     mine, theirs = zip(*samples, strict=True)
     scores = as_glamm([side * 2 for side in mine], theirs, similarity=table, **thresholds)
-    expected = glamm_scores(samples, likeness, **thresholds)
+    expected = glamm_scores([(one * 2, other) for one, other in samples], likeness, **thresholds)
     assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-9)
     assert scores["tag_recall"] == (scores["tag_recall_micro"] if scores["n_predicted"] else None)
 
