@@ -1,4 +1,16 @@
-"""What decides that an answer is Yes: the words yes and no in it, by one documented rule."""
+r"""Yes or No: what verdict an answer states, by clauses (protocol section 7).
+
+A verdict is the word yes or no as a clause of its own. It stands
+
+1. at the start of the answer, after an option's letter if there is one: `Yes.`, `A. Yes`, `(B) No, it is not`;
+2. else after what announces it: `Answer: no`, `the answer is yes`, `I would say no`, `The cup: no`;
+3. else as a sentence of its own, or as the last word after a comma: `It is blurred. No.`, `No doubt, yes.`
+
+Behind it stands punctuation, the end, or a word that `no` is no determiner of (`No it is not`): in `no noise`,
+`no doubt` and `No. 5` it is none. Options that are echoed, `Yes or No:`, are read over. Where verdicts of one rank differ,
+the last one of 2 counts, for that is what the answer comes to; those of 3 are unreadable. Markdown's marks, quotes and
+brackets do not count, and boxes are stripped.
+"""
 
 import re
 from typing import Literal
@@ -6,28 +18,49 @@ from typing import Literal
 from giqa_datasets.text import strip
 
 
-_WORD = re.compile(r"\b([Yy][Ee][Ss]|[Nn][Oo])\b")  # IGNORECASE would fold foreign letters in
+VERSION = "clause"  # of the rule; the signature names it
+
+# Words that "no" is no determiner of, so that "no it" begins a new clause
+_NO_NOUN = r"it|its|it's|this|that|there|these|those|the|they|he|she|we|i|you|because|since|as|but|and|not"
+_BEHIND = rf"(?=\s*+(?:[.,;:!?)\]}}…—–]|-\s|\Z)(?!\s*+\d)|\s++(?:{_NO_NOUN})\b)"  # noqa: RUF001
+_BEHIND_YES = r"(?![\w'’-]|\s++(?:or|and)\s++no\b)"  # noqa: RUF001
+_WORD = rf"(?:(?P<yes>yes){_BEHIND_YES}|(?P<no>no){_BEHIND})"
+_ECHO = re.compile(
+    r"\b(?:(?:either|answer|reply|respond)\s++(?:with\s++)?)?"
+    r"(?:yes\s*+(?:/|\||,?\s*+\b(?:or|and)\b)\s*+no|no\s*+(?:/|\||,?\s*+\b(?:or|and)\b)\s*+yes)\b(?!-)\s*+[?:.]?",
+    re.IGNORECASE | re.ASCII,
+)
+_MARKS = re.compile(r"\\boxed|[*_`#>\"“”„«»{}\\$]|(?<!\w)['‘’]|['‘’](?!\w)")  # noqa: RUF001
+_OPTION = r"(?:(?:option|choice)?\s*+[a-d](?:[.:)\]]|\s++-)\s*+)?+"
+_START = re.compile(r"\W*+" + _OPTION + r"\W*+" + _WORD, re.IGNORECASE | re.ASCII)
+_ANNOUNCED = re.compile(
+    r"\b(?:(?:answer|verdict|conclusion|response|decision|result)\s*+(?:(?:is|would\s+be|to\s[^.:\n]{1,80}is)\b|[:=-])"
+    r"|(?:would|i|i'd|will|must|we)\s++(?:say|think|answer|conclude)"
+    r"|\A[^.!?:\n]{1,80}:(?=\s*+(?:yes|no)\W*+\Z))"
+    r"(?:\s++(?:that|clearly|definitely|therefore|a|an))?+\W*+" + _OPTION + r"\W*+" + _WORD,
+    re.IGNORECASE | re.ASCII,
+)
+_ALONE = re.compile(
+    r"(?:[.!?\n]\s++|,\s++(?:so,?\s++)?)(?P<yes>yes)\s*+(?=[.!]|\Z)|(?:[.!?\n]\s++|,\s++(?:so,?\s++)?)(?P<no>no)\s*+(?=[.!](?!\s*+\d)|\Z)",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 def read_yes_no(answer: str) -> Literal["yes", "no"] | None:
-    """Read a verdict out of an answer, boxes stripped.
-
-    1. An answer that begins with the word yes or no says that ("No, the cup is blurred. Yes, it is a pity." is No).
-    2. Otherwise, the one of the two words that occurs counts, if the other does not.
-    3. Anything else is unreadable: neither word, or both in the middle of the text. "It is not sharp" holds neither.
+    """Read the verdict of an answer.
 
     Returns:
-        `yes`, `no`, or None if unreadable.
+        `yes`, `no`, or None where it states none.
 
     Example:
-        >>> [read_yes_no(text) for text in ("Yes.", "I would say no", "Yesterday", "either yes or no")]
-        ['yes', 'no', None, None]
+        >>> [read_yes_no(text) for text in ("**Yes**.", "A. No", "Yes or No: no", "There is no noise.")]
+        ['yes', 'no', 'no', None]
     """
-    text = strip(answer)
-    words = [(found.start(), found[1].lower()) for found in _WORD.finditer(text)]
-    if not words:
-        return None
-    is_first = not re.search(r"\w", text[: words[0][0]])
-    if is_first or len({word for _, word in words}) == 1:
-        return "yes" if words[0][1] == "yes" else "no"
-    return None
+    text = _MARKS.sub(" ", _ECHO.sub(" ", strip(answer))).strip()
+    if first := _START.match(text):
+        return "yes" if first["yes"] else "no"
+    announced = list(_ANNOUNCED.finditer(text))
+    if announced:
+        return "yes" if announced[-1]["yes"] else "no"
+    alone = {bool(found["yes"]) for found in _ALONE.finditer(text)}
+    return None if len(alone) != 1 else "yes" if alone.pop() else "no"
