@@ -15,6 +15,7 @@ from giqa_metrics.inputs import samples_of
 from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats, Table
+from giqa_metrics.yes_no import VERSION as YES_NO
 from giqa_metrics.yes_no import read_yes_no
 
 
@@ -167,7 +168,7 @@ def rows_of(table: Table) -> list[dict[str, Any]]:
 
 def signature_of(*, box_format: str, judge: Judge | None) -> str:
     """Name everything that can move the scores."""
-    return signature("giqa_vqa", reply=VERSION, format=box_format, yes_no="word", judge=judge_name(judge))
+    return signature("giqa_vqa", reply=VERSION, format=box_format, yes_no=YES_NO, judge=judge_name(judge))
 
 
 def aggregate(stats: VqaStats) -> dict[str, Any]:

@@ -7,9 +7,9 @@ A verdict is the word yes or no as a clause of its own. It stands
 3. else as a sentence of its own, or as the last word after a comma: `It is blurred. No.`, `No doubt, yes.`
 
 Behind it stands punctuation, the end, or a word that `no` is no determiner of (`No it is not`): in `no noise`,
-`no doubt` and `No. 5` it is none. Options that are echoed, `Yes or No:`, are read over. Where verdicts of one rank differ,
-the last one of 2 counts, for that is what the answer comes to; those of 3 are unreadable. Markdown's marks, quotes and
-brackets do not count, and boxes are stripped.
+`no doubt` and `No. 5` it is none. Options that are echoed, `Yes or No:`, are read over. Where verdicts of one rank
+differ, the last one of 2 counts, for that is what the answer comes to; those of 3 are unreadable. Markdown's marks,
+quotes and brackets do not count, and boxes are stripped.
 """
 
 import re
