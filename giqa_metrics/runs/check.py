@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.check import shards_sums
 from giqa_metrics.judges.judge import Judge
-from giqa_metrics.runs.files import JudgeSettings, ScoreRow, read_config, read_scores, read_summary
+from giqa_metrics.runs.files import (
+    JudgeSettings,
+    ScoreRow,
+    read_config,
+    read_summary,
+    require_new,
+    score_lines,
+    score_row,
+)
 from giqa_metrics.runs.score import Options, compute
 
 
@@ -49,7 +57,7 @@ def check_run(folder: Path) -> list[Number]:
     settings = summary.settings
     options = Options(**settings.model_dump(exclude={"judge"}))
     judge = _replay(folder, settings.judge)
-    rows = _Rows(read_scores(folder))
+    rows = _Rows(score_lines(folder))
     config, split = summary.config, summary.split
     scored = compute(folder, summary.data, config=config, split=split, options=options, judge=judge, keep=rows.compare)
     if "model" not in read_config(folder):  # then it is a folder's name, and folders move
@@ -61,30 +69,40 @@ def check_run(folder: Path) -> list[Number]:
 
 
 class _Rows:
-    """Compares the rows of `scores.jsonl` with those that come out now, as both come in."""
+    """Compares the rows of `scores.jsonl` with those that come out now, as both come in; most are equal as bytes."""
 
-    def __init__(self, stated: Iterator[ScoreRow]) -> None:
-        """Begin with the file's."""
-        self._stated = stated
-        self._n_stated = self._n_differ = 0
+    def __init__(self, lines: Iterator[tuple[str, bytes]]) -> None:
+        self._lines = lines
+        self._known: set[str] = set()
         self._waiting: dict[str, ScoreRow] = {}  # rows of the file that stand before their turn
+        self._n_differ = 0
 
     def compare(self, found: Sequence[Mapping[str, Any]], has_pixels: bool) -> None:
         """Take the next rows."""
         for row in found:
             there = self._waiting.pop(row["id"], None)
-            while there is None and (one := next(self._stated, None)) is not None:
-                self._n_stated += 1
+            while there is None and (line := next(self._lines, None)) is not None:
+                where, raw = line
+                if raw.rstrip(b"\r\n") == row["line"].encode():
+                    require_new(row["id"], self._known, where)
+                    break
+                one = self._read(raw, where)
                 if one.id == row["id"]:
                     there = one
                 else:
                     self._waiting[one.id] = one
-            self._n_differ += there is None or not _same(json.loads(row["line"]), there.raw)
+            else:
+                self._n_differ += there is None or not _same(json.loads(row["line"]), there.raw)
 
     def end(self) -> tuple[int, int]:
-        """How many rows the file has, and how many differ or are on one side alone."""
-        n_left = sum(1 for _ in self._stated)
-        return self._n_stated + n_left, self._n_differ + len(self._waiting) + n_left
+        """Return how many rows the file has, and how many differ or are on one side alone."""
+        rest = [self._read(raw, where) for where, raw in self._lines]
+        return len(self._known), self._n_differ + len(self._waiting) + len(rest)
+
+    def _read(self, raw: bytes, where: str) -> ScoreRow:
+        row = score_row(raw, where)
+        require_new(row.id, self._known, where)
+        return row
 
 
 def _replay(folder: Path, settings: JudgeSettings | None) -> Judge | None:

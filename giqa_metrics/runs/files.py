@@ -208,22 +208,44 @@ def read_scores(folder: Path) -> Iterator[ScoreRow]:
         FileNotFoundError: If there is none.
         ValueError: If a line is no row, or its id has occurred; the line is named.
     """
-    path = _require(folder / "scores.jsonl")
     known: set[str] = set()
-    for where, line in numbered_lines(path):
-        raw = _json_object(line, where)
-        row = ScoreRow(raw.get("id"), raw.get("image"), raw.get("task"), raw)  # type: ignore[arg-type]
-        if not (
-            all(isinstance(value, str) for value in row[:3])
-            and row.id
-            and row.task in ("des", "vqa")
-            and all(isinstance(value, dict) for value in row.metrics.values())
-        ):
-            raise InputError(f"{where} was not written by this giqa score: {line[:80]!r}")
-        if row.id in known:
-            raise InputError(f"{where}: id {row.id!r} occurs twice")
-        known.add(row.id)
+    for where, raw in score_lines(folder):
+        row = score_row(raw, where)
+        require_new(row.id, known, where)
         yield row
+
+
+def score_lines(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the lines of `scores.jsonl`, each after its name for an error.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    return numbered_lines(_require(folder / "scores.jsonl"))
+
+
+def score_row(raw: bytes, where: str) -> ScoreRow:
+    """Read a line of `scores.jsonl`.
+
+    Raises:
+        ValueError: If it is no row; it is named.
+    """
+    value = _json_object(raw, where)
+    row = ScoreRow(value.get("id"), value.get("image"), value.get("task"), value)  # type: ignore[arg-type]
+    if not (
+        all(isinstance(part, str) for part in row[:3])
+        and row.task in ("des", "vqa")
+        and all(isinstance(part, dict) for part in row.metrics.values())
+    ):
+        raise InputError(f"{where} was not written by this giqa score: {raw[:80]!r}")
+    return row
+
+
+def require_new(identifier: str, known: set[str], where: str) -> None:
+    """Refuse an id that has occurred."""
+    if identifier in known:
+        raise InputError(f"{where}: id {identifier!r} occurs twice")
+    known.add(identifier)
 
 
 def _require(path: Path) -> Path:

@@ -220,7 +220,7 @@ def compute(
     for rows in _parts(dataset, len(ids)):
         for row in rows:
             digest.update(_digested(row))
-            row["prediction"], row["input_size"] = answers.texts[row["id"]], answers.input_sizes[row["id"]]
+            row["prediction"], row["input_size"] = (of.pop(row["id"]) for of in answers)
         for task, tally in tallies.items():
             if of_task := [row for row in rows if row["task"] == task]:
                 _score_part(task, of_task, tally, settings, options, judge, with_lines=keep is not None)
