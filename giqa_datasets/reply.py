@@ -82,7 +82,7 @@ _FIRST_TOKENS = re.compile(rf"(?:\s*+(?:{_TOKEN}|ASSISTANT:))++\s*+", re.IGNOREC
 _LAST_TOKEN = re.compile(rf"(?:{_TOKEN})\Z", re.IGNORECASE)
 _ONE_TOKEN = re.compile(rf"{_TOKEN}|ASSISTANT:", re.IGNORECASE)
 _LONGEST_TOKEN = 60  # characters
-_CUTS = re.compile(r"<[^0-9\s]|◁|\[/?[tT]")  # what all that is cut begins with, ASSISTANT: aside
+_CUTS = re.compile(r"<[^0-9\s]|\[/?[tT]")  # what all that is cut begins with, but for ◁ and ASSISTANT:
 # GLM's tokens around words
 _BOXED = re.compile(r"<\|begin_of_box\|>(?![\s\[({]*+[-+.\d]++\s*+[,;\s])([^<]*+)<\|end_of_box\|>")
 
@@ -107,7 +107,7 @@ def cut(reply: str) -> Cut:
         >>> cut("<think>No noise, and").text
         ''
     """
-    if _CUTS.search(reply) is None and _FIRST_TOKENS.match(reply) is None:
+    if "◁" not in reply and _CUTS.search(reply) is None and _FIRST_TOKENS.match(reply) is None:
         return Cut(reply, 0, 0)
     text = reply
     last = _last(_END_THOUGHT, text)

@@ -347,7 +347,10 @@ def lines_of(met: Met) -> list[str]:
     """
     names = met.names.spell(np.arange(len(met.names.keys)))
     phrases = np.array([f'{{"phrase": {_quoted(name)}, "box": ' for name in names], dtype=object)
-    kept = np.union1d(met.matched, met.recalled)
+    met_as = np.zeros(len(met.likeness), dtype=np.int64)
+    met_as[met.matched] += 2
+    met_as[met.recalled] += 1
+    kept = np.flatnonzero(met_as)
     found = Pairs(*(column[kept] for column in met.pairs))  # type: ignore[arg-type]
     samples = np.arange(len(met.table) + 1)
     ends = [np.searchsorted(side.sample, samples) for side in (met.predicted, met.reference, found)]
@@ -355,13 +358,13 @@ def lines_of(met: Met) -> list[str]:
         (phrases[side.name] + _box_texts(side)).tolist() for side in (met.predicted, met.reference)
     )
     pairs = [
-        f'{{"predicted": {p}, "reference": {r}, "iou": {iou}, "likeness": {alike}, {met_as}}}'
-        for p, r, iou, alike, met_as in zip(
+        f'{{"predicted": {p}, "reference": {r}, "iou": {iou}, "likeness": {alike}, {flags}}}'
+        for p, r, iou, alike, flags in zip(
             (found.predicted - ends[0][found.sample]).tolist(),
             (found.reference - ends[1][found.sample]).tolist(),
             map(_number, found.iou.round(ROW_DIGITS).tolist()),
             map(_number, met.likeness[kept].tolist()),
-            _MET_AS[2 * np.isin(kept, met.matched) + np.isin(kept, met.recalled)].tolist(),
+            _MET_AS[met_as[kept]].tolist(),
             strict=True,
         )
     ]
@@ -380,15 +383,22 @@ def lines_of(met: Met) -> list[str]:
 
 def _heads(table: Table) -> Iterator[str]:
     """Write each row's numbers as JSON, without the braces."""
-    counts, means = table[:, :_MEANS].astype(np.int64).tolist(), table[:, _MEANS:].tolist()
-    for (n_samples, n_counted, *others), values in zip(counts, means, strict=True):
-        written = map(_number, values) if n_counted else _NO_MEANS
-        yield _HEAD % (n_samples, n_counted, *others, *written)
+    counts, means = table[:, :_MEANS].astype(np.int64).T.tolist(), table[:, _MEANS:].T.tolist()
+    rows = zip(zip(*counts, strict=True), table[:, _COUNTED].tolist(), *means, strict=True)
+    for written, n_counted, *values in rows:
+        yield _counts(*written) + (_MEANS_FORM % (*map(_number, values),) if n_counted else _NO_MEANS)
+
+
+@lru_cache(1 << 14)
+def _counts(*counts: int) -> str:
+    """Write a row's counts, of which there are few different ones."""
+    return ", ".join(f'"{name}": {count}' for name, count in zip(GroundingStats.names(), counts, strict=False))
 
 
 _MEANS = -3  # where they begin among a row's numbers
-_NO_MEANS = ("null",) * 3
-_HEAD = ", ".join(f'"{name}": %s' for name in GroundingStats.names())
+_MEANS_FORM = "".join(f', "{name}": %s' for name in GroundingStats.names()[_MEANS:])
+_NO_MEANS = _MEANS_FORM.replace("%s", "null")
+_COUNTED = GroundingStats.names().index("n_counted")
 _quoted = encode_basestring  # as JSON writes a text
 _number = lru_cache(1 << 16)(float.__repr__)  # as JSON writes a float; few of them differ
 _MET_AS = np.array(
