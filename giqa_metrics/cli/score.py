@@ -57,6 +57,7 @@ def score(
 ) -> None:
     """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""
     from giqa_metrics.judges import DEFAULT_MODEL, open_judge
+    from giqa_metrics.runs.counts import sentences
     from giqa_metrics.runs.score import Options, score_run, verdicts_of_run
 
     folder = out or (predictions if predictions.is_dir() else predictions.parent)
@@ -75,4 +76,5 @@ def score(
         print_json(summary)
         return
     print_tables(summary)
+    typer.echo("\n".join(sentences(summary["read"])))
     typer.echo(f"report: {(folder / 'report.html').resolve()}")

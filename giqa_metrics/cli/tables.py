@@ -65,15 +65,12 @@ def print_checked(numbers: "Sequence[Number]") -> None:
 def print_compared(found: "Sequence[ScoreDifference]", a: str, b: str) -> None:
     """Print a comparison of two runs to stdout."""
     table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
-    for task, name, difference in found:
-        if difference is not None:
-            bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
-            table.add_row(
-                f"{task} {name}",
-                f"{difference.a:.4f}",
-                f"{difference.b:.4f}",
-                f"{difference.b - difference.a:+.4f}",
-                bounds or "-",
-                f"{difference.p_value:.3f}",
-            )
+    for task, name, one, other, difference in found:
+        values = ["-" if value is None else f"{value:.4f}" for value in (one, other)]
+        if difference is None:
+            table.add_row(f"{task} {name}", *values, "-", "-", "-")
+            continue
+        bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
+        apart = f"{difference.b - difference.a:+.4f}"
+        table.add_row(f"{task} {name}", *values, apart, bounds or "-", f"{difference.p_value:.3f}")
     print_table(table)

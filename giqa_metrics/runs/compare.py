@@ -1,5 +1,6 @@
 """`giqa compare A B`: two scored runs on the same samples, and whether their difference is more than chance."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,16 @@ from giqa_metrics.runs.files import ScoreRow, read_scores, read_summary
 from giqa_metrics.runs.score import TASKS, measure
 
 
+logger = logging.getLogger(__name__)
+
+
 class ScoreDifference(NamedTuple):
     """One score of two runs on one task; `difference` is None where one of them has none."""
 
     task: str
     score: str
+    a: float | None
+    b: float | None
     difference: Difference | None
 
 
@@ -28,31 +34,39 @@ def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0)
         seed: Of both.
 
     Returns:
-        Every score of both runs; a difference is b - a.
+        Every score of both runs; a difference is b - a. Where the two were scored in different ways, a warning says
+        what differs in their signatures.
 
     Raises:
         FileNotFoundError: If one is no scored run.
-        ValueError: If the two were scored on other samples or in another way, or `giqa score` did not write a file.
+        ValueError: If the two were scored on other samples, or `giqa score` did not write a file.
     """
     (one, raw), (other, other_raw) = read_summary(a), read_summary(b)
     rows, others = _by_id(a), _by_id(b)
     if one.references != other.references or rows.keys() != others.keys():
         raise InputError(f"{a} and {b} were scored against different samples")
-    out = []
+    out, differing = [], set()
     for task, metric in ((task, metric) for task, metrics in TASKS.items() for metric in metrics):
         ids = [name for name, row in rows.items() if row.task == task]
         if not ids:
             continue
         signatures = [_signature(summary, task, metric) for summary in (raw, other_raw)]
-        if _but_for_format(signatures[0]) != _but_for_format(signatures[1]):
-            raise InputError(f"{a} and {b} were scored differently: {signatures[0]} against {signatures[1]}")
-        (table, scores), (against, _) = (
+        differing |= set(_differing(*signatures))
+        if one.settings.preset != other.settings.preset:
+            raise InputError(f"{a} and {b} were scored by different presets: {signatures[0]} against {signatures[1]}")
+        (table, scores), (other_table, _) = (
             measure(metric, [_metric(side[name], metric) for name in ids], preset=one.settings.preset)
             for side in (rows, others)
         )
         images = [rows[name].image for name in ids]
-        found = differences(table, against, images, scores, resamples=resamples, seed=seed)
-        out += [ScoreDifference(task, name, difference) for name, difference in found.items()]
+        found = differences(table, other_table, images, scores, resamples=resamples, seed=seed)
+        in_a, in_b = (summary[task][metric] for summary in (raw, other_raw))
+        out += [
+            ScoreDifference(task, name, in_a.get(name), in_b.get(name), difference)
+            for name, difference in found.items()
+        ]
+    if differing:
+        logger.warning("%s and %s were scored in different ways: %s", a, b, "; ".join(sorted(differing)))
     return out
 
 
@@ -79,6 +93,8 @@ def _signature(summary: dict[str, Any], task: str, metric: str) -> str:
     return signature
 
 
-def _but_for_format(signature: str) -> list[str]:
-    """A signature without the box format: two models may well write boxes differently."""
-    return [part for part in signature.split("|") if not part.startswith("format:")]
+def _differing(a: str, b: str) -> list[str]:
+    """Parts of two signatures that are not the same, `key:one against other`."""
+    one, other = (dict(part.partition(":")[::2] for part in signature.split("|")) for signature in (a, b))
+    keys = [key for key in one | other if one.get(key) != other.get(key)]
+    return [f"{key} {one.get(key, 'none')} against {other.get(key, 'none')}" for key in keys]

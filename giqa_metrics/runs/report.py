@@ -14,6 +14,7 @@ from giqa_datasets.images import decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.reply import read
 from giqa_datasets.text import GroundedText, parse
+from giqa_metrics.runs.counts import sentences
 from giqa_metrics.runs.table import paper_tables, tables
 from giqa_metrics.runs.training_curve import CHART, Point, charts
 
@@ -57,6 +58,8 @@ def render_report(
         summary=summary,
         tables=tables(summary),
         paper=paper_tables([row["question_type"] for row in rows]),
+        read=sentences(summary["read"]),
+        n_malformed=sum(bool(sample["malformed"]) for sample in samples),
         signatures=sorted(_signatures(summary)),
         charts=charts(learning),
         plane=CHART,
@@ -118,6 +121,7 @@ def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_forma
         "width": picture["width"],
         "height": picture["height"],
         "boxes": boxes,
+        "reply": row["prediction"] or "",
         "texts": {role: _pieces(role, text) for role, text in texts.items()},
         "scores": scores,
         "malformed": [text_part for text_part in _malformed(texts["predicted"])],

@@ -14,6 +14,7 @@ import numpy as np
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import write_whole
+from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text_scan import Scan, scan, scan_replies, told_apart
 from giqa_metrics import description, grounding, vqa
@@ -33,6 +34,7 @@ from giqa_metrics.inputs import regions_of, sizes_of
 from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, constant, frequent_answers
+from giqa_metrics.runs.counts import LOOKED_AT, SizedReply, counts_of, other_formats
 from giqa_metrics.runs.files import COLUMNS, PREDICTING, find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.training_curve import read_learning
@@ -217,10 +219,14 @@ def compute(
     has_pixels = "image" in dataset.column_names
     tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], []) for task in TASKS}
     digest = hashlib.sha256()
+    replies: list[SizedReply] = []
     for rows in _parts(dataset, len(ids)):
         for row in rows:
             digest.update(_digested(row))
             row["prediction"], row["input_size"] = (of.pop(row["id"]) for of in answers)
+            if len(replies) < LOOKED_AT and row["prediction"]:
+                sizes = Sizes((row["width"], row["height"]), row["input_size"])
+                replies.append(SizedReply(row["prediction"], sizes))
         for task, tally in tallies.items():
             if of_task := [row for row in rows if row["task"] == task]:
                 _score_part(task, of_task, tally, settings, options, judge, with_lines=keep is not None)
@@ -234,7 +240,10 @@ def compute(
         "limit": run.get("limit"),
         "references": f"sha256:{digest.hexdigest()}",
         "settings": _settings(options, judge),
+        "read": counts_of([table for tally in tallies.values() for table in tally.tables["giqa_grounding"]]),
     }
+    is_whole = summary["read"]["malformed"] == 0
+    summary["read"]["other_formats"] = None if is_whole else other_formats(replies, box_format)
     for task, tally in tallies.items():
         if tally.references:
             summary[task] = _summarise(task, tally, settings, options, judge)

@@ -56,7 +56,8 @@ def tables(summary: dict[str, Any]) -> list[Table]:
             f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
             f"{counts['n_counted']} with boxes in the reference"
         )
-        rows = [(summary["model"], _cells(scored, columns))]
+        is_unread = not counts["n_predicted"] and bool(summary.get("read", {}).get("other_formats"))
+        rows = [(summary["model"], _cells(scored, columns, is_unread=is_unread))]
         rows += [(f"blind: {name}", _cells(blind, columns)) for name, blind in scored["baselines"].items()]
         out.append(Table(title, [column for column, _, _ in columns], rows, _judge_note(scored)))
         asked = [column for column in _BY_TYPE if scored.get("giqa_vqa", {}).get(column[2]) is not None]
@@ -92,10 +93,13 @@ def _judge_note(scored: dict[str, Any]) -> str:
     return " ".join(notes)
 
 
-def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]]) -> list[Cell]:
-    """Write one row's numbers."""
+def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]], *, is_unread: bool = False) -> list[Cell]:
+    """Write one row's numbers; those of boxes are `unread` where another box format would read them."""
     cells = []
     for _, metric, key in columns:
+        if is_unread and metric == "giqa_grounding":
+            cells.append(Cell("unread"))
+            continue
         result = scores.get(metric, {})
         interval = result.get("intervals", {}).get(key)
         bounds = "" if interval is None else "\u2013".join(_text(key, bound, fewer=1) for bound in interval)

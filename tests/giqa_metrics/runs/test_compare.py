@@ -76,7 +76,7 @@ def write_rows(folder: Path, rows: list[dict]) -> None:
 
 
 def found(a: Path, b: Path, **options: int) -> dict:
-    return {(task, name): difference for task, name, difference in compare_runs(a, b, resamples=200, **options)}
+    return {(task, name): difference for task, name, _, _, difference in compare_runs(a, b, resamples=200, **options)}
 
 
 def refused(giqa, a: Path, b: Path) -> str:
@@ -185,7 +185,8 @@ def test_a_person_gets_a_table(giqa, pair):
     a, b = (summary["des"]["giqa_grounding"]["miou"] for summary in summaries)
     (line,) = re.findall(r"^ *des miou .*$", ran.out, re.MULTILINE)
     assert line.split()[2:5] == [f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"]
-    assert "llm_score" not in ran.out
+    (line,) = [line.split() for line in ran.out.splitlines() if "llm_score" in line]
+    assert line == ["des", "llm_score", "-", "-", "-", "-", "-"]
 
 
 def test_names_are_printed_as_they_are(giqa, pair, tmp_path):
@@ -234,12 +235,16 @@ def test_runs_on_other_references_are_refused(giqa, copy_of_bench, make_run, pai
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"similarity": "lexical"}, {"preset": "glamm"}, {"exact_boxes": True}, "judge"],
-    ids=["similarity", "preset", "exact boxes", "judge"],
+    ("options", "said"),
+    [
+        ({"similarity": "lexical"}, "names exact>0.5 against lexical>0.5"),
+        ({"exact_boxes": True}, "references cells against exact"),
+        ("judge", "judge none against strict"),
+    ],
+    ids=["similarity", "exact boxes", "judge"],
 )
 @pytest.mark.slow
-def test_runs_that_were_scored_in_another_way_are_refused(giqa, bench, make_run, pair, options):
+def test_a_warning_says_what_differs_between_signatures(giqa, bench, make_run, pair, options, said, caplog):
     class Judge:
         name = "strict"
 
@@ -249,11 +254,18 @@ def test_runs_that_were_scored_in_another_way_are_refused(giqa, bench, make_run,
     folder = make_run()
     judge = Judge() if options == "judge" else None
     score_run(folder, str(bench), options=EXACT if judge else EXACT._replace(**options), judge=judge)
-    line = refused(giqa, pair[0], folder)
-    assert "were scored differently" in line
-    for one in (pair[0], folder):
-        task = read(one / "summary.json")["des"]
-        assert any(task[metric]["signature"] in line for metric in ("giqa_grounding", "giqa_description"))
+    ran = giqa("compare", pair[0], folder, "--resamples", "10")
+    assert ran.code == 0
+    (line,) = [message for message in caplog.messages if "were scored in different ways: " in message]
+    assert line.startswith(f"{pair[0]} and {folder} ")
+    assert said in line
+    assert any(line.split()[:2] == ["des", "llm_score"] and line.split()[-1] == "-" for line in ran.out.splitlines())
+
+
+def test_two_presets_are_two_definitions(giqa, bench, make_run, pair):
+    folder = make_run()
+    score_run(folder, str(bench), options=EXACT._replace(preset="glamm"))
+    assert "were scored by different presets" in refused(giqa, pair[0], folder)
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -1,0 +1,83 @@
+"""What was read of a run's answers, and which other box formats would read more of them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from giqa_datasets.errors import InputError
+from giqa_datasets.formats import FORMATS, Sizes
+from giqa_datasets.reply import read
+from giqa_metrics.grounding import GroundingStats
+from giqa_metrics.stats import Table
+
+
+LOOKED_AT = 1000  # answers that are read in every format (ours)
+
+
+class SizedReply(NamedTuple):
+    """A model's text, and the sizes that its boxes refer to."""
+
+    text: str
+    sizes: Sizes
+
+
+def counts_of(tables: Sequence[Table]) -> dict[str, int]:
+    """Add up what was read of all answers: shape (N, S) each, the columns of `GroundingStats`."""
+    table = np.concatenate(tables)
+    column = dict(zip(GroundingStats.names(), table.T, strict=True))
+    return {
+        "answers": len(table),
+        "boxes": int(column["n_predicted"].sum()),
+        "malformed": int(column["n_malformed"].sum()),
+        "foreign": int(column["n_foreign"].sum()),
+        "without_box": int(((column["n_predicted"] == 0) & (column["n_malformed"] == 0)).sum()),
+        "thoughts_cut": int(column["n_thoughts_cut"].sum()),
+        "tokens_cut": int(column["n_tokens_cut"].sum()),
+    }
+
+
+def other_formats(replies: Sequence[SizedReply], declared: str) -> dict[str, Any] | None:
+    """Name the formats that read more of the answers than the declared one does.
+
+    The texts alone tell: how many hold a box that is read, and none that is malformed. References are not looked at.
+
+    Returns:
+        `formats` that read the most, `answers` that they read, and how many were looked at; None if none reads more.
+    """
+    texts = replies[:LOOKED_AT]
+    count = {name: sum(_is_read(reply, name) for reply in texts) for name in FORMATS}
+    most = max(count.values())
+    if most <= count[declared]:
+        return None
+    return {"formats": [name for name in FORMATS if count[name] == most], "answers": most, "looked_at": len(texts)}
+
+
+def sentences(read: dict[str, Any]) -> list[str]:
+    r"""Say what was read, and which format would read more; `read` is the part of that name of a summary.
+
+    Example:
+        >>> counts = {"answers": 28, "boxes": 3, "malformed": 31, "foreign": 31, "without_box": 0, "thoughts_cut": 2}
+        >>> other = {"formats": ["qwen3_vl"], "answers": 26, "looked_at": 28}
+        >>> print("\n".join(sentences(counts | {"other_formats": other})))
+        28 answers: 3 boxes read, 31 malformed (31 foreign), 0 answers without a box, 2 thoughts cut
+        26 of 28 answers read as qwen3_vl: --box-format qwen3_vl?
+    """
+    said = [
+        "{answers:,} answers: {boxes:,} boxes read, {malformed:,} malformed ({foreign:,} foreign), "
+        "{without_box:,} answers without a box, {thoughts_cut:,} thoughts cut".format(**read)
+    ]
+    if other := read["other_formats"]:
+        names = " or ".join(other["formats"])
+        name = other["formats"][0] if len(other["formats"]) == 1 else "NAME"
+        said.append(f"{other['answers']:,} of {other['looked_at']:,} answers read as {names}: --box-format {name}?")
+    return said
+
+
+def _is_read(reply: SizedReply, name: str) -> bool:
+    """Whether a format reads boxes in a reply, and leaves none."""
+    try:
+        answer = read(reply.text, name, reply.sizes).answer
+    except InputError:  # a size is missing, or does not fit
+        return False
+    return bool(answer.regions) and not answer.malformed
