@@ -92,6 +92,6 @@ def test_the_command_prints_a_table_and_finds_the_values_identical(tmp_path):
         [sys.executable, BENCHMARKS / "metrics.py", *small], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "identical: at most" in done.stdout
-    assert done.stdout.count("target <") == 3  # growth; the bootstrap's time and peak
+    assert done.stdout.count("target <") == 6  # growth, bootstrap (2), scoring (3)
     speed = done.stdout.split("speed, one thread")[1]
     assert all(f"\n{name}" in speed for name in ("giqa_grounding", "plain Python", "pycocotools", "hotcoco"))
