@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from giqa_datasets.errors import InputError
+from giqa_datasets.formats import FORMATS
 from giqa_datasets.formats import box_format as format_named
 from giqa_metrics.description import giqa_description
 from giqa_metrics.grounding import SIMILARITY, giqa_grounding
+from giqa_metrics.runs.predict import prompt_of
 from giqa_metrics.runs.score import MEASURES
 from giqa_metrics.similarity import similarity_named
 from giqa_metrics.stats import Stats
@@ -38,10 +40,9 @@ REPORTED: dict[str, dict[str, str | None]] = {
     "giqa_vqa": {"accuracy_yes_no": "accuracy", "n_unreadable": None},
 }
 # What an answer that lmms-eval passes on does not hold
-UNFIT = {
-    "internvl": "is written in special tokens, which lmms-eval's models leave out",
-    "qwen2_5_vl": "counts in pixels of the resized image, and lmms-eval does not say how large that is",
-}
+_NO_TOKENS = "is written in special tokens, which lmms-eval's models leave out"
+UNFIT = {name: _NO_TOKENS for name, box_format in FORMATS.items() if box_format.markers}
+UNFIT["qwen2_5_vl"] = "counts in pixels of the resized image, and lmms-eval does not say how large that is"
 
 # lmms-eval tells a task's box format to `doc_to_text` alone, and each task has a number of its own
 _numbers = count()
@@ -71,7 +72,7 @@ def doc_to_visual(row: Row) -> list[Any]:
 
 
 def doc_to_text(row: Row, declared: Row) -> str:
-    """Give a sample's prompt.
+    """Give a sample's prompt, in the model's box format.
 
     Args:
         row: Of the data set.
@@ -85,10 +86,7 @@ def doc_to_text(row: Row, declared: Row) -> str:
     if row["lmms_task"] not in _box_formats:  # before the model answers anything
         similarity_named(SIMILARITY["paper"])
         _box_formats[row["lmms_task"]] = _readable(declared["box_format"])
-    roles = [turn["role"] for turn in row["prompt"]]
-    if roles != ["user"]:
-        raise InputError(f"sample {row['id']!r}: expected a prompt of one turn of the user's, got turns of {roles}")
-    return str(row["prompt"][0]["content"])
+    return prompt_of(row, _box_formats[row["lmms_task"]])
 
 
 def process_results(row: Row, answers: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,15 @@ PYTHON = Path(os.environ.get("GIQA_LMMS_PYTHON", ROOT / ".venv-lmms" / "bin" / "
 PAGE = (ROOT / "docs" / "lmms-eval.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
 FROM_LOG = "--model from_log --model_args logs=answers"  # lmms-eval's own model of answers that are there already
+THOUGHTS = (
+    "<think>Yes or [no](<0, 21>)?</think>{}",
+    "{}",
+    "No. <think>Or yes?</think> {}",
+    "{}",
+    "{}",
+    "{}",
+    "{}<|im_end|>",
+)
 ENDINGS = ("_stderr", "_stderr_clt", "_stderr_clustered")
 
 
@@ -64,8 +73,11 @@ def write_answers(folder: Path, answers: dict[str, list[str]]) -> None:
 
 @pytest.fixture(scope="module")
 def canned(bench_rows) -> dict[str, str]:
-    """An answer per sample."""
-    return {row["id"]: spoiled(number, row["answer"]) for number, row in enumerate(bench_rows)}
+    """An answer per sample, some of them after a thought, or before one."""
+    return {
+        row["id"]: THOUGHTS[number % len(THOUGHTS)].format(spoiled(number, row["answer"]))
+        for number, row in enumerate(bench_rows)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +100,9 @@ def work(bench, bench_rows, canned, tmp_path_factory):
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
     ids = {task: [row["id"] for row in bench_rows if row["task"] == task] for task in ("des", "vqa")}
     answers = {f"giqa_bench_mini_{task}": [canned[each] for each in ids[task]] for task in ids}
-    answers["giqa_bench_mini_vqa"][0] = f"<think>Yes or no?</think>{answers['giqa_bench_mini_vqa'][0]}"
+    write_answers(folder / "answers", answers)
     mine = {each: as_qwen(canned[each]) for each in ids["des"]}
-    write_answers(folder / "answers", answers | {"my_des": list(mine.values())})
+    write_answers(folder / "answers", {"my_des": list(mine.values())})
     lines = [json.dumps({"id": each, "prediction": text}) + "\n" for each, text in mine.items()]
     (folder / "run-of-mine").mkdir()
     (folder / "run-of-mine" / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -161,6 +173,17 @@ def test_the_numbers_are_those_of_giqa_score(work, task):
             assert reported[name] == summary[task][metric][name], name
     assert 0.1 < reported["miou_strict"] < 0.9
     assert reported["n_malformed"] > 0
+
+
+@needs_lmms_eval
+def test_what_lmms_eval_strips_changes_nothing(work):
+    folder, env, _ = work
+    tags = '[["<think>", "</think>"], ["No.", "yes?"]]'
+    command = ["lmms-eval", "eval", "--include_path", FOLDER, "--tasks", "giqa_bench_mini_vqa", *FROM_LOG.split()]
+    command += ["--output_path", "stripped", "--reasoning_tags", tags]
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    stripped, whole = (results(folder / name)["giqa_bench_mini_vqa"] for name in ("stripped", "results"))
+    assert scores_of(stripped) == scores_of(whole)
 
 
 @needs_lmms_eval
@@ -259,7 +282,7 @@ def test_a_models_boxes_are_read_as_declared(loaded, bench_rows):
 @needs_lmms_eval
 def test_formats_that_lmms_eval_does_not_carry_are_refused(loaded):
     refused = {name: spoken for name, spoken in declared().items() if spoken in tasks.UNFIT}
-    assert set(refused.values()) == set(tasks.UNFIT)
+    assert set(refused.values()) >= {"internvl", "qwen2_vl", "qwen2_5_vl"}
     for name, spoken in refused.items():
         assert loaded[name].startswith(
             f"box format {spoken!r} cannot be scored within lmms-eval: it {tasks.UNFIT[spoken]}; "
