@@ -56,6 +56,9 @@ class Encoder(NamedTuple):
     digest: str
 
 
+ENCODERS = ("minilm", "bert", "lexical", "exact")  # the similarities that have names
+
+
 def similarity_named(similarity: str | Compare) -> Similarity:
     """Find a similarity by its name.
 

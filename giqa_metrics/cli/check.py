@@ -32,6 +32,10 @@ def check(
         Path | None,
         typer.Option(help="folder for pictures of a recipe's samples; default: RECIPE.check, if something is wrong"),
     ] = None,
+    similarity: Annotated[
+        str | None,
+        typer.Option(help="the encoder that a run was scored with, where it is a folder or model id of your own"),
+    ] = None,
     format: Printed = OutputFormat.human,
 ) -> None:
     """Compute a run's numbers again, read a data set to its end, or try a recipe's data on its model's processor.
@@ -50,15 +54,15 @@ def check(
     elif (path / "data").is_dir():
         holds = _check_dataset(path, format)
     else:
-        holds = _check_run(path, format)
+        holds = _check_run(path, similarity, format)
     if not holds:
         raise typer.Exit(1)
 
 
-def _check_run(folder: Path, format: OutputFormat) -> bool:
+def _check_run(folder: Path, similarity: str | None, format: OutputFormat) -> bool:
     from giqa_metrics.runs.check import check_run
 
-    numbers = check_run(folder)
+    numbers = check_run(folder, similarity=similarity)
     if format is OutputFormat.json:
         print_json([number._asdict() for number in numbers])
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from giqa_datasets.check import shards_sums
+from giqa_datasets.errors import InputError
 from giqa_metrics.judges.judge import Judge
 from giqa_metrics.runs.files import (
     JudgeSettings,
@@ -18,6 +19,7 @@ from giqa_metrics.runs.files import (
     score_row,
 )
 from giqa_metrics.runs.score import Options, compute
+from giqa_metrics.similarity import ENCODERS
 
 
 TOLERANCE = 1e-6  # of a score; another processor or library may round an encoder's last digits differently
@@ -39,11 +41,13 @@ class Number(NamedTuple):
     holds: bool
 
 
-def check_run(folder: Path) -> list[Number]:
+def check_run(folder: Path, *, similarity: str | None = None) -> list[Number]:
     """Compute everything in `summary.json` and `scores.jsonl` again, the judge's replies taken from `judge.jsonl`.
 
     Args:
-        folder: A run that `giqa score` has scored.
+        folder: A run that `giqa score` has scored; it may be a stranger's.
+        similarity: The encoder that the run was scored with, a folder or a model id, where it is none of `ENCODERS`:
+            what a stranger's file names is not loaded.
 
     Returns:
         Every leaf of the summary in its order, then the rows of `scores.jsonl`, and the shards of a data set folder
@@ -51,10 +55,15 @@ def check_run(folder: Path) -> list[Number]:
 
     Raises:
         FileNotFoundError: If the folder is no scored run, or its data set or judge's log is gone.
-        ValueError: If a file of it was not written by `giqa score`.
+        ValueError: If a file of it was not written by `giqa score`, or it names an encoder of its own.
     """
     summary, stated = read_summary(folder)
     settings = summary.settings
+    if settings.similarity not in (None, similarity, *ENCODERS):
+        raise InputError(
+            f"{folder} was scored with the similarity {settings.similarity!r}, which is loaded if you name it "
+            f"yourself: --similarity {settings.similarity}"
+        )
     options = Options(**settings.model_dump(exclude={"judge"}))
     judge = _replay(folder, settings.judge)
     rows = _Rows(score_lines(folder))

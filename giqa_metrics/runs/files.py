@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from giqa_datasets.errors import InputError, MissingFileError, UnavailableError
 from giqa_datasets.files import mend, numbered_lines, read_line, write_whole
@@ -19,6 +19,7 @@ COLUMNS = frozenset(
 PREDICTING = frozenset({"image", "prompt"})  # what scoring can do without
 
 
+MOST = 10**6  # resamples or repeats that a run's files may ask for: a stranger's must not run for ever
 EXPECTED = "an object with the strings id and prediction, and maybe input_size as [width, height]"
 Fields = tuple[str, str | None, tuple[int, int] | None]
 
@@ -97,6 +98,24 @@ def sort_predictions(path: Path, ids: Sequence[str]) -> None:
         write_whole(path, [line + "\n" for line in ordered])
 
 
+class _Strict(BaseModel):
+    """A part of a file that `giqa score` wrote: what is read of it is of these types, the rest is let be."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class RunConfig(_Strict):
+    """What is read of a run's `config.yaml`, which `giqa predict` or a stranger wrote."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    model: str | None = None
+    data: str | None = None
+    config: str | None = None
+    split: str = "test"
+    limit: PositiveInt | None = None
+    box_format: str | None = None
+
+
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """Write a run's `config.yaml`, or check that the one there says the same.
 
@@ -116,7 +135,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read a run's `config.yaml`; empty where there is none.
 
     Raises:
-        ValueError: If the file holds no mapping.
+        ValueError: If the file holds no mapping, or a value of another type than `giqa predict` writes.
     """
     import yaml
 
@@ -126,23 +145,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is no YAML: {error}") from error
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
-        raise InputError(f"expected a mapping in {path}, got {config!r}")
+        raise InputError(f"expected a mapping in {path}, got {config!r:.80}")
+    try:
+        RunConfig.model_validate(config)
+    except (ValidationError, RecursionError) as error:
+        said = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "it is nested too deep"}
+        raise InputError(f"{path}: {'.'.join(map(str, said['loc']))}: {said['msg']}") from error
     return config
-
-
-class _Strict(BaseModel):
-    """A part of a file that `giqa score` wrote: what is read of it is of these types, the rest is let be."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class JudgeSettings(_Strict):
     """What a replay of a judge's log needs."""
 
     model: str
-    repeats: PositiveInt
+    repeats: Annotated[int, Field(ge=1, le=MOST)]
 
 
 class ScoredWith(_Strict):
@@ -152,8 +170,8 @@ class ScoredWith(_Strict):
     similarity: str | None
     preset: Literal["paper", "glamm"]
     exact_boxes: bool
-    resamples: NonNegativeInt
-    seed: NonNegativeInt
+    resamples: Annotated[int, Field(ge=0, le=MOST)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     judge: JudgeSettings | None
 
 

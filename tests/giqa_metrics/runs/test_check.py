@@ -647,3 +647,19 @@ def test_a_file_that_is_no_manifest_is_one_sentence(giqa, manifest, bench):
     ran = giqa("check", bench / "README.md", "--images", manifest.parent)
     assert (ran.code, ran.out) == (2, "")
     assert re.match(r"giqa: .*README.md line 1: invalid JSON", ran.err)
+
+
+def test_an_encoder_that_a_strangers_run_names_is_not_loaded(giqa, bench, make_run, tmp_path, monkeypatch):
+    folder = make_run()
+    score_run(folder, str(bench), options=Options(similarity="exact", resamples=0))
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["settings"]["similarity"] = str(tmp_path / "theirs")
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    ran = giqa("check", folder)
+    assert ran.code == 2
+    assert f"which is loaded if you name it yourself: --similarity {tmp_path / 'theirs'}" in ran.err
+    summary["settings"] |= {"similarity": "exact", "resamples": 10**9}
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    ran = giqa("check", folder)
+    assert (ran.code, "settings.resamples" in ran.err) == (2, True)

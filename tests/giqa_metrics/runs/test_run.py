@@ -185,3 +185,14 @@ def test_a_config_that_is_no_mapping_is_an_error_that_names_the_file(tmp_path, t
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.yaml"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["limit: x", "limit: 0", "model: [a]", "split: 2020-01-01", "data: {a: b}", "box_format: 7", "? [a, b]\n: c"],
+)
+def test_a_config_with_other_values_is_one_sentence(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(f"{text}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.yaml") as refused:
+        read_config(tmp_path)
+    assert "\n" not in str(refused.value)
