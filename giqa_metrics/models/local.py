@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, require
+from giqa_datasets.extras import loading, pretrained, require
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.images import decode
 from giqa_datasets.private_interfaces import is_adapter, is_in_model
@@ -121,7 +121,7 @@ def input_size_by(model: str) -> Callable[[tuple[int, int]], tuple[int, int] | N
     from transformers import AutoImageProcessor
 
     with loading(f"image processor of {model!r} is no folder here and cannot be fetched"):
-        processor = AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
+        processor = pretrained(AutoImageProcessor, model)
     lock = Lock()
 
     @lru_cache(maxsize=4096)
@@ -163,8 +163,8 @@ def _load(model: str) -> tuple[Any, Any]:
     with loading(f"{name} {unavailable}"):
         if base is not None and is_in_model(model, "processor_config.json"):
             base = None
-        processor = AutoProcessor.from_pretrained(base or model, trust_remote_code=False)
-        network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
+        processor = pretrained(AutoProcessor, base or model)
+        network = pretrained(AutoModelForImageTextToText, model, has_weights=True, dtype="auto").eval()
     if not getattr(processor, "chat_template", None):
         raise UnavailableError(f"model {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right
@@ -179,4 +179,4 @@ def _base_of(model: str) -> str | None:
     require("an adapter needs peft", "train", "peft")
     from peft import PeftConfig
 
-    return str(PeftConfig.from_pretrained(model).base_model_name_or_path)
+    return str(pretrained(PeftConfig, model).base_model_name_or_path)

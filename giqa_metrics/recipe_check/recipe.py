@@ -16,7 +16,7 @@ from PIL import Image
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError, UnavailableError
-from giqa_datasets.extras import require
+from giqa_datasets.extras import pretrained, require
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
 from giqa_datasets.private_interfaces import sft_parsers
@@ -127,10 +127,9 @@ def _load(named: Any, training: Any) -> Model:
     from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin
 
     name = named.model_name_or_path
-    safe = {"revision": named.model_revision, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(name, **safe)
-        processor = AutoProcessor.from_pretrained(name, **safe)
+        config = pretrained(AutoConfig, name, revision=named.model_revision)
+        processor = pretrained(AutoProcessor, name, revision=named.model_revision)
     except ImportError as error:
         raise MissingExtraError(str(error)) from error
     except Exception as error:  # a broken folder may raise anything
@@ -140,7 +139,7 @@ def _load(named: Any, training: Any) -> Model:
     if not isinstance(processor, ProcessorMixin):
         raise InputError(f"expected a processor of pictures and text in {name!r}, got {type(processor).__name__}")
     try:
-        generation = GenerationConfig.from_pretrained(name, revision=named.model_revision)
+        generation = pretrained(GenerationConfig, name, revision=named.model_revision)
     except OSError:
         generation = GenerationConfig.from_model_config(config)
     template = training.chat_template_path

@@ -16,7 +16,7 @@ from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, require
+from giqa_datasets.extras import loading, pretrained, require
 
 
 class GroundingDino:
@@ -114,10 +114,8 @@ def _load(model: str, device: str | None) -> tuple[Any, Any]:
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
     with loading(f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched"):
-        processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
-        network = AutoModelForZeroShotObjectDetection.from_pretrained(
-            model, dtype=torch.float32, trust_remote_code=False
-        )
+        processor = pretrained(AutoProcessor, model)
+        network = pretrained(AutoModelForZeroShotObjectDetection, model, has_weights=True, dtype=torch.float32)
     if "grounding-dino" not in network.config.model_type:
         raise UnavailableError(f"detector {model!r} is no Grounding DINO but {network.config.model_type!r}")
     return processor, network.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

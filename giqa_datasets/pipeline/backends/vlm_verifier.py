@@ -13,7 +13,7 @@ from PIL import Image
 
 from giqa_datasets.batches import batches
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, require
+from giqa_datasets.extras import loading, pretrained, require
 from giqa_datasets.llm.prompt import without_surrogates
 from giqa_datasets.reply import cut
 
@@ -98,8 +98,8 @@ def _load(model: str, device: str | None) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     with loading(f"verifier {model!r} is no image-text-to-text model here and cannot be fetched"):
-        processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
-        network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", trust_remote_code=False).eval()
+        processor = pretrained(AutoProcessor, model)
+        network = pretrained(AutoModelForImageTextToText, model, has_weights=True, dtype="auto").eval()
     if not getattr(processor, "chat_template", None):
         raise UnavailableError(f"verifier {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right

@@ -115,8 +115,8 @@ def test_a_refused_sample_is_named_what_is_under_way_is_kept_and_the_rest_is_ask
     server.rule = lambda asked: (
         answer(status=400, body=b"too long") if image_of(asked) == refused else answer("x", sleep=0.3)
     )
-    gate = threading.Barrier(3, timeout=60)  # the others are under way when it is refused
-    server.answer = lambda asked: (gate.wait(), plain(asked))[1]
+    gates = [threading.Barrier(3, timeout=60)] * 3  # the others are under way when it is refused
+    server.answer = lambda asked: (gates and gates.pop().wait(), plain(asked))[1]
     said = rf"^sample {rows[2]['id']!r} got no answer from 'org/vlm' at {server.url}: HTTP 400, 'too long'$"
     with pytest.raises(OSError, match=said):
         ask(batch_size=3)
