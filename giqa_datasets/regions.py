@@ -3,7 +3,6 @@
 Boxes are normalised xyxy of the original image, before the grid.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -12,6 +11,7 @@ import numpy as np
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
+from giqa_datasets.word_borders import is_border
 
 
 Box = tuple[float, float, float, float]
@@ -57,7 +57,9 @@ def in_order(plain: str, regions: Iterable[Region]) -> list[Region]:
 
 
 def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ...]:
-    """Find phrases in a text: each takes its first whole-word occurrence that no phrase before it took.
+    """Find phrases in a text: each takes its first occurrence of whole words that no phrase before it took.
+
+    Where words may begin and end depends on the script, see `giqa_datasets.word_borders.is_border`.
 
     Raises:
         ValueError: If a phrase has no occurrence left.
@@ -77,15 +79,14 @@ def locate(plain: str, phrases: Iterable[tuple[str, Boxes]]) -> tuple[Region, ..
 
 
 def take(plain: str, phrase: str, taken: bytearray) -> tuple[int, int] | None:
-    """Find the first whole-word occurrence of a phrase that is free, and mark it; None if there is none left.
+    """Find the first occurrence of a phrase, of whole words, that is free, and mark it; None if there is none left.
 
     `taken` has one byte for each character of the text, 1 if it is taken, and is changed in place.
     """
     start = plain.find(phrase)
     while start >= 0:
         end = start + len(phrase)
-        neighbours = plain[max(start - 1, 0) : start] + plain[end : end + 1]
-        if taken.find(1, start, end) < 0 and re.search(r"\w", neighbours) is None:
+        if taken.find(1, start, end) < 0 and is_border(plain, start) and is_border(plain, end):
             taken[start:end] = bytes([1]) * len(phrase)
             return start, end
         start = plain.find(phrase, start + 1)

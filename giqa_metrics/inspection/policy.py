@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import GiqaError, InputError, MissingFileError
 from giqa_datasets.files import fault_of
+from giqa_datasets.word_borders import is_border
 from giqa_metrics.inspection.defect_words import KINDS
 
 
@@ -202,5 +203,6 @@ def _folded(text: str) -> str:
 
 
 def _has_words(phrase: str, name: str) -> bool:
+    phrase = phrase.casefold()
     words = r"\s+".join(map(re.escape, name.casefold().split()))
-    return re.search(rf"(?<!\w){words}(?!\w)", phrase.casefold()) is not None
+    return any(all(is_border(phrase, at) for at in found.span(1)) for found in re.finditer(rf"(?=({words}))", phrase))

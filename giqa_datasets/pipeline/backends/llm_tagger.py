@@ -76,8 +76,8 @@ def _tag(entry: Entry, span: tuple[int, int], description: str) -> Tag:
 def _locate(phrase: str, description: str, taken: bytearray) -> tuple[int, int]:
     """The span of a phrase, letter by letter, else in another case or with other white space; (0, 0) if absent."""
     words = r"\s+".join(map(re.escape, phrase.split()))
-    alike = re.finditer(rf"(?<!\w){words}(?!\w)", description, re.IGNORECASE)
-    spellings = dict.fromkeys([phrase, *(found[0] for found in alike)])
+    alike = re.finditer(rf"(?=({words}))", description, re.IGNORECASE)
+    spellings = dict.fromkeys([phrase, *(found[1] for found in alike)])
     free, anywhere = taken, bytearray(len(description))
     spans = (take(description, spelling, marks) for marks in (free, anywhere) for spelling in spellings)
     return next(filter(None, spans), (0, 0))

@@ -166,6 +166,12 @@ def test_a_word_is_not_found_inside_another():
     assert spans("The cupboard, a teacup.", "cup", "the") == [("The", (0, 3)), ("cup", (0, 0))]
 
 
+def test_a_word_needs_no_space_where_its_script_has_none():
+    assert spans("这个杯子很清晰。", "杯子") == [("杯子", (2, 4))]
+    assert spans("컵은 선명합니다. A Cup은 too.", "컵", "cup") == [("컵", (0, 1)), ("Cup", (12, 15))]
+    assert spans("cafe\u0301 and cups", "cafe", "cup") == [("cafe", (0, 0)), ("cup", (0, 0))]
+
+
 def test_equal_phrases_take_one_occurrence_after_the_other_and_then_share_one():
     assert spans("cup, cup", "cup", "cup", "cup") == [("cup", (0, 3)), ("cup", (0, 3)), ("cup", (5, 8))]
 
