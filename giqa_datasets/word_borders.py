@@ -69,8 +69,11 @@ def _is_inside_character(text: str, at: int) -> bool:
     before, after = text[at - 1], text[at]
     if unicodedata.category(after)[0] == "M" or _JOINS_BEFORE.match(after) or _JOINS_AFTER.match(before):
         return True
-    if unicodedata.combining(before) == _VIRAMA and before not in _NO_JOINER:
-        return after.isalpha()
+    mark = at - 1
+    while mark and unicodedata.category(text[mark])[0] == "M":
+        if unicodedata.combining(text[mark]) == _VIRAMA and text[mark] not in _NO_JOINER:
+            return after.isalpha()
+        mark -= 1
     if _JAMO.match(text, at - 1):
         return True
     flags = 0  # before the place
