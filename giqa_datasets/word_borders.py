@@ -70,7 +70,7 @@ def _is_inside_character(text: str, at: int) -> bool:
     if unicodedata.category(after)[0] == "M" or _JOINS_BEFORE.match(after) or _JOINS_AFTER.match(before):
         return True
     mark = at - 1
-    while mark and unicodedata.category(text[mark])[0] == "M":
+    while mark >= 0 and unicodedata.category(text[mark])[0] == "M":
         if unicodedata.combining(text[mark]) == _VIRAMA and text[mark] not in _NO_JOINER:
             return after.isalpha()
         mark -= 1
