@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 
 
 # Han with its marks, kana, bopomofo; Thai, Lao, Burmese, Khmer; New Tai Lue, Tai Le, Tai Tham, Yi, Balinese, Javanese,
@@ -13,6 +14,7 @@ UNSPACED = (
     "\ua4d0-\ua4fd\ua980-\ua9c0\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f\uaa80-\uaadf\uf900-\ufaff\uff66-\uff9f"
     "\U00016fe0-\U00018cff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
+MARKS = "".join(chr(code) for code in range(0x300, 0xAB00) if unicodedata.category(chr(code))[0] == "M")
 _AFFIXED = (  # words take particles, articles and pronouns without a space: Hebrew, Arabic, Hangul
     "\u0591-\u05f4\u0610-\u06ff\u0750-\u077f\u0860-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
     "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
@@ -31,6 +33,21 @@ _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")  # two letters of this kind are a 
 _LONGEST_RUN = 1000  # of them; in a longer one no border is seen, so that time stays linear
 _VIRAMA = 9  # the combining class of a sign that joins two consonants
 _NO_JOINER = "\u0e3a\u0eba\u103a"  # of that class, and yet an end: phinthu, Lao's virama, asat
+
+
+def spaced(text: str) -> str:
+    """Put a space around each character, with its marks, of the scripts that write none between words.
+
+    Example:
+        >>> spaced("A cup: 这个杯子 2个").split()
+        ['A', 'cup:', '这', '个', '杯', '子', '2', '个']
+    """
+    return text if text.isascii() else _character().sub(r" \g<0> ", text)
+
+
+@cache
+def _character() -> re.Pattern[str]:
+    return re.compile(f"[{UNSPACED}][{MARKS}\u0e33\u0eb3\u200c\u200d\ufe00-\ufe0f\uff9e\uff9f]*")
 
 
 def is_border(text: str, at: int) -> bool:

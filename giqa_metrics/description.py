@@ -10,6 +10,7 @@ import numpy as np
 from giqa_datasets.errors import InputError
 from giqa_datasets.reply import VERSION
 from giqa_datasets.text_scan import answers_of, scan
+from giqa_datasets.word_borders import spaced
 from giqa_metrics.inputs import samples_of
 from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
 from giqa_metrics.ptb_tokenizer import ptb_tokens
@@ -68,7 +69,8 @@ def giqa_description(
         references: GIQA text, one per prediction.
         box_format: How the predictions write boxes.
         judge: Gives LLM-Score; without one it is None.
-        tokenize: `coco`, as in the image-captioning tool set, or sacreBLEU's `13a`.
+        tokenize: `coco`, as in the image-captioning tool set, or sacreBLEU's `13a`; with either, scripts without
+            spaces between words are split by character.
         per_sample: Add the key `per_sample`: each sample's `DescriptionStats` as a dict, in input order.
 
     Returns:
@@ -110,7 +112,7 @@ def signature_of(*, box_format: str, judge: Judge | None, tokenize: Tokenize = "
         reply=VERSION,
         format=box_format,
         bleu="corpus-4",
-        tok=tokenize,
+        tok=f"{tokenize}+char",
         smooth="none",
         judge=judge_name(judge),
     )
@@ -136,7 +138,8 @@ def aggregate(stats: DescriptionStats) -> dict[str, Any]:
 
 
 def _split(texts: Sequence[str], tokenize: Tokenize) -> Iterator[list[str]]:
-    """Split texts into words."""
+    """Split texts into words; in scripts without spaces, into characters, as sacreBLEU's `zh` does in Chinese."""
+    texts = [*map(spaced, texts)]
     if tokenize == "coco":
         return map(ptb_tokens, texts)
     if tokenize == "13a":
