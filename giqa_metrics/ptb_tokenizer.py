@@ -30,10 +30,9 @@ _PARTS = {
     "|T(?:ex|EX)|W(?:ash|ASH))",
     "numbered": "(?i:art|ca|figs?|nos?|op|pp|prop)",
     # What begins a sentence, so that a single letter before it has no full stop of its own
-    "starter": r"(?:(?=[A-Z])(?i:a|about|according|additionally|after|an|as|at|but|earlier|he|here|however|if|in|it"
-    r"|last|many|more|mr\.|ms\.|once|other|our|she|since|so|some|such|that|the|their|then|there|these|they|this|we|what"
-    r"|when|while|you)\s"
-    r"|</?[A-Za-z][^<>]{0,1000}>(?:\s|\Z))",
+    "starter": r"(?:(?=[A-Z])(?i:a|about|according|additionally|after|an|as|at|but|earlier|he|her|here|however|if|in"
+    r"|it|last|many|more|mr\.|ms\.|now|once|one|other|our|she|since|so|some|such|that|the|their|then|there|these|they"
+    r"|this|we|what|when|while|yet|you)\s|</?[A-Za-z][^<>]{0,1000}>(?:\s|\Z))",
     "value": r"""(?:"[^"\r\n]{0,1000}"|'[^'\r\n]{0,1000}'|[A-Za-z][A-Za-z0-9:.-]*)""",
     "file_type": "(?i:bat|bmp|c|class|cgi|cpp|dll|docx?|exe|gif|gz|h|html?|jar|java|jpe?g|mov|mp3|pdf|php|pl|png|ppt"
     "|ps|py|sql|tar|txt|wav|x|xml|zip)",

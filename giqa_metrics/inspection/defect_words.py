@@ -6,8 +6,8 @@ object's words are its phrase and its clause. Reading by rule errs; docs/inspect
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,12 @@ _LEXICON: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_t
 VERSION: int = _LEXICON["version"]
 KINDS: tuple[str, ...] = tuple(_LEXICON["kinds"])
 
+_ENGLISH, _OTHER = (frozenset(_LEXICON[key].split()) for key in ("english", "other_languages"))
+_LETTER = re.compile(r"[^\W\d_]")
+_LATIN = re.compile(r"[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
+_WORD = re.compile(r"[^\W\d_]+")
+
+_LONGEST = 2000  # characters that are read for their language
 _REACH = 80  # characters before a word in which its negation may stand
 _NOT = re.compile(
     r"\b(?:not(?! only)|no|never|without|neither|nor|hardly|barely|scarcely|free|lacks?|lacking|absence|few|spared"
@@ -92,6 +98,43 @@ def kinds_in(text: str) -> tuple[str, ...]:
     for pattern, kind in _patterns():
         text = pattern.sub(partial(_take, kind=kind, found=found), text)  # a word counts once
     return tuple(kind for kind in KINDS if kind in found)
+
+
+def is_readable(said: str, names: Iterable[str], answer: str) -> bool:
+    """Tell whether the words about a region are in a language that the lexicon knows, which is English.
+
+    By the commonest words of English and of other languages: those of the region's words decide, else those of the
+    whole answer. Where only names stand, there is nothing to read, if their letters are Latin.
+
+    Args:
+        said: The region's words.
+        names: The answer's phrases.
+        answer: Its plain text.
+
+    Example:
+        >>> is_readable("The cup is hazy", ["cup"], ""), is_readable("Der Becher ist unscharf", ["Becher"], "")
+        (True, False)
+        >>> is_readable("cup, dog", ["cup", "dog"], ""), is_readable("这个杯子", ["杯子"], "")
+        (True, False)
+    """
+    rest = said = said[:_LONGEST]
+    for name in sorted(names, key=len, reverse=True):
+        rest = rest.replace(name, " ")
+    letters = _LETTER.findall(rest) or _LETTER.findall(said)
+    if len(_LATIN.findall("".join(letters))) * 2 <= len(letters):
+        return False
+    if not _LETTER.search(rest):
+        return True
+    return _english(rest) or (_english(rest) is None and bool(_english(answer[:_LONGEST])))
+
+
+@lru_cache(2)
+def _english(text: str) -> bool | None:
+    """Tell whether a text is English rather than another language; None if none of its words says so."""
+    words = [word.casefold() for word in _WORD.findall(text)]
+    english = sum(word in _ENGLISH or word in quality_words() for word in words)
+    other = sum(word in _OTHER for word in words)
+    return english > other if english or other else None
 
 
 def _take(match: re.Match[str], kind: str | None, found: set[str]) -> str:

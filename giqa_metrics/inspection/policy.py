@@ -106,6 +106,7 @@ class Policy(_Part):
         no_box: If the answer holds no box, and is not in `intact`.
         intact: Whole answers without a box that find no defect, in any case.
         unplaced: If the answer names a defect in a sentence without a box.
+        unknown_language: If a region's words are in no language that the lexicon of defects knows.
         unreadable: If the photograph cannot be read.
     """
 
@@ -114,6 +115,7 @@ class Policy(_Part):
     no_box: _Verdict = Verdict.REVIEW
     intact: tuple[str, ...] = ()
     unplaced: _Verdict = Verdict.REVIEW
+    unknown_language: _Verdict = Verdict.REVIEW
     unreadable: _Verdict = Verdict.REVIEW
 
     def is_intact(self, answer: str) -> bool:

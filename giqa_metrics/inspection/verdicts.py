@@ -17,7 +17,7 @@ from giqa_datasets.formats import Sizes
 from giqa_datasets.llm.prompt import without_surrogates
 from giqa_datasets.questions import question_in
 from giqa_datasets.reply import read
-from giqa_metrics.inspection.defect_words import KINDS, read_defects
+from giqa_metrics.inspection.defect_words import KINDS, is_readable, read_defects
 from giqa_metrics.inspection.masks import mask
 from giqa_metrics.inspection.photographs import Photo, PhotoSource, as_source, read_photo
 from giqa_metrics.inspection.policy import Policy, Reason, Verdict, covered, read_policy
@@ -238,6 +238,11 @@ def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
         for said in found.elsewhere[:1]:
             why = f"{', '.join(said.defects)} without a box: {said.text[:200]!r}"
             reasons.append(Reason("unplaced", policy.unplaced, why))
+        names = {region.phrase for region in regions}
+        unread = [region.says for region in regions if not is_readable(region.says, names, answered.plain)]
+        if unread:
+            why = f"words in no known language: {unread[0][:200]!r}"
+            reasons.append(Reason("unknown_language", policy.unknown_language, why))
         if not n_boxes and not policy.is_intact(answered.plain):
             reasons.append(Reason("no_box", policy.no_box, f"no box in the answer {answered.plain[:200]!r}"))
     if answered.malformed:

@@ -39,7 +39,7 @@ def test_it_shows_the_default_policy_and_names_every_kind_and_key():
     (policy,) = [block.text for block in blocks(PAGE) if block.language == "yaml"]
     assert policy == DEFAULT.read_text(encoding="utf-8")
     assert f"`{', '.join(KINDS)}`" in text
-    for key in ("no_box", "malformed", "unplaced", "unreadable", "intact"):
+    for key in ("no_box", "malformed", "unplaced", "unknown_language", "unreadable", "intact"):
         assert f"`{key}`" in text
 
 

@@ -16,7 +16,25 @@ from tests.paths import DATA
 
 # A line and the words of stanford-corenlp-3.4.1 through pycocoevalcap's PTBTokenizer
 ROWS = [line.split("\t") for line in (DATA / "ptb_tokens.tsv").read_text(encoding="utf-8").splitlines()]
-PUNCTUATION = {"'", "''", "`", "``", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
+PUNCTUATION = {
+    "'",
+    "''",
+    "`",
+    "``",
+    "-LRB-",
+    "-RRB-",
+    "-LCB-",
+    "-RCB-",
+    ".",
+    "?",
+    "!",
+    ",",
+    ":",
+    "-",
+    "--",
+    "...",
+    ";",
+}
 SCRIPTS = {
     "Chinese": ("这个杯子很清晰。", "这 个 杯 子 很 清 晰 。"),
     "Chinese and English": ("The 杯子 2个 is sharp.", "the 杯 子 2 个 is sharp"),
@@ -55,7 +73,7 @@ def test_the_lines_words_are_the_java_tokenizers(tmp_path):
 def test_new_lines_are_split_as_by_the_java_tokenizer(tmp_path):
     chance = random.Random(0)
     pieces = sorted({piece for text, _ in ROWS for piece in text.split(" ")})
-    lines = [" ".join(chance.choices(pieces, k=chance.randint(3, 12))) for _ in range(3000)]
+    lines = [" ".join(chance.choices(pieces, k=chance.randint(3, 12))) + " end" for _ in range(3000)]
     ours = [" ".join(ptb_tokens(line)) for line in lines]
     assert [pair for pair in zip(java_words(lines, tmp_path), ours, strict=True) if pair[0] != pair[1]] == []
 

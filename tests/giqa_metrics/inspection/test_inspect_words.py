@@ -30,6 +30,59 @@ def test_a_sentence_is_read_as_the_table_says(row):
     assert [list(said.defects) for said in found] == row.get("found", row["defects"])
 
 
+def png() -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(kept, "PNG")
+    return kept.getvalue()
+
+
+FOREIGN = [
+    "Der [Becher](<0, 42>) ist in der Mitte unscharf.",
+    "Le [chat](<0, 42>) est flou.",
+    "La [taza](<0, 42>) no está nítida.",
+    "Kupa [bardak](<0, 42>) bulanık görünüyor.",
+    "[Becher](<0, 42>) unscharf",
+    "[杯子](<0, 42>)很模糊。",
+    "[cup](<0, 42>)很模糊。",
+    "[コップ](<0, 42>)",
+    "[чашка](<0, 42>) размыта",
+    "[컵](<0, 42>)은 흐립니다.",
+    "The [cup](<0, 42>) is sharp. Der [Hund](<5, 50>) ist unscharf.",
+    "[🍎](<0, 42>) 😡",
+]
+ENGLISH = [
+    "[cup](<0, 42>), [dog](<5, 50>)",
+    "The [杯子](<0, 42>) is sharp.",
+    "[wall](<0, 42>): sharp",
+    "A [naïve façade](<0, 42>)",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_words_in_a_language_that_the_lexicon_lacks_are_for_review(text):
+    (found,) = inspect_photographs([png()], Saying(text))
+    assert ([reason.rule for reason in found.reasons], found.verdict) == (["unknown_language"], Verdict.REVIEW)
+
+
+@pytest.mark.parametrize("text", ENGLISH)
+def test_english_words_and_names_alone_pass(text):
+    (found,) = inspect_photographs([png()], Saying(text))
+    assert (found.reasons, found.verdict) == ((), Verdict.PASS)
+
+
+def test_no_english_sentence_of_the_table_is_of_an_unknown_language():
+    for row in SENTENCES:
+        (found,) = inspect_photographs([png()], Saying(re.sub(r"\]", "](<0, 42>)", row["text"])))
+        assert "unknown_language" not in [reason.rule for reason in found.reasons], row["text"]
+
+
+def test_a_policys_object_is_found_in_a_script_without_spaces():
+    policy = Policy.model_validate({"rules": [{"verdict": "fail", "objects": ["杯子", "컵"]}]})
+    for phrase in ("红色杯子上", "컵은"):
+        assert policy.rules[0].matches(phrase, ())
+    assert not policy.rules[0].matches("杯", ())
+
+
 def test_a_sentence_without_a_box_is_no_regions():
     found = read_defects(parse("The [cup](<0, 42>) is sharp. It is noisy. Nothing else."))
     assert [said.defects for said in found.of_regions] == [()]
