@@ -104,7 +104,7 @@ def is_readable(said: str, names: Iterable[str], answer: str) -> bool:
     """Tell whether the words about a region are in a language that the lexicon knows, which is English.
 
     By the commonest words of English and of other languages: those of the region's words decide, else those of the
-    whole answer. Where only names stand, there is nothing to read, if their letters are Latin.
+    whole answer. Where only names and articles stand, there is nothing to read, if their letters are Latin.
 
     Args:
         said: The region's words.
@@ -123,7 +123,7 @@ def is_readable(said: str, names: Iterable[str], answer: str) -> bool:
     letters = _LETTER.findall(rest) or _LETTER.findall(said)
     if len(_LATIN.findall("".join(letters))) * 2 <= len(letters):
         return False
-    if not _LETTER.search(rest):
+    if _EMPTY.fullmatch(rest):
         return True
     return _english(rest) or (_english(rest) is None and bool(_english(answer[:_LONGEST])))
 

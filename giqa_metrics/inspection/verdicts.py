@@ -239,7 +239,8 @@ def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
             why = f"{', '.join(said.defects)} without a box: {said.text[:200]!r}"
             reasons.append(Reason("unplaced", policy.unplaced, why))
         names = {region.phrase for region in regions}
-        unread = [region.says for region in regions if not is_readable(region.says, names, answered.plain)]
+        silent = (region.says for region in regions if not region.defects)  # a defect was read
+        unread = [says for says in silent if not is_readable(says, names, answered.plain)]
         if unread:
             why = f"words in no known language: {unread[0][:200]!r}"
             reasons.append(Reason("unknown_language", policy.unknown_language, why))

@@ -1,4 +1,4 @@
-"""The words of the image-captioning tool set, against what its Java tokenizer said, and against it where it can run."""
+"""The words of the image-captioning tool set: what its Java tokenizer said, and says where it can run."""
 
 import importlib.util
 import random
