@@ -134,7 +134,7 @@ def _tokens(text: str) -> list[str]:
     at = 0
     while at < len(text):
         quick = _QUICK.match(text, at)
-        token, at = quick[1], quick.end()
+        token, at = (quick[1], quick.end()) if quick else (None, at)
         if token is None:
             end = max((found.end() for rule in _PATTERNS if (found := rule.match(text, at))), default=at)
             token, at = text[at:end], max(end, at + 1)
