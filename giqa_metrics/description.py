@@ -1,5 +1,6 @@
 """giqa_description: BLEU@4 and LLM-Score of descriptions, boxes stripped and names kept (protocol section 7)."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats, Table
 
 
+logger = logging.getLogger(__name__)
+
 Tokenize = Literal["coco", "13a"]
+LONG = 60  # characters of a text that has four words in any language
 MAX_ORDER = 4  # of an n-gram
 
 
@@ -96,7 +100,13 @@ def table_of(
     answers: Sequence[str], truths: Sequence[str], *, judge: Judge | None = None, tokenize: Tokenize = "coco"
 ) -> Table:
     """Sum up each of N pairs of plain texts: shape (N, S), the columns of `DescriptionStats`."""
-    counted = [[1, *_count(*pair)] for pair in zip(_split(answers, tokenize), _split(truths, tokenize), strict=True)]
+    sides = [[*_split(texts, tokenize)] for texts in (answers, truths)]
+    for texts, words in zip((answers, truths), sides, strict=True):
+        whole = sum(len(text) > LONG and len(found) < MAX_ORDER for text, found in zip(texts, words, strict=True))
+        if whole:
+            said = "%d texts of over %d characters have fewer than %d words, and BLEU@4 is 0 there"
+            logger.warning(said, whole, LONG, MAX_ORDER)
+    counted = [[1, *_count(*pair)] for pair in zip(*sides, strict=True)]
     table = np.zeros((len(answers), len(DescriptionStats.names())))
     table[:, : len(counted[0]) if counted else 0] = counted
     if judge is not None:

@@ -90,3 +90,8 @@ def test_a_chinese_description_is_scored_by_its_characters():
     found = giqa_description(["这个杯子很清晰。"], ["这个杯子很模糊。"])
     assert 50 < found["bleu4"] < 100
     assert "|tok:coco+char|" in found["signature"]
+
+
+def test_a_long_text_that_no_rule_splits_is_told_of(caplog):
+    giqa_description(["\U00011003" * 80], ["The cup is sharp."])
+    assert "1 texts of over 60 characters have fewer than 4 words" in caplog.text
