@@ -19,7 +19,7 @@ VERDICTS = {"always Yes": "Yes.", "always No": "No."}
 def blind_boxes(references: Sequence[Scan]) -> dict[str, str]:
     """Write the answers that hold blind boxes: one text per baseline, given to every sample.
 
-    Boxes carry the commonest name of the references, so that Tag-Recall is not lost on the name alone. The constant
+    Boxes carry the name that most references hold, so that Tag-Recall is not lost on the name alone. The constant
     box is the one of the grid's 44,100 that fits these very references best, see `best_constant_cells`.
 
     Args:
@@ -30,7 +30,9 @@ def blind_boxes(references: Sequence[Scan]) -> dict[str, str]:
     """
     phrases: Counter[str] = Counter()
     for part in references:
-        phrases.update(part.names.spell(np.unique(part.name)))
+        named = np.unique(np.stack([part.text, part.name], axis=1), axis=0)[:, 1]  # once a sample
+        names, counts = np.unique(named, return_counts=True)
+        phrases.update(dict(zip(part.names.spell(names), counts.tolist(), strict=True)))
     if not phrases:
         return {}
     name = min(phrases, key=lambda phrase: (-phrases[phrase], phrase))

@@ -21,7 +21,7 @@ from giqa_datasets.reply import cut
 PROMPT = (Path(__file__).parent / "prompts" / "verify.v1.txt").read_text(encoding="utf-8")
 MAX_NEW_TOKENS = 8  # ours; room for "Yes, the image quality is"
 
-_VERDICT = re.compile(r"\W*([Yy][Ee][Ss]|[Nn][Oo])\b")  # IGNORECASE would fold foreign letters in
+_VERDICT = re.compile(r"\W*([Yy][Ee][Ss]|[Nn][Oo])(?![\w-])")  # IGNORECASE would fold foreign letters in
 
 
 class VlmVerifier:
