@@ -350,12 +350,12 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize(
     "name",
-    ["kosmos2", "ferret", "shikra", "qwen_vl", "qwen3_vl", "pixels", "glm_v", "internvl", "paligemma", "florence2"],
+    ["kosmos2", "ferret", "shikra", "qwen_vl", "qwen3_vl", "glm_v", "internvl", "paligemma", "florence2"],
 )
 @pytest.mark.slow
-def test_a_megabyte_of_hostile_text_is_read(name, piece):
+def test_long_hostile_texts_are_read(name, piece):
     for head, tail in (("", ""), ("", " x"), ("tower [1,", "]")):
-        text = head + piece * (330_000 // len(piece)) + tail
+        text = head + piece * (100_000 // len(piece)) + tail
         assert_consistent(box_format(name).read(text, SIZES))
 
 

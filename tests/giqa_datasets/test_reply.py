@@ -311,5 +311,5 @@ HOSTILE = """
 
 
 @pytest.mark.parametrize("piece", HOSTILE.split(" "))
-def test_a_megabyte_of_hostile_text_is_read(piece):
-    assert_consistent(read(piece * (1_000_000 // len(piece))).answer)  # in quadratic time it would take hours
+def test_long_hostile_texts_are_read(piece):
+    assert_consistent(read(piece * (200_000 // len(piece))).answer)  # in quadratic time it would take hours
