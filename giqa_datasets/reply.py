@@ -9,15 +9,14 @@ time is linear in the reply's length.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from giqa_datasets.formats import Tokenize
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.formats.frames import UNKNOWN, Sizes
 from giqa_datasets.formats.spans import Span
-from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Malformed
+from giqa_datasets.text import GroundedText, Malformed, Tokens, decoded
 
 
 VERSION = "v1"  # of these steps; signatures name it
@@ -60,9 +59,14 @@ def read(reply: str | None, box_format: str = "giqa", sizes: Sizes = UNKNOWN) ->
         >>> found.answer.plain, [wrong.kind for wrong in found.answer.malformed], found.n_thoughts
         ('The cup is sharp, not the hat.', ['foreign'], 1)
     """
-    reply = reply or ""
-    text, n_thoughts, n_tokens = cut(reply)
-    return GroundedReply(reply, with_net(format_named(box_format).read(text, sizes)), n_thoughts, n_tokens)
+    answer, n_thoughts, n_tokens = read_tokens(reply, format_named(box_format).tokens, sizes)
+    return GroundedReply(reply or "", decoded(answer), n_thoughts, n_tokens)
+
+
+def read_tokens(reply: str | None, tokenize: Tokenize, sizes: Sizes) -> tuple[Tokens, int, int]:
+    """Read a reply as `read` does, its boxes not yet in an array: the answer, `n_thoughts` and `n_tokens`."""
+    text, n_thoughts, n_tokens = cut(reply or "")
+    return with_net(tokenize(text, sizes)), n_thoughts, n_tokens
 
 
 # 1 and 2: thoughts and template tokens
@@ -82,7 +86,12 @@ _FIRST_TOKENS = re.compile(rf"(?:\s*+(?:{_TOKEN}|ASSISTANT:))++\s*+", re.IGNOREC
 _LAST_TOKEN = re.compile(rf"(?:{_TOKEN})\Z", re.IGNORECASE)
 _ONE_TOKEN = re.compile(rf"{_TOKEN}|ASSISTANT:", re.IGNORECASE)
 _LONGEST_TOKEN = 60  # characters
-_CUTS = re.compile(r"<[^0-9\s]|\[/?[tT]")  # what all that is cut begins with, but for ◁ and ASSISTANT:
+# What nothing that is cut does without, but for ◁. One pattern a first letter: `re` then skips ordinary text
+_CUT_TAG = re.compile(
+    rf"</?(?:{_THOUGHT}|answer)>|<\|(?:channel|begin_of_answer|begin_of_box)\|>|{_TOKEN}", re.IGNORECASE
+)
+_CUT_BRACKET = re.compile(r"\[/?THINK\]", re.IGNORECASE)
+_CUT_NAME = re.compile(r"\s*+ASSISTANT:", re.IGNORECASE)
 # GLM's tokens around words
 _BOXED = re.compile(r"<\|begin_of_box\|>(?![\s\[({]*+[-+.\d]++\s*+[,;\s])([^<]*+)<\|end_of_box\|>")
 
@@ -107,7 +116,8 @@ def cut(reply: str) -> Cut:
         >>> cut("<think>No noise, and").text
         ''
     """
-    if "◁" not in reply and _CUTS.search(reply) is None and _FIRST_TOKENS.match(reply) is None:
+    looks = _CUT_TAG.search, _CUT_BRACKET.search, _CUT_NAME.match
+    if "◁" not in reply and not any(look(reply) for look in looks):
         return Cut(reply, 0, 0)
     text = reply
     last = _last(_END_THOUGHT, text)
@@ -206,27 +216,27 @@ _BIN = re.compile(r"<(?:loc|bin)?_?\d")
 _CELL = re.compile(r"<patch_index_")
 
 
-def with_net(grounded: GroundedText) -> GroundedText:
+def with_net(tokens: Tokens) -> Tokens:
     """Add the boxes that a format's reader did not read: each is malformed, of the kind `foreign`.
 
     They are other families' markup and JSON keys, four numbers or two cells in brackets of any script, angle brackets
     written as HTML entities, and runs of location tokens. Their markup leaves the plain text, names stay.
     """
-    if not may_hold_box(grounded.plain):
-        return grounded
-    text = _masked(grounded.text, grounded.markup, _TAKEN)
+    if not may_hold_box(tokens.plain):
+        return tokens
+    text = _masked(tokens.text, tokens.markup, _TAKEN)
     boxes = [(found.span(), count) for found in _BOX.finditer(text) if (count := _count(found))]
     if not boxes:
-        return grounded
+        return tokens
     malformed = [Malformed(part, "foreign") for span, count in boxes for part in _parts(span, count)]
-    malformed = sorted([*grounded.malformed, *malformed], key=lambda wrong: wrong.span)
+    malformed = sorted([*tokens.malformed, *malformed], key=lambda wrong: wrong.span)
     drops = _drops(text, [span for span, _ in boxes])
-    return _without(replace(grounded, malformed=tuple(malformed)), drops)
+    return _without(tokens._replace(malformed=tuple(malformed)), drops)
 
 
 def may_hold_box(text: str) -> bool:
     """Whether the net might catch something in a text; it need not."""
-    if _MARK.search(text) is not None:
+    if not (text.isascii() and not any(mark in text for mark in "[({<&")) and _MARK.search(text) is not None:
         return True
     if ":" not in text and "=" not in text:
         return False
@@ -281,36 +291,36 @@ def _drops(text: str, boxes: list[Span]) -> list[Span]:
     return merged
 
 
-def _without(grounded: GroundedText, drops: list[Span]) -> GroundedText:
-    """Take spans of the text out of the plain text, but for those that a region's phrase reaches into."""
-    starts = [start for start, _ in grounded.markup]
-    gone = [0, *accumulate(end - start for start, end in grounded.markup)]
-    ends = [end for _, end in grounded.markup]
+def _without(tokens: Tokens, drops: list[Span]) -> Tokens:
+    """Take spans of the text out of the plain text, but for those that a phrase reaches into."""
+    starts = [start for start, _ in tokens.markup]
+    gone = [0, *accumulate(end - start for start, end in tokens.markup)]
+    ends = [end for _, end in tokens.markup]
 
     def place(at: int) -> int:
         """Where a place in the text lies in the plain text."""
         before = bisect_right(starts, at)
         return at - gone[before] + (max(0, ends[before - 1] - at) if before else 0)
 
-    phrases = [region.span for region in grounded.regions]
-    begins = [start for start, _ in phrases]
+    spans = [span for _, span, _ in tokens.phrases]
+    begins = [start for start, _ in spans]
 
     def is_free(start: int, end: int) -> bool:
         before = bisect_right(begins, start)
-        return (not before or phrases[before - 1][1] <= start) and (before == len(begins) or end <= begins[before])
+        return (not before or spans[before - 1][1] <= start) and (before == len(begins) or end <= begins[before])
 
     cuts = [(place(start), place(end)) for start, end in drops]
     kept = [(cut, drop) for cut, drop in zip(cuts, drops, strict=True) if cut[0] < cut[1] and is_free(*cut)]
-    edges = [0, *(edge for (start, end), _ in kept for edge in (start, end)), len(grounded.plain)]
-    plain = "".join(grounded.plain[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    edges = [0, *(edge for (start, end), _ in kept for edge in (start, end)), len(tokens.plain)]
+    plain = "".join(tokens.plain[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
     cut_starts = [start for (start, _), _ in kept]
     lengths = [0, *accumulate(end - start for (start, end), _ in kept)]
-    regions = []
-    for region in grounded.regions:
-        shift = lengths[bisect_right(cut_starts, region.span[0])]
-        regions.append(Region(region.phrase, (region.span[0] - shift, region.span[1] - shift), region.boxes))
-    markup = [*grounded.markup, *(span for _, drop in kept for span in _outside(drop, grounded.markup))]
-    return replace(grounded, plain=plain, regions=tuple(regions), markup=tuple(sorted(markup)))
+    phrases = []
+    for phrase, (start, end), its_boxes in tokens.phrases:
+        shift = lengths[bisect_right(cut_starts, start)]
+        phrases.append((phrase, (start - shift, end - shift), its_boxes))
+    markup = [*tokens.markup, *(span for _, drop in kept for span in _outside(drop, tokens.markup))]
+    return tokens._replace(plain=plain, phrases=phrases, markup=tuple(sorted(markup)))
 
 
 def _outside(span: Span, others: tuple[Span, ...]) -> Iterator[Span]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -104,32 +105,38 @@ def parse(text: str, *, forms: Iterable[Form] = FORMS) -> GroundedText:
         >>> grounded.malformed
         (Malformed(span=(43, 49), kind='reversed'),)
     """
-    tokens = tokenize(text, frozenset(forms))
-    xyxy = decode_boxes(tokens.boxes)
-    regions = tuple(Region(name, span, xyxy[of_phrase]) for name, span, of_phrase in tokens.phrases)
-    return GroundedText(text, tokens.plain, regions, tokens.malformed, tokens.markup)
+    return decoded(tokenize(text, frozenset(forms)))
 
 
 class Tokens(NamedTuple):
-    """What stands in a text, its boxes still as they are written.
+    """What stands in a text, its boxes not yet in an array: `text_scan` makes one of the boxes of many texts.
 
     Attributes:
+        text: As given.
         plain: The text without markup.
         phrases: Name, span in the plain text, and which of the boxes are its.
-        boxes: Two cells or four decimals each.
+        boxes: Two cells each, or normalised xyxy.
         malformed: What was meant as a box and is none.
         markup: Spans of the text that the plain text lacks.
     """
 
+    text: str
     plain: str
     phrases: list[tuple[str, tuple[int, int], slice]]
-    boxes: list[tuple[float, ...]]
+    boxes: Sequence[tuple[float, ...]]
     malformed: tuple[Malformed, ...]
     markup: tuple[tuple[int, int], ...]
 
 
+def decoded(tokens: Tokens) -> GroundedText:
+    """Make arrays of the boxes."""
+    xyxy = decode_boxes(tokens.boxes)  # one array for the text: an array for each phrase costs more than the rest
+    regions = tuple([Region(name, span, xyxy[of_phrase]) for name, span, of_phrase in tokens.phrases])
+    return GroundedText(tokens.text, tokens.plain, regions, tokens.malformed, tokens.markup)
+
+
 def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
-    """Split a text into names and boxes; `parse` decodes them, `scan` those of many texts at once."""
+    """Split a text into names and boxes."""
     plain: list[str] = []
     length = 0  # of the plain text so far
     last = 0  # end of the previous token in the text
@@ -152,16 +159,17 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
             malformed.append(Malformed((begin, end), _broken_kind(text, begin, broken)))
             continue
         first = len(boxes)
-        for box in _BOX.finditer(text, *token.span("boxes")):
-            read = (_known_box if len(box[1]) < SHORT else _read_box)(box[1], forms)
-            if isinstance(read, str):
-                malformed.append(Malformed(box.span(), read))
-            else:
-                boxes.append(read)
+        read = [
+            (_known_box if len(inside) < SHORT else _read_box)(inside, forms) for inside in _BOX.findall(its_boxes)
+        ]
+        boxes += [box for box in read if not isinstance(box, str)]
         if len(boxes) > first:
             phrases.append((name, (start, length), slice(first, len(boxes))))
+        if len(boxes) - first < len(read):
+            spans = [box.span() for box in _BOX.finditer(text, *token.span("boxes"))]
+            malformed += [Malformed(span, box) for span, box in zip(spans, read, strict=True) if isinstance(box, str)]
     plain.append(text[last:])
-    return Tokens("".join(plain), phrases, boxes, tuple(malformed), tuple(markup))
+    return Tokens(text, "".join(plain), phrases, boxes, tuple(malformed), tuple(markup))
 
 
 def strip(text: str) -> str:
@@ -199,7 +207,7 @@ def render(plain: str, regions: Iterable[Region], *, form: Form = "cells") -> st
         return f"[{region.phrase}]({', '.join(dict.fromkeys(_write_boxes(region.boxes, form)))})"
 
     # Where no mark stands in the plain text, all marks are ours, and they are read back as they are written
-    return fill(plain, regions, phrase_with_boxes, parse if _MARK.search(plain) else None)
+    return fill(plain, regions, phrase_with_boxes, _tokenize_any if _MARK.search(plain) else None)
 
 
 def is_groundable(plain: str, regions: Sequence[Region]) -> bool:
@@ -218,7 +226,7 @@ def fill(
     plain: str,
     regions: Iterable[Region],
     write: Callable[[Region], str],
-    read: Callable[[str], GroundedText] | None,
+    read: Callable[[str], Tokens] | None,
 ) -> str:
     """Put what `write` makes of each region in the place of its phrase; `read` must read it back. For box formats.
 
@@ -236,14 +244,14 @@ def fill(
     return text if read is None else read_back(text, plain, ordered, read)
 
 
-def read_back(text: str, plain: str, regions: Sequence[Region], read: Callable[[str], GroundedText]) -> str:
+def read_back(text: str, plain: str, regions: Sequence[Region], read: Callable[[str], Tokens]) -> str:
     """Give the text back if it reads as what was written.
 
     Raises:
         ValueError: If another plain text is read, or phrases that end elsewhere.
     """
     back = read(text)
-    if back.plain != plain or [found.span[1] for found in back.regions] != [region.span[1] for region in regions]:
+    if back.plain != plain or [end for _, (_, end), _ in back.phrases] != [region.span[1] for region in regions]:
         raise InputError(f"expected text without boxes, and phrases that are read as they are written, got {plain!r}")
     return text
 
@@ -267,9 +275,14 @@ def _broken_kind(text: str, begin: int, broken: str | None) -> Kind:
     return "nested" if begin and text[begin - 1] == "]" else "unnamed"
 
 
-def decode_boxes(boxes: list[tuple[float, ...]]) -> Boxes:
+def _tokenize_any(text: str) -> Tokens:
+    return tokenize(text, frozenset(FORMS))
+
+
+def decode_boxes(boxes: Iterable[tuple[float, ...]]) -> Boxes:
     """Turn boxes of either form to corners, shape (N, 4)."""
-    return np.array([_corners(box) if len(box) == 2 else box for box in boxes], dtype=np.float64).reshape(-1, 4)
+    corners = chain.from_iterable([_corners(box) if len(box) == 2 else box for box in boxes])
+    return np.fromiter(corners, np.float64).reshape(-1, 4)
 
 
 @cache

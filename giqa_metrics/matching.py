@@ -84,7 +84,7 @@ def _distinct(side: Scan, place: Ints, names: Names) -> Objects:
     name = place[side.name]
     count = len(names.keys)
     key = (side.text * (SIDE**4 + len(side.boxes)) + _box_rank(side)) * count + name
-    order = np.argsort(key)
+    order = _stable(key)
     ranked = key[order]
     is_new = np.diff(ranked, prepend=-1) != 0
     first = _alphabetical(order[is_new], ranked[is_new] // count, name, names)
@@ -155,13 +155,12 @@ def falling(pairs: Pairs, likeness: Floats | None = None) -> Ints:
 
 
 def _stable(key: Ints) -> Ints:
-    """A stable argsort: numpy's own is several times slower than its unstable one, and few keys are equal."""
-    order = np.argsort(key)
-    ranked = key[order]
-    is_step = np.diff(ranked, prepend=ranked[:1] - 1) != 0
-    tied = np.flatnonzero(~is_step | np.append(~is_step[1:], False))
-    group = np.cumsum(is_step)[tied] * len(key)
-    order[tied] = np.sort(group + order[tied]) - group
+    """A stable argsort: numpy counts keys of 16 bits, several times faster than it compares keys of 64."""
+    rising = key.view(np.uint64) ^ np.uint64(1 << 63)
+    order = np.argsort(rising.astype(np.uint16), kind="stable")
+    for shift in (16, 32, 48):
+        digit = (rising >> np.uint64(shift)).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
     return order
 
 

@@ -8,16 +8,16 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.formats import giqa, inline, json_boxes, tagged
 from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, strip
+from giqa_datasets.text import GroundedText, Tokens, decoded, strip
 
 
-__all__ = ["FORMATS", "Format", "Read", "Size", "Sizes", "Write", "box_format"]
+__all__ = ["FORMATS", "Format", "Size", "Sizes", "Tokenize", "Write", "box_format"]
 
 
-class Read(Protocol):
+class Tokenize(Protocol):
     """Reads a model's text; never raises because of the text."""
 
-    def __call__(self, text: str, sizes: Sizes = UNKNOWN) -> GroundedText: ...  # noqa: D102
+    def __call__(self, text: str, sizes: Sizes = UNKNOWN) -> Tokens: ...  # noqa: D102
 
 
 class Write(Protocol):
@@ -30,26 +30,30 @@ class Format(NamedTuple):
     """A box format.
 
     Attributes:
-        read: Raises ValueError if a size that it needs is not known, never because of the text.
+        tokens: Raises ValueError if a size that it needs is not known, never because of the text.
         write: Raises ValueError if what it writes would not be read back, or for a size as above.
         strip: The plain text alone; needs no size.
-        needs: The size that `read` and `write` need; for `input`, that of the image does where the processor resizes
+        needs: The size that `tokens` and `write` need; for `input`, that of the image does where the processor resizes
             by its default.
         markers: The special tokens of the family's tokenizer that decoding must keep; empty where the markup is text.
     """
 
-    read: Read
+    tokens: Tokenize
     write: Write
     strip: Callable[[str], str]
     needs: Literal["image", "input"] | None
     markers: tuple[str, ...] = ()
+
+    def read(self, text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
+        """Read a text; raises what `tokens` does."""
+        return decoded(self.tokens(text, sizes))
 
 
 def _inline(name: str, needs: Literal["image"] | None) -> Format:
     """A format that writes brackets after a name, in one style."""
     style = inline.STYLES[name]
     return Format(
-        partial(inline.read, style=style),
+        partial(inline.tokens, style=style),
         partial(inline.write, style=style),
         partial(inline.strip, style=style),
         needs,
@@ -60,9 +64,9 @@ def _tagged(name: str) -> Format:
     """A format that writes boxes in markers."""
     tags = tagged.FAMILIES[name]
     return Format(
-        lambda text, sizes=UNKNOWN: tagged.read(text, tags),
+        lambda text, sizes=UNKNOWN: tagged.tokens(text, tags),
         lambda plain, regions, sizes=UNKNOWN: tagged.write(plain, regions, tags),
-        lambda text: tagged.read(text, tags).plain,
+        lambda text: tagged.tokens(text, tags).plain,
         None,
         tags.markers,
     )
@@ -72,7 +76,7 @@ def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
     """A format that writes JSON objects beside the prose."""
     keys = json_boxes.FAMILIES[name]
     return Format(
-        partial(json_boxes.read, keys=keys),
+        partial(json_boxes.tokens, keys=keys),
         partial(json_boxes.write, keys=keys),
         partial(json_boxes.strip, keys=keys),
         needs,
@@ -80,8 +84,8 @@ def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
 
 
 FORMATS = {
-    "giqa": Format(giqa.read, giqa.write, strip, None),
-    "giqa_decimal": Format(giqa.read_decimal, giqa.write_decimal, strip, None),
+    "giqa": Format(giqa.tokens, giqa.write, strip, None),
+    "giqa_decimal": Format(giqa.tokens_decimal, giqa.write_decimal, strip, None),
     "kosmos2": _tagged("kosmos2"),
     "ferret": _inline("ferret", None),
     "shikra": _inline("shikra", "image"),
@@ -98,9 +102,9 @@ FORMATS = {
     "minicpm_v": _tagged("minicpm_v"),
     "internvl": _tagged("internvl"),
     "paligemma": Format(
-        lambda text, sizes=UNKNOWN: tagged.read_paligemma(text),
+        lambda text, sizes=UNKNOWN: tagged.tokens_paligemma(text),
         lambda plain, regions, sizes=UNKNOWN: tagged.write_paligemma(plain, regions),
-        lambda text: tagged.read_paligemma(text).plain,
+        lambda text: tagged.tokens_paligemma(text).plain,
         None,
     ),
     "florence2": _tagged("florence2"),

@@ -8,17 +8,21 @@ from collections.abc import Iterable
 
 from giqa_datasets.formats.frames import UNKNOWN, Sizes
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, parse, render
+from giqa_datasets.text import Form, Tokens, render, tokenize
 
 
-def read(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
+_CELLS: frozenset[Form] = frozenset(["cells"])
+_DECIMALS: frozenset[Form] = frozenset(["decimals"])
+
+
+def tokens(text: str, sizes: Sizes = UNKNOWN) -> Tokens:
     """Read cells.
 
     Example:
-        >>> [region.phrase for region in read("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").regions]
+        >>> [name for name, _, _ in tokens("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").phrases]
         ['dog']
     """
-    return parse(text, forms=("cells",))
+    return tokenize(text, _CELLS)
 
 
 def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
@@ -26,14 +30,14 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:
     return render(plain, regions, form="cells")
 
 
-def read_decimal(text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
+def tokens_decimal(text: str, sizes: Sizes = UNKNOWN) -> Tokens:
     """Read decimal corners.
 
     Example:
-        >>> [region.phrase for region in read_decimal("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").regions]
+        >>> [name for name, _, _ in tokens_decimal("[dog](<142, 309>) [cat](<0.1, 0.1, 0.5, 0.5>)").phrases]
         ['cat']
     """
-    return parse(text, forms=("decimals",))
+    return tokenize(text, _DECIMALS)
 
 
 def write_decimal(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN) -> str:

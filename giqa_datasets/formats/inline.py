@@ -26,7 +26,7 @@ from giqa_datasets.formats.frames import (
 from giqa_datasets.formats.labels import name_before
 from giqa_datasets.formats.spans import JOINT, Found, Named, Span, grounded, trimmed
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, fill
+from giqa_datasets.text import Tokens, fill
 
 
 class Style(NamedTuple):
@@ -69,7 +69,7 @@ _BRACKET = re.compile(
 _PART = re.compile(r"[^;]+")
 
 
-def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
+def tokens(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> Tokens:
     """Read text in a style. Never raises because of the text.
 
     Raises:
@@ -77,16 +77,16 @@ def read(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> GroundedText:
 
     Example:
         >>> sizes = Sizes(image=(400, 200))
-        >>> (tower,) = read("The tower [0.50, 0.25, 1.00, 0.50] is sharp.", sizes, style=STYLES["llava"]).regions
-        >>> tower.phrase, tower.boxes.tolist()
-        ('tower', [[0.5, 0.0, 1.0, 0.5]])
+        >>> found = tokens("The tower [0.50, 0.25, 1.00, 0.50] is sharp.", sizes, style=STYLES["llava"])
+        >>> found.phrases[0][0], found.boxes
+        ('tower', [(0.5, 0.0, 1.0, 0.5)])
     """
-    return _read(text, style, style.frame(sizes))
+    return _tokens(text, style, style.frame(sizes))
 
 
 def strip(text: str, *, style: Style) -> str:
     """Give the plain text alone, which does not depend on the frame."""
-    return _read(text, style, UNIT).plain
+    return _tokens(text, style, UNIT).plain
 
 
 def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, style: Style) -> str:
@@ -102,10 +102,10 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, styl
         boxes = map(style.comma.join, frame.write(region.boxes, digits=style.digits))
         return f"{region.phrase}{style.lead}[{style.between.join(boxes)}]"
 
-    return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: _read(text, style, frame))
+    return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: _tokens(text, style, frame))
 
 
-def _read(text: str, style: Style, frame: Frame) -> GroundedText:
+def _tokens(text: str, style: Style, frame: Frame) -> Tokens:
     """Read text whose numbers refer to a frame."""
     drops: list[Span] = []
     named: list[Named] = []

@@ -29,7 +29,7 @@ from giqa_datasets.formats.frames import (
 from giqa_datasets.formats.labels import beside, settle
 from giqa_datasets.formats.spans import Found, Span
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Kind, read_back
+from giqa_datasets.text import Kind, Tokens, read_back
 
 
 DEPTH = 16  # ours: objects around a box
@@ -80,7 +80,7 @@ FAMILIES = {
 }
 
 
-def read(text: str, sizes: Sizes = UNKNOWN, *, keys: Keys) -> GroundedText:
+def tokens(text: str, sizes: Sizes = UNKNOWN, *, keys: Keys) -> Tokens:
     """Read prose with JSON objects. Never raises because of the text.
 
     Raises:
@@ -88,16 +88,16 @@ def read(text: str, sizes: Sizes = UNKNOWN, *, keys: Keys) -> GroundedText:
 
     Example:
         >>> text = 'A sharp tower. {"bbox_2d": [100, 200, 300, 400], "label": "tower"}'
-        >>> (tower,) = read(text, keys=FAMILIES["qwen3_vl"]).regions
-        >>> tower.phrase, tower.span, tower.boxes.tolist()
-        ('tower', (8, 13), [[0.1, 0.2, 0.3, 0.4]])
+        >>> found = tokens(text, keys=FAMILIES["qwen3_vl"])
+        >>> found.phrases, found.boxes
+        ([('tower', (8, 13), slice(0, 1, None))], [(0.1, 0.2, 0.3, 0.4)])
     """
-    return _read(text, keys, keys.frame(sizes))
+    return _tokens(text, keys, keys.frame(sizes))
 
 
 def strip(text: str, *, keys: Keys) -> str:
     """Give the plain text alone, which does not depend on the frame."""
-    return _read(text, keys, UNIT).plain
+    return _tokens(text, keys, UNIT).plain
 
 
 def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, keys: Keys) -> str:
@@ -116,7 +116,7 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, keys
         for box in frame.write(region.boxes, digits=keys.digits)
     ]
     text = plain + ("\n```json\n[\n" + ",\n".join(lines) + "\n]\n```" if lines else "")
-    return read_back(text, plain, ordered, lambda text: _read(text, keys, frame))
+    return read_back(text, plain, ordered, lambda text: _tokens(text, keys, frame))
 
 
 class _Piece(NamedTuple):
@@ -140,7 +140,7 @@ class _Scan(NamedTuple):
     broken: list[_Piece]
 
 
-def _read(text: str, keys: Keys, frame: Frame) -> GroundedText:
+def _tokens(text: str, keys: Keys, frame: Frame) -> Tokens:
     """Read text whose numbers refer to a frame."""
     if "{" not in text and "```" not in text:
         return beside(text, [], [])

@@ -16,7 +16,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats.frames import Corners
 from giqa_datasets.formats.spans import Found, Span, grounded, sort_out, trimmed
 from giqa_datasets.regions import Region, in_order, locate, take
-from giqa_datasets.text import GroundedText, Kind
+from giqa_datasets.text import Kind, Tokens
 
 
 BUDGET = 2**26  # ours: characters of prose x of labels; what is past it is not searched, so that time stays linear
@@ -65,7 +65,7 @@ def name_before(text: str, start: int, end: int, *, captions: bool = False) -> S
     return name or "unnamed"
 
 
-def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None, Found]]) -> GroundedText:
+def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None, Found]]) -> Tokens:
     """Read a text whose boxes stand beside the prose.
 
     Args:
@@ -78,23 +78,21 @@ def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None
         by_label.setdefault(label, []).append(found)
     prose = grounded(text, drops, []).plain
     if not by_label:
-        return GroundedText(text, prose, (), (), tuple(drops))
+        return Tokens(text, prose, [], [], (), tuple(drops))
     malformed = sort_out(by_label.pop(None, []), "unnamed")[1]
     plain, spans = _place(prose, [label for label in by_label if label is not None])
     boxes: list[Corners] = []
-    phrases: list[tuple[Span, str, slice]] = []
+    phrases: list[tuple[str, Span, slice]] = []
     for label, span in spans.items():
         first = len(boxes)
         good, wrong = sort_out(by_label[label], None)
         boxes += good
         malformed += wrong
         if good:
-            phrases.append((span, label, slice(first, len(boxes))))
-    phrases.sort(key=itemgetter(0))
+            phrases.append((label, span, slice(first, len(boxes))))
+    phrases.sort(key=itemgetter(1))
     malformed.sort(key=lambda wrong: wrong.span)
-    xyxy = np.array(boxes)  # one array for the text
-    regions = tuple([Region(label, span, xyxy[of_label]) for span, label, of_label in phrases])
-    return GroundedText(text, plain, regions, tuple(malformed), tuple(drops))
+    return Tokens(text, plain, phrases, boxes, tuple(malformed), tuple(drops))
 
 
 def settle(plain: str, regions: Iterable[Region]) -> list[Region]:

@@ -1,7 +1,7 @@
 """From spans of a text as given to spans of its plain text.
 
 A format's reader says in the text's own spans what to drop, where the names stand and which boxes are theirs; here
-that becomes a `GroundedText`, so that no reader counts characters itself.
+that becomes `Tokens`, so that no reader counts characters itself.
 """
 
 import re
@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
-
 from giqa_datasets.formats.frames import Corners
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Kind, Malformed
+from giqa_datasets.text import Kind, Malformed, Tokens
 
 
 Span = tuple[int, int]
@@ -37,7 +35,7 @@ class Named(NamedTuple):
     found: list[Found]
 
 
-def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> GroundedText:
+def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Tokens:
     """Read a text of which it is known what is markup and which boxes have which name.
 
     White space around a name is not part of the phrase. A box of its own fault is listed with it, a good box without a
@@ -50,8 +48,8 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
 
     Example:
         >>> found = Found((9, 12), (0.0, 0.0, 0.5, 0.5))
-        >>> grounded("The tower[ ] stands.", [(9, 12)], [Named((4, 9), [found])]).regions[0].span
-        (4, 9)
+        >>> grounded("The tower[ ] stands.", [(9, 12)], [Named((4, 9), [found])]).phrases
+        [('tower', (4, 9), slice(0, 1, None))]
     """
     starts = [start for start, _ in drops]
     ends = [0, *(end for _, end in drops)]
@@ -70,9 +68,7 @@ def grounded(text: str, drops: Sequence[Span], named: Sequence[Named]) -> Ground
         if good:
             before = gone[bisect_left(starts, start)]
             phrases.append((text[start:end], (start - before, end - before), slice(first, len(boxes))))
-    xyxy = np.array(boxes)  # one array for the text: an array for each phrase costs more than the rest
-    regions = tuple([Region(phrase, span, xyxy[of_phrase]) for phrase, span, of_phrase in phrases])
-    return GroundedText(text, plain, regions, tuple(malformed), tuple(drops))
+    return Tokens(text, plain, phrases, boxes, tuple(malformed), tuple(drops))
 
 
 def sort_out(found: Sequence[Found], reason: Kind | None) -> tuple[list[Corners], list[Malformed]]:
@@ -91,6 +87,7 @@ def trimmed(region: Region) -> Region:
     """Leave out the white space around a phrase, as a reader does.
 
     Example:
+        >>> import numpy as np
         >>> trimmed(Region(" tower", (3, 9), np.eye(1, 4))).span
         (4, 9)
     """

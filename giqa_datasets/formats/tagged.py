@@ -21,7 +21,7 @@ from giqa_datasets.formats.frames import FLORENCE2, PALIGEMMA, PER_MILLE, UP_TO_
 from giqa_datasets.formats.labels import beside, name_before, settle
 from giqa_datasets.formats.spans import JOINT, Found, Named, Span, grounded, trimmed
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Kind, fill, read_back
+from giqa_datasets.text import Kind, Tokens, fill, read_back
 
 
 class Notation(NamedTuple):
@@ -253,13 +253,13 @@ PALIGEMMA_TAGS = Tags(
 )
 
 
-def read(text: str, tags: Tags) -> GroundedText:
+def tokens(text: str, tags: Tags) -> Tokens:
     """Read text whose names stand before their boxes. Never raises.
 
     Example:
-        >>> (tower,) = read("The <ref>tower</ref><box>(100,200),(300,400)</box>.", FAMILIES["qwen_vl"]).regions
-        >>> tower.phrase, tower.span, tower.boxes.tolist()
-        ('tower', (4, 9), [[0.1, 0.2, 0.3, 0.4]])
+        >>> found = tokens("The <ref>tower</ref><box>(100,200),(300,400)</box>.", FAMILIES["qwen_vl"])
+        >>> found.phrases, found.boxes
+        ([('tower', (4, 9), slice(0, 1, None))], [(0.1, 0.2, 0.3, 0.4)])
     """
     drops: list[Span] = []
     named: list[Named] = []
@@ -303,13 +303,13 @@ def read(text: str, tags: Tags) -> GroundedText:
     return grounded(text, drops, named)
 
 
-def read_paligemma(text: str) -> GroundedText:
+def tokens_paligemma(text: str) -> Tokens:
     """Read text whose names stand after their boxes. Never raises.
 
     Example:
-        >>> (tower,) = read_paligemma("<loc0341><loc0000><loc0682><loc1023> tower").regions
-        >>> tower.phrase, tower.boxes.round(2).tolist()
-        ('tower', [[0.0, 0.33, 1.0, 0.67]])
+        >>> found = tokens_paligemma("<loc0341><loc0000><loc0682><loc1023> tower")
+        >>> found.phrases[0][0], [round(side, 2) for side in found.boxes[0]]
+        ('tower', [0.0, 0.33, 1.0, 0.67])
     """
     drops: list[Span] = []
     labelled: list[tuple[str | None, Found]] = []
@@ -329,7 +329,7 @@ def write(plain: str, regions: Iterable[Region], tags: Tags) -> str:
     def phrase_with_boxes(region: Region) -> str:
         return tags.phrase.format(region.phrase, tags.between.join(_written(region, tags)))
 
-    return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: read(text, tags))
+    return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: tokens(text, tags))
 
 
 def write_paligemma(plain: str, regions: Iterable[Region]) -> str:
@@ -343,7 +343,7 @@ def write_paligemma(plain: str, regions: Iterable[Region]) -> str:
     line = tags.between.join(
         tags.phrase.format(region.phrase, box) for region in ordered for box in _written(region, tags)
     )
-    return read_back(f"{plain}\n{line}" if line else plain, plain, ordered, read_paligemma)
+    return read_back(f"{plain}\n{line}" if line else plain, plain, ordered, tokens_paligemma)
 
 
 def _written(region: Region, tags: Tags) -> list[str]:

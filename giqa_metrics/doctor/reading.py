@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import FORMATS, Sizes, inline
 from giqa_datasets.formats.frames import Frame, whole
 from giqa_datasets.reply import cut
-from giqa_datasets.text import GroundedText
+from giqa_datasets.text import GroundedText, decoded
 from giqa_metrics.doctor.squares import SquarePicture
 
 
@@ -33,7 +32,8 @@ _LONE = [
 
 def _in_brackets(frame: Callable[[Sizes], Frame]) -> Reader:
     """A reader of four numbers in square brackets."""
-    return partial(inline.read, style=inline.Style(frame, digits=2, lead=" ", comma=", ", between="] ["))
+    style = inline.Style(frame, digits=2, lead=" ", comma=", ", between="] [")
+    return lambda text, sizes: decoded(inline.tokens(text, sizes, style=style))
 
 
 def _centre_crop(sizes: Sizes) -> Frame:
