@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +25,7 @@ from workload import SAMPLES, Sample, samples
 from giqa_datasets import parse
 from giqa_datasets.batches import batches
 from giqa_datasets.defaults import RESAMPLES
+from giqa_datasets.formats import box_format
 from giqa_datasets.text_scan import scan, scan_replies
 from giqa_metrics.grounding import (
     CHUNK,
@@ -50,6 +52,8 @@ GROWTH_MB = 50
 BOOTSTRAP_MB = 500
 PARTS = ["speed", "memory", "bootstrap", "score"]
 LINES_FACTOR = 2  # how many times faster than plain Python, which writes nothing, the lines of scores.jsonl are made
+FORMATS_FACTOR = 1  # how many times faster than plain Python, which reads giqa alone, other box formats are scored
+OTHER_FORMATS = ["giqa_decimal", "qwen2_vl", "ferret", "qwen3_vl"]  # one of each kind: text, markers, brackets, JSON
 SCORE_SECONDS, SCORE_MB = 120, 1000  # of the command, at the size of GIQA-160K
 
 # VmHWM, because ru_maxrss begins at the peak of the process that started this one
@@ -95,7 +99,8 @@ def main() -> None:
     if "speed" in options.only:
         values(texts)
         speed(texts, texts[: options.peer_samples], options.rounds)
-        lines(texts, texts[: options.peer_samples], options.rounds)
+        lines(texts[: options.peer_samples], options.rounds)
+        formats(texts[: options.peer_samples // 4], options.rounds)
     if "memory" in options.only:
         memory(*options.memory_samples, seed=options.seed)
     if "bootstrap" in options.only:
@@ -147,7 +152,7 @@ def speed(texts: Texts, part: Texts, rounds: int) -> None:
         print(row(name, f"{rate:,.0f}", f"{own / rate:.2f}", target, _verdict(own / rate >= target)))
 
 
-def lines(texts: Texts, part: Texts, rounds: int) -> None:
+def lines(part: Texts, rounds: int) -> None:
     """Print samples per CPU-second of what `giqa score` makes of the boxes: sums and a line of JSON per sample."""
     rates: dict[str, list[float]] = {OURS: [], "plain Python": []}
     for _ in range(rounds):
@@ -169,6 +174,31 @@ def _lines(texts: Texts) -> list[str]:
         predictions, references = zip(*chunk, strict=True)
         made += lines_of(meet(scan_replies(predictions), scan(references), settings, count=len(chunk)))
     return made
+
+
+def formats(part: Texts, rounds: int) -> None:
+    """Print samples per CPU-second of predictions in other box formats, beside plain Python reading giqa."""
+    translated = {name: [(_translated(text, name), reference) for text, reference in part] for name in OTHER_FORMATS}
+    rates: dict[str, list[float]] = {name: [] for name in ("plain Python", *OTHER_FORMATS)}
+    for _ in range(rounds):
+        rates["plain Python"].append(_rate(peers.plain, part))
+        for name, texts in translated.items():
+            rates[name].append(_rate(partial(grounding_stats, similarity="exact", box_format=name), texts))
+    plain = median(rates["plain Python"])
+    print(f"\nother box formats, {len(part):,} samples; plain Python reads giqa, {plain:,.0f} samples per CPU-second")
+    for name in OTHER_FORMATS:
+        own = median(rates[name])
+        verdict = _verdict(own / plain >= FORMATS_FACTOR)
+        print(f"{name:36}{own:24,.0f}{own / plain:8.2f}{FORMATS_FACTOR:8}  {verdict}")
+
+
+def _translated(text: str, name: str) -> str:
+    """A prediction in another format; one that the format cannot write stays as it is."""
+    found = parse(text)
+    try:
+        return box_format(name).write(found.plain, found.regions)
+    except ValueError:
+        return text
 
 
 def score(count: int, *, seed: int) -> None:

@@ -55,9 +55,10 @@ def joined(a: Names, b: Names) -> Names:
 
     def spell(at: Ints) -> list[str]:
         of_a = at < split
-        names = {**dict(zip(at[of_a], a.spell(at[of_a]), strict=True))}
-        names |= dict(zip(at[~of_a], b.spell(at[~of_a] - split), strict=True))
-        return [names[k] for k in at]
+        names = np.empty(len(at), dtype=object)
+        names[of_a], names[~of_a] = a.spell(at[of_a]), b.spell(at[~of_a] - split)
+        spelled: list[str] = names.tolist()
+        return spelled
 
     return Names(np.concatenate([a.keys, b.keys]), spell)
 

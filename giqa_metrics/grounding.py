@@ -384,9 +384,9 @@ def lines_of(met: Met) -> list[str]:
 def _heads(table: Table) -> Iterator[str]:
     """Write each row's numbers as JSON, without the braces."""
     counts, means = table[:, :_MEANS].astype(np.int64).T.tolist(), table[:, _MEANS:].T.tolist()
-    rows = zip(zip(*counts, strict=True), table[:, _COUNTED].tolist(), *means, strict=True)
-    for written, n_counted, *values in rows:
-        yield _counts(*written) + (_MEANS_FORM % (*map(_number, values),) if n_counted else _NO_MEANS)
+    values = zip(*(map(_number, mean) for mean in means), strict=True)
+    for written, n_counted, of_row in zip(map(_counts, *counts), counts[_COUNTED], values, strict=True):
+        yield written + (_MEANS_FORM % of_row if n_counted else _NO_MEANS)
 
 
 @lru_cache(1 << 14)

@@ -33,6 +33,8 @@ i you he she it we they me him us them who whom there here
 """
 CLOSED = frozenset(_CLOSED.split())
 
+NEAR = 40  # characters before a box that are looked at first
+
 _WORD = re.compile(r"""[^\s.,;:!?()\[\]{}<>"“”…—]+|[^ \t]""")
 
 
@@ -50,19 +52,32 @@ def name_before(text: str, start: int, end: int, *, captions: bool = False) -> S
         >>> name_before(text, 0, 22), name_before(text, 0, 22, captions=True), name_before(text, 0, 7)
         ((19, 22), (8, 22), 'unnamed')
     """
+    length = NEAR
+    while end - start > length:  # a part suffices if the name begins in it, and words are whole after a space
+        near = text.rfind(" ", start, end - length) + 1
+        name, is_whole = _name_in(text, near, end, captions) if near else (None, False)
+        if is_whole:
+            return name or "unnamed"
+        length *= 4
+    return _name_in(text, start, end, captions)[0] or "unnamed"
+
+
+def _name_in(text: str, start: int, end: int, captions: bool) -> tuple[Span | None, bool]:
+    """The name that ends at `end` as far as it stands in a part of the text, and whether nothing before matters."""
     name: Span | None = None
+    is_whole = False
     for word in _WORD.finditer(text, start, end):
         written = word[0]
         if written.isalnum() or any(map(str.isalnum, written)):
             if written.lower() not in CLOSED:
                 name = (name[0] if name else word.start(), word.end())
             elif not captions:
-                name = None
+                name, is_whole = None, True
             elif name:
                 name = (name[0], word.end())
         else:
-            name = None
-    return name or "unnamed"
+            name, is_whole = None, True
+    return name, is_whole
 
 
 def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None, Found]]) -> Tokens:
