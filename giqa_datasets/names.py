@@ -63,12 +63,24 @@ def joined(a: Names, b: Names) -> Names:
     return Names(np.concatenate([a.keys, b.keys]), spell)
 
 
+def order_of(keys: Keys) -> Ints:
+    """A stable argsort, shape (N,): numpy counts 16 bits several times faster than it compares 64.
+
+    Example:
+        >>> order_of(np.array([1 << 40, 7, 1 << 40, 0], np.uint64)).tolist()
+        [3, 1, 0, 2]
+    """
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    for shift in (16, 32, 48):
+        digit = (keys >> np.uint64(shift)).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
+    return order
+
+
 def distinct(names: Names) -> tuple[Names, Ints]:
     """The distinct names, in an order that depends on them alone, and the place of every name among them."""
-    mixed = np.zeros(len(names.keys), dtype=np.uint64)
-    for column, factor in zip(names.keys.T, _MIX, strict=True):
-        mixed += column * factor
-    order = np.argsort(mixed)
+    mixed = names.keys @ _MIX
+    order = order_of(mixed)
     is_new = np.diff(mixed[order], prepend=~mixed[order[:1]]) != 0
     one = order[is_new]
     place = np.empty_like(order)

@@ -116,8 +116,7 @@ def cut(reply: str) -> Cut:
         >>> cut("<think>No noise, and").text
         ''
     """
-    looks = _CUT_TAG.search, _CUT_BRACKET.search, _CUT_NAME.match
-    if "◁" not in reply and not any(look(reply) for look in looks):
+    if not ("◁" in reply or _CUT_TAG.search(reply) or _CUT_BRACKET.search(reply) or _CUT_NAME.match(reply)):
         return Cut(reply, 0, 0)
     text = reply
     last = _last(_END_THOUGHT, text)

@@ -151,7 +151,7 @@ def tokenize(text: str, forms: frozenset[Form]) -> Tokens:
         begin, end = token.span()
         name = name or ""
         plain += [text[last:begin], name]
-        markup += [(begin, begin + 1), (token.end("name"), end)] if name else [(begin, end)]
+        markup += [(begin, begin + 1), (begin + 1 + len(name), end)] if name else [(begin, end)]
         start = length + begin - last
         length = start + len(name)
         last = end
