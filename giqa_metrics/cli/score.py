@@ -77,4 +77,5 @@ def score(
         return
     print_tables(summary)
     typer.echo("\n".join(sentences(summary["read"])))
-    typer.echo(f"report: {(folder / 'report.html').resolve()}")
+    if (folder / "report.html").is_file():  # a set without pixels has none
+        typer.echo(f"report: {(folder / 'report.html').resolve()}")
