@@ -13,7 +13,7 @@ from giqa_datasets.reply import VERSION
 from giqa_datasets.text_scan import answers_of, scan
 from giqa_datasets.word_borders import spaced
 from giqa_metrics.inputs import samples_of
-from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
+from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name, stands
 from giqa_metrics.ptb_tokenizer import ptb_tokens
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats, Table
@@ -78,7 +78,9 @@ def giqa_description(
         per_sample: Add the key `per_sample`: each sample's `DescriptionStats` as a dict, in input order.
 
     Returns:
-        bleu4 (0-100, corpus level), llm_score (0-100 or None), n_samples, n_judge_failures and signature.
+        bleu4 (0-100, corpus level), llm_score (0-100, the mean of the n_judged samples that the judge gave a score;
+        None where they are fewer than half), n_samples, n_judged, n_judge_failures and signature. An empty description
+        is judged 0, and the judge is not asked.
 
     Raises:
         ValueError: If there is no sample, the lengths differ, or an option is unknown.
@@ -129,7 +131,7 @@ def signature_of(*, box_format: str, judge: Judge | None, tokenize: Tokenize = "
 
 
 def aggregate(stats: DescriptionStats) -> dict[str, Any]:
-    """Turn sums into scores, 0-100; LLM-Score is None where the judge gave none."""
+    """Turn sums into scores, 0-100; LLM-Score is None where the judge scored fewer than half of the samples."""
     from sacrebleu.metrics.bleu import BLEU
 
     bleu = BLEU.compute_bleu(
@@ -139,10 +141,12 @@ def aggregate(stats: DescriptionStats) -> dict[str, Any]:
         ref_len=stats.n_reference_words,
         smooth_method="none",
     )
+    has_score = stands(stats.n_judged, stats.n_judge_failures)
     return {
         "bleu4": round(float(bleu.score), 9),  # exp(log(1)) is not quite 1
-        "llm_score": 100 * stats.judge_score / (TOP * stats.n_judged) if stats.n_judged else None,
+        "llm_score": 100 * stats.judge_score / (TOP * stats.n_judged) if has_score else None,
         "n_samples": stats.n_samples,
+        "n_judged": stats.n_judged,
         "n_judge_failures": stats.n_judge_failures,
     }
 

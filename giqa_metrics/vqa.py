@@ -12,7 +12,7 @@ from giqa_datasets.reply import VERSION
 from giqa_datasets.text import strip
 from giqa_datasets.text_scan import answers_of, scan
 from giqa_metrics.inputs import samples_of
-from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name
+from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name, stands
 from giqa_metrics.signature import signature
 from giqa_metrics.stats import Stats, Table
 from giqa_metrics.yes_no import VERSION as YES_NO
@@ -81,8 +81,9 @@ def giqa_vqa(
     Returns:
         accuracy_yes_no, accuracy_open, accuracy (0-1 or None; the first two weighed by the number of their samples),
         accuracy_what, accuracy_which, accuracy_why, accuracy_how, n_samples, n_yes_no, n_open, n_unreadable,
-        n_judge_failures and signature. An unreadable Yes/No answer is wrong; an open answer that the judge failed on
-        is left out.
+        n_judged, n_judge_failures and signature. An unreadable Yes/No answer is wrong. An open answer that the judge
+        failed on is left out: accuracy_open is over the n_judged others, and there is none for open answers where
+        these are fewer than half. An empty one is 0, and the judge is not asked.
 
     Raises:
         ValueError: If there is no sample, lengths differ, a question type is unknown, or a Yes/No reference says
@@ -177,7 +178,8 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
     The total weighs Acc (Y) and Acc (W) by the number of their samples, as the paper's Table 5 does: on GIQA-Bench
     (90 Y + 60 W) / 150.
     """
-    yes_no, opened = _ratio(stats.correct, stats.n_yes_no), _ratio(stats.score, stats.n_judged)
+    has_opened = stands(stats.n_judged, stats.n_judge_failures)
+    yes_no, opened = _ratio(stats.correct, stats.n_yes_no), _ratio(stats.score, stats.n_judged * has_opened)
     parts = [(yes_no, stats.n_yes_no), (opened, stats.n_open)]
     known = [value * count for value, count in parts if value is not None]
     exists = stats.n_samples and not (stats.n_open and opened is None)
@@ -186,13 +188,14 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
         "accuracy_open": opened,
         "accuracy": sum(known) / stats.n_samples if exists else None,
         **{
-            f"accuracy_{kind}": _ratio(getattr(stats, f"score_{kind}"), getattr(stats, f"n_{kind}"))
+            f"accuracy_{kind}": _ratio(getattr(stats, f"score_{kind}"), getattr(stats, f"n_{kind}") * has_opened)
             for kind in OPEN_TYPES
         },
         "n_samples": stats.n_samples,
         "n_yes_no": stats.n_yes_no,
         "n_open": stats.n_open,
         "n_unreadable": stats.n_unreadable,
+        "n_judged": stats.n_judged,
         "n_judge_failures": stats.n_judge_failures,
     }
 

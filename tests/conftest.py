@@ -171,7 +171,12 @@ class Asked:
 
     @property
     def prompt(self) -> str:
-        return self.body["messages"][0]["content"]
+        return self.body["messages"][-1]["content"]
+
+    @property
+    def text(self) -> str:
+        """All that was said, a turn after the other."""
+        return "\n".join(turn["content"] for turn in self.body["messages"])
 
 
 class ScriptedServer:
@@ -240,7 +245,7 @@ def server():
 def make_llama():
     """Make a tiny Llama: its folder's name, what it says (nothing: anything, endlessly), its context in tokens."""
 
-    def make(name: str, says: str = "", context: int = 2048) -> Path:
+    def make(name: str, says: str = "", context: int = 4096) -> Path:
         from tests import tiny_models
 
         return once(name, lambda folder: tiny_models.make_llama(folder, says, context))

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from giqa_datasets.batches import batches
 
 
-TEMPERATURE = 0  # every request is greedy, as in protocol section 7
+TEMPERATURE = 0  # greedy, as in protocol section 7
 
 
 class Schema(NamedTuple):
@@ -19,17 +19,26 @@ class Schema(NamedTuple):
     schema: Mapping[str, Any]
 
 
+class Turn(NamedTuple):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
 class Request(NamedTuple):
-    """One prompt.
+    """One chat that a reply is asked for.
 
     Attributes:
-        prompt: Its text.
+        prompt: Its last turn, the user's.
         seed: It goes out with it.
         max_tokens: Of the longest reply.
         schema: Of the reply. Not every backend heeds it: a reply must be readable without it too.
         image: Its URL; a server alone takes one.
         with_special_tokens: Whether the reply is to hold them, for the boxes that are written in them. Not every
             server heeds it.
+        before: The turns before the prompt: the system's, and worked examples as turns of user and assistant.
+        temperature: 0 is greedy.
     """
 
     prompt: str
@@ -38,6 +47,13 @@ class Request(NamedTuple):
     schema: Schema | None = None
     image: str | None = None
     with_special_tokens: bool = False
+    before: tuple[Turn, ...] = ()
+    temperature: float = TEMPERATURE
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The whole chat."""
+        return *self.before, Turn("user", self.prompt)
 
 
 class Reply(NamedTuple):
@@ -84,6 +100,19 @@ def ask_all(backend: Backend, requests: Sequence[Request]) -> list[Reply | Fault
     with ThreadPoolExecutor(backend.concurrency) as pool:
         answered = pool.map(partial(_ask, backend), batches(requests, backend.batch_size))
         return [reply for replies in answered for reply in replies]
+
+
+def merged(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    r"""Put a system turn into the user's first one, for chat templates that refuse it.
+
+    Example:
+        >>> merged([Turn("system", "Be brief."), Turn("user", "Is it sharp?")])
+        (Turn(role='user', text='Be brief.\n\nIs it sharp?'),)
+    """
+    if len(turns) < 2 or turns[0].role != "system":
+        return tuple(turns)
+    system, first, *others = turns
+    return Turn("user", f"{system.text}\n\n{first.text}"), *others
 
 
 def label(model: str) -> str:

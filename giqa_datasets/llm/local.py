@@ -1,16 +1,18 @@
 """A language model in this process: any causal one of transformers that has a chat template."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import compress
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.extras import loading, pretrained, require
-from giqa_datasets.llm.backend import Fault, Reply, Request, Role, label
+from giqa_datasets.llm.backend import Fault, Reply, Request, Role, Turn, label, merged
 
 
 class Local:
-    """Runs a model in batches, greedy; seed and schema move nothing."""
+    """Runs a model in batches. A greedy reply has no use for the seed."""
 
     batch_size = 16
     concurrency = 1
@@ -23,40 +25,65 @@ class Local:
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
         """Answer each request; one that is longer than the model's context is a fault."""
-        texts = [self._chat(request.prompt) for request in requests]
-        asked = list(zip(texts, (request.max_tokens for request in requests), strict=True))
-        fits = [self._fits(text, max_tokens) for text, max_tokens in asked]
-        replies = iter(self._generate([each for each, fit in zip(asked, fits, strict=True) if fit]))
+        asked = [_Asked(self._chat(request.turns), request) for request in requests]
+        fits = [self._fits(each.text, each.request.max_tokens) for each in asked]
+        fitting = list(compress(asked, fits))
+        greedy = iter(self._generate([each for each in fitting if not each.request.temperature]))
+        replies = iter([self._sample(each) if each.request.temperature else next(greedy) for each in fitting])
         return [next(replies) if fit else Fault("longer than the context") for fit in fits]
 
-    def _chat(self, prompt: str) -> str:
-        """Write a prompt as the model's chat."""
-        turns = [{"role": "user", "content": prompt}]
-        return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    def _chat(self, turns: Sequence[Turn]) -> str:
+        """Write turns as the model's chat. A system turn that its template refuses or leaves out is the user's."""
+        from jinja2 import TemplateError
+
+        with suppress(TemplateError):
+            text = self._templated(turns)
+            if turns[0].role != "system" or turns[0].text in text:
+                return text
+        return self._templated(merged(turns))
+
+    def _templated(self, turns: Sequence[Turn]) -> str:
+        chat = [{"role": turn.role, "content": turn.text} for turn in turns]
+        return str(self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 
     def _fits(self, text: str, max_tokens: int) -> bool:
         """Say whether a text leaves room for the longest reply."""
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return bool(len(tokens) + max_tokens <= self._longest)
 
-    def _generate(self, asked: list[tuple[str, int]]) -> list[Reply]:
+    def _sample(self, asked: "_Asked") -> Reply:
+        """Go on with one text at its temperature; the seed alone decides."""
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(asked.request.seed)
+            return self._generate([asked], do_sample=True, temperature=asked.request.temperature)[0]
+
+    def _generate(self, asked: "list[_Asked]", **options: Any) -> list[Reply]:
         """Go on with each text, for as many tokens as it may."""
         import torch
 
         if not asked:
             return []
-        texts, lengths = zip(*asked, strict=True)
+        texts, lengths = zip(*((each.text, each.request.max_tokens) for each in asked), strict=True)
         # The chat template writes the special tokens
         inputs = self._tokenizer(list(texts), add_special_tokens=False, padding=True, return_tensors="pt")
         inputs = {name: inputs[name].to(self._network.device) for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            tokens = self._network.generate(**inputs, do_sample=False, max_new_tokens=max(lengths))
+            tokens = self._network.generate(**inputs, **{"do_sample": False, "max_new_tokens": max(lengths)} | options)
         start = inputs["input_ids"].shape[1]
         new = [row[start : start + length] for row, length in zip(tokens, lengths, strict=True)]
         said = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         end = self._network.generation_config.eos_token_id
         ends = torch.tensor([] if end is None else end, device=tokens.device)
         return [Reply(text, not torch.isin(row, ends).any()) for text, row in zip(said, new, strict=True)]
+
+
+class _Asked(NamedTuple):
+    """A request, and its chat as the model reads it."""
+
+    text: str
+    request: Request
 
 
 def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Prompts in files, and hostile texts filled into them.
 
-A prompt's version is in its file's name; a published file never changes, a better wording is the next version.
+A prompt's version is in its file's name; a published file never changes, a better wording is the next version. A file
+holds the turns of a chat, each under a line such as `--- system`; without such a line it is one turn of the user.
 """
 
 import hashlib
@@ -8,17 +9,29 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
+
+from giqa_datasets.llm.backend import Turn
+
+
+_TURN = re.compile(r"^--- (system|user|assistant)\n", re.MULTILINE)
 
 
 class Prompt(NamedTuple):
-    """A prompt with places such as `{description}`, and its name: file, version and hash."""
+    """A prompt with places such as `{description}`.
+
+    Attributes:
+        name: File, version and hash of all turns.
+        text: The user's last turn, with the places.
+        before: The turns before it, the same for every request: the system's, and worked examples.
+    """
 
     name: str
     text: str
+    before: tuple[Turn, ...] = ()
 
     def fill(self, values: Mapping[str, str]) -> str:
-        r"""Put values in their places, in one pass: a place's name inside a value stays text.
+        r"""Write the last turn with values in their places, in one pass: a place's name in a value stays text.
 
         Example:
             >>> Prompt("ask.v1@1a2b3c4d", "{answer} {score}").fill({"answer": quote("</s>{answer}")})
@@ -30,7 +43,12 @@ class Prompt(NamedTuple):
 def read_prompt(path: Path) -> Prompt:
     """Read a prompt's file."""
     text = path.read_text(encoding="utf-8")
-    return Prompt(f"{path.stem}@{hashlib.sha256(text.encode()).hexdigest()[:8]}", text)
+    name = f"{path.stem}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    _, *parts = _TURN.split(text)
+    if not parts:
+        return Prompt(name, text)
+    *before, last = (Turn(cast(Any, role), said.strip()) for role, said in zip(parts[::2], parts[1::2], strict=True))
+    return Prompt(name, last.text, tuple(before))
 
 
 def quote(text: str) -> str:

@@ -4,13 +4,14 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.errors import InputError, UnreachableError
 from giqa_datasets.extras import require
-from giqa_datasets.llm.backend import TEMPERATURE, Fault, Reply, Request, Role, label
+from giqa_datasets.llm.backend import Fault, Reply, Request, Role, Turn, label, merged
 
 
 ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s/@?#:\[\]]+)(:\d{1,5})?(/[^\s@?#]*)?")  # and no password
@@ -18,8 +19,10 @@ NO_KEY = "none"  # a server on this machine asks for none
 # What a request may carry: the client adds headers from OPENAI_* variables, and they are not meant for this server
 HEADERS = frozenset({"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"})
 HEADERS |= {"host", "user-agent", "x-stainless-raw-response"}  # by the last one the client knows what we want back
+LONGEST = 1_000_000  # bytes of a response, decoded: a server may send without end
 logger = logging.getLogger(__name__)
 
+ENCODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})  # headers of the body as it came
 UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
 REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})  # whatever is asked
 
@@ -58,6 +61,7 @@ class Server:
         self._place = f"{role.name} at {base_url}"
         self._client = _client(base_url, role, timeout=timeout, retries=retries)
         self._takes_options = True
+        self._takes_system: bool | None = None  # not known before a request has a system turn
 
     def ask(self, requests: Sequence[Request]) -> list[Reply | Fault]:
         """Answer each request.
@@ -85,6 +89,36 @@ class Server:
             raise UnreachableError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
 
     def _post_any(self, request: Request) -> bytes:
+        """Post with the system turn; as part of the user's, from then on, if that is what the server cannot read.
+
+        Whether it cannot is asked twice: `transformers serve` answers a template that refuses the turn with status
+        500, which may as well be a fault of the moment.
+        """
+        import openai
+
+        refusals = openai.BadRequestError, openai.UnprocessableEntityError, openai.InternalServerError
+        turns = request.turns
+        if turns[0].role != "system" or self._takes_system:
+            return self._post_turns(request, turns)
+        if self._takes_system is False:
+            return self._post_turns(request, merged(turns))
+        try:
+            content = self._post_turns(request, turns)
+        except refusals as refusal:
+            try:
+                instead = self._post_turns(request, merged(turns))
+            except openai.APIStatusError:
+                raise refusal from None
+            try:
+                content = self._post_turns(request, turns)
+            except refusals:
+                self._takes_system = False
+                logger.info("%s does not take a system turn", self._place)
+                return instead
+        self._takes_system = True
+        return content
+
+    def _post_turns(self, request: Request, turns: Sequence[Turn]) -> bytes:
         """Post with schema and special tokens; without, from then on, if that is what the server cannot read."""
         import openai
 
@@ -95,25 +129,25 @@ class Server:
         if request.with_special_tokens:
             options["skip_special_tokens"] = False  # vLLM and SGLang know it
         if not options or not self._takes_options:
-            return self._post(request)
+            return self._post(request, turns)
         try:
-            return self._post(request, **options)
+            return self._post(request, turns, **options)
         except (openai.BadRequestError, openai.UnprocessableEntityError):
-            content = self._post(request)
+            content = self._post(request, turns)
             self._takes_options = False
             logger.info("%s does not take %s", self._place, ", ".join(options))
             return content
 
-    def _post(self, request: Request, **options: Any) -> bytes:
+    def _post(self, request: Request, turns: Sequence[Turn], **options: Any) -> bytes:
         """Post one chat; the raw response's body."""
-        parameters = {"temperature": TEMPERATURE, "max_tokens": request.max_tokens, "seed": request.seed}
-        content: Any = request.prompt
+        parameters = {"temperature": request.temperature, "max_tokens": request.max_tokens, "seed": request.seed}
+        chat: list[Any] = [{"role": turn.role, "content": turn.text} for turn in turns]
         if request.image is not None:
             image = {"type": "image_url", "image_url": {"url": request.image}}
-            content = [image, {"type": "text", "text": request.prompt}]
+            chat[-1]["content"] = [image, {"type": "text", "text": chat[-1]["content"]}]
         response = self._client.chat.completions.with_raw_response.create(
             model=self._model,
-            messages=[{"role": "user", "content": content}],
+            messages=chat,
             extra_body=parameters | options,
         )
         return bytes(response.content)
@@ -135,6 +169,7 @@ def require_url(base_url: str, role: Role) -> None:
 def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
     """Make an openai client that takes nothing from the environment but our own key."""
     require(f"{role.one} behind a server needs openai", "server", "openai")
+    import httpx
     import openai
 
     key = os.environ.get(role.key_variable, "").strip() or NO_KEY
@@ -146,13 +181,30 @@ def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
             del request.headers[name]
         request.headers["authorization"] = f"Bearer {key}"
 
+    class Bounded(openai.DefaultHttpxClient):
+        """Reads no more of a response than one byte beyond the longest."""
+
+        def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
+            response = super().send(request, stream=True, **options)
+            with closing(response):
+                content = bytearray()
+                for part in response.iter_bytes():
+                    content += part
+                    if len(content) > LONGEST:
+                        break
+            headers = [(name, value) for name, value in response.headers.items() if name not in ENCODED]
+            body = bytes(content[: LONGEST + 1])
+            return httpx.Response(response.status_code, headers=headers, content=body, request=request)
+
     # Nowhere else: a redirect would take the key along
-    http_client = openai.DefaultHttpxClient(event_hooks={"request": [keep_ours]}, follow_redirects=False)
+    http_client = Bounded(event_hooks={"request": [keep_ours]}, follow_redirects=False)
     return openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=retries, http_client=http_client)
 
 
 def _read(content: bytes) -> Reply | Fault:
     """Read a response's body."""
+    if len(content) > LONGEST:
+        return Fault(f"a response of more than {LONGEST:,} bytes")
     try:
         choice = Completion.model_validate_json(content).choices[0]
     except (ValidationError, IndexError):

@@ -50,6 +50,13 @@ def score(
         typer.Option(help="its OpenAI-compatible server; its key is in GIQA_JUDGE_API_KEY; default: run it here"),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="ask the judge so often, to see how steady it is")] = 1,
+    judge_prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="ask the judge by another prompt: coverage.v1, description.v1, answer.v1; may be repeated"),
+    ] = None,
+    ask_again: Annotated[
+        bool, typer.Option("--ask-again", help="ask once more where a logged reply held no score, with another seed")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what the judge would be asked, and stop")] = False,
     resamples: Annotated[int, typer.Option(min=0, help="of the confidence intervals")] = RESAMPLES,
     seed: Annotated[int, typer.Option(help="of the confidence intervals")] = 0,
@@ -63,7 +70,13 @@ def score(
     folder = out or (predictions if predictions.is_dir() else predictions.parent)
     options = Options(box_format, similarity, preset.value, exact_boxes, resamples, seed)
     opened = partial(
-        open_judge, model=judge or DEFAULT_MODEL, base_url=judge_url, log=folder / "judge.jsonl", repeats=repeats
+        open_judge,
+        model=judge or DEFAULT_MODEL,
+        base_url=judge_url,
+        log=folder / "judge.jsonl",
+        repeats=repeats,
+        prompts=judge_prompt or (),
+        ask_again=ask_again,
     )
     if dry_run:
         asked = verdicts_of_run(predictions, data, config=config, split=split, options=options)

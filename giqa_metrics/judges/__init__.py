@@ -1,6 +1,6 @@
 """LLM judges: a model behind any OpenAI-compatible server or in transformers, every reply of it in a log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, Local, Role, Server, require_url
 from giqa_metrics.judges.logged_judge import JudgePlan, LoggedJudge
+from giqa_metrics.judges.prompt import prompts_named
 
 
 JUDGE = Role("judge", "a judge", "GIQA_JUDGE_API_KEY")
@@ -21,6 +22,8 @@ def open_judge(
     base_url: str | None = None,
     log: Path | None = None,
     repeats: int = 1,
+    prompts: Sequence[str] = (),
+    ask_again: bool = False,
     concurrency: int = 8,
     timeout: float = 60,
     retries: int = 3,
@@ -35,6 +38,9 @@ def open_judge(
             GIQA_JUDGE_API_KEY in the environment. None runs `model` here, with transformers.
         log: The `judge.jsonl` that replies are looked up in and appended to; None keeps them in memory alone.
         repeats: How often each verdict is asked; the score is the first repeat's, the others show how steady it is.
+        prompts: Prompts by name in place of the newest: `coverage.v1`, `description.v1`, `answer.v1`.
+        ask_again: Whether a verdict whose logged reply held no score is asked once more, with another seed and not
+            greedy; the log keeps both replies.
         concurrency: Calls to a server at once.
         timeout: Seconds to wait for a server, each time.
         retries: How often a call that failed is made again.
@@ -43,7 +49,7 @@ def open_judge(
 
     Raises:
         FileNotFoundError: If there is no log to replay.
-        ValueError: If an option is out of range, or a line of the log is no reply.
+        ValueError: If an option is out of range, a prompt unknown, or a line of the log is no reply.
 
     Example:
         >>> judge = open_judge(model="Qwen/Qwen3-8B", base_url="http://127.0.0.1:8000/v1")
@@ -63,4 +69,12 @@ def open_judge(
         backend = partial(
             Server, model, base_url, role=JUDGE, concurrency=concurrency, timeout=timeout, retries=retries
         )
-    return LoggedJudge(model, None if replay else backend, log=log, repeats=repeats, progress=progress)
+    return LoggedJudge(
+        model,
+        None if replay else backend,
+        log=log,
+        repeats=repeats,
+        progress=progress,
+        prompts=prompts_named(prompts),
+        ask_again=ask_again,
+    )

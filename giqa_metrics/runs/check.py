@@ -120,7 +120,14 @@ def _replay(folder: Path, settings: JudgeSettings | None) -> Judge | None:
         return None
     from giqa_metrics.judges import open_judge
 
-    return open_judge(model=settings.model, repeats=settings.repeats, log=folder / "judge.jsonl", replay=True)
+    return open_judge(
+        model=settings.model,
+        prompts=[name.partition("@")[0] for name in settings.prompts],
+        repeats=settings.repeats,
+        ask_again=settings.ask_again,
+        log=folder / "judge.jsonl",
+        replay=True,
+    )
 
 
 def _shards(data: Path) -> Iterator[Number]:

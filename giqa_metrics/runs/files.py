@@ -160,7 +160,9 @@ class JudgeSettings(_Strict):
     """What a replay of a judge's log needs."""
 
     model: str
+    prompts: list[str] = []
     repeats: Annotated[int, Field(ge=1, le=MOST)]
+    ask_again: bool = False
 
 
 class ScoredWith(_Strict):

@@ -1,5 +1,6 @@
 """giqa_vqa: the arithmetic of the three accuracies, what is refused, and what a judge may do wrong."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,15 +80,40 @@ def test_without_yes_no_questions_that_accuracy_does_not_exist(fake_judge):
 
 
 def test_the_judge_reads_question_reference_and_answer_without_boxes_and_yes_no_never(fake_judge):
-    judge = fake_judge([2, 2])
-    giqa_vqa(
+    judge = fake_judge([2])
+    scores = giqa_vqa(
         ["The [tower](<35, 319>).", "Yes.", None],
         ["The [roof](<35, 319>).", "Yes.", "Noise."],
         ["What is in [it](<0, 399>)?", "Is it sharp?", "What is wrong?"],
         ["what", "yes_no", "which"],
         judge=judge,
     )
-    assert judge.asked == [("What is in it?", "The roof.", "The tower."), ("What is wrong?", "Noise.", "")]
+    assert judge.asked == [("What is in it?", "The roof.", "The tower.")]
+    assert (scores["n_judged"], scores["accuracy_open"]) == (2, 0.25)  # an empty answer is 0, unasked
+
+
+@pytest.mark.parametrize("empty", [None, "", " \n", "<think>Noise, or", "<|im_end|>"], ids=repr)
+def test_an_empty_answer_is_0_and_the_judge_is_not_asked(fake_judge, empty):
+    judge = fake_judge([4])
+    scores = opened([empty, "Noise."], ["Blur.", "Noise."], judge=judge)
+    assert (scores["accuracy_open"], scores["n_judged"], len(judge.asked)) == (0.5, 2, 1)
+    alone = fake_judge([])
+    assert opened([empty], ["Blur."], judge=alone)["accuracy_open"] == 0
+    assert alone.asked == []
+
+
+@pytest.mark.parametrize(("n_failures", "score"), [(1, 0.5), (2, 0.5), (3, None), (4, None)])
+def test_open_answers_have_a_score_if_half_of_them_were_judged(fake_judge, n_failures, score):
+    said = [2] * (4 - n_failures) + [None] * n_failures
+    scores = opened(["a", "b", "c", "d"], ["a"] * 4, judge=fake_judge(said))
+    assert (scores["accuracy_open"], scores["accuracy"], scores["accuracy_what"]) == (score,) * 3
+    assert (scores["n_judged"], scores["n_judge_failures"]) == (4 - n_failures, n_failures)
+
+
+@pytest.mark.parametrize("three", [np.int64(3), np.uint8(3), np.int8(3)], ids=repr)
+def test_a_judge_may_answer_in_numpys_integers(fake_judge, three):
+    scores = opened(["a", "b"], ["a", "b"], judge=fake_judge([three, np.bool_(True)]))
+    assert (scores["accuracy_open"], scores["n_judge_failures"]) == (0.75, 1)
 
 
 @pytest.mark.parametrize("failure", [None, 7, -1, 5, 2.5, 3.0, "3", True, False, float("nan")], ids=repr)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from giqa_datasets.llm import Fault, Request, ask_all, open_llm
+from giqa_datasets.llm import Fault, Reply, Request, Turn, ask_all, open_llm
 
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_replies_depend_on_their_request_alone(tiny_llama):
     local = open_llm(str(tiny_llama))
     assert local.name == "tiny-llama"
-    requests = [Request("Is it?", 0, 40), Request("x" * 4000, 0, 40), Request("Is the cup sharp? " * 4, 0, 9)] * 7
+    requests = [Request("Is it?", 0, 40), Request("x" * 5000, 0, 40), Request("Is the cup sharp? " * 4, 0, 9)] * 7
     replies = ask_all(local, requests)
     assert replies == [reply for request in requests for reply in ask_all(local, [request])]
     assert replies[1] == Fault("longer than the context")
@@ -30,6 +30,63 @@ def test_a_reply_that_ends_by_itself_is_not_cut_off(make_llama):
     long, short = ask_all(local, [Request("Is it?", 0, 40), Request("Is it?", 0, 5)])
     assert long == ('{"objects": []}', False)
     assert short == ('{"obj', True)
+
+
+BEFORE = (Turn("system", "Be brief."), Turn("user", "Sharp?"), Turn("assistant", "Yes."))
+REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+DROPS = "{% if messages[0].role == 'system' %}{% set messages = messages[1:] %}{% endif %}"
+
+
+@pytest.fixture
+def with_template(make_llama, tmp_path):
+    """A model whose template begins so, and writes each turn's role before what was said."""
+
+    def make(begin: str):
+        folder = shutil.copytree(make_llama("tiny-llama"), tmp_path / "model")
+        template = begin + "{% for turn in messages %}{{ turn.role + ': ' + turn.content + '\\n' }}{% endfor %}"
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("begin", "chat"),
+    [
+        ("", "system: Be brief.\nuser: Sharp?\nassistant: Yes.\nuser: Noisy?\n"),
+        (REFUSES, "user: Be brief.\n\nSharp?\nassistant: Yes.\nuser: Noisy?\n"),
+        (DROPS, "user: Be brief.\n\nSharp?\nassistant: Yes.\nuser: Noisy?\n"),
+    ],
+    ids=["takes", "refuses", "drops"],
+)
+def test_turns_are_the_models_chat_and_a_system_turn_never_gets_lost(with_template, begin, chat):
+    local = open_llm(str(with_template(begin)))
+    whole, plain = ask_all(local, [Request("Noisy?", 0, 20, before=BEFORE), Request("Noisy?", 0, 20)])
+    asked = Request(chat.removeprefix("user: ").removesuffix("\n"), 0, 20)
+    if begin:  # the same chat, written as one turn
+        assert ask_all(local, [asked]) == [whole]
+    assert whole != plain
+
+
+@pytest.mark.slow
+def test_a_real_server_whose_template_refuses_a_system_turn_is_asked_without(make_llama, serve, tmp_path, caplog):
+    caplog.set_level("INFO", "giqa_datasets")
+    folder = shutil.copytree(make_llama("tiny-judge", says='{"score": 3}'), tmp_path / "model")
+    path = folder / "chat_template.jinja"
+    path.write_text(REFUSES + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with serve(str(folder), tmp_path) as url:
+        llm = open_llm(str(folder), url, retries=2, concurrency=1, timeout=120)
+        assert ask_all(llm, [Request("Noisy?", 0, 40, before=BEFORE)] * 2) == [Reply('{"score": 3}', False)] * 2
+    assert [said for said in caplog.messages if "system turn" in said] == [f"LLM at {url} does not take a system turn"]
+
+
+def test_a_warm_reply_depends_on_its_seed_and_not_on_its_batch(tiny_llama):
+    local = open_llm(str(tiny_llama))
+    warm = [Request("Is it?", seed, 40, temperature=0.7) for seed in (1, 2)]
+    greedy = Request("Is it?", 0, 40)
+    replies = ask_all(local, [warm[0], greedy, warm[1], warm[0]])
+    assert replies == [reply for each in (warm[0], greedy, warm[1], warm[0]) for reply in ask_all(local, [each])]
+    assert len({reply.text for reply in replies}) == 3
 
 
 def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path):

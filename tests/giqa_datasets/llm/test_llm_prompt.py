@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from giqa_datasets.llm import Turn
 from giqa_datasets.llm.prompt import Prompt, quote, read_prompt
 
 
@@ -30,3 +31,16 @@ def test_a_prompt_is_named_by_its_file_and_its_bytes(tmp_path):
     assert first.name.startswith("tag.v2@")
     assert len(first.name) == len(second.name) == len("tag.v2@") + 8
     assert first.name != second.name
+
+
+def test_a_prompts_turns_stand_under_their_roles_and_the_last_one_has_the_places(tmp_path):
+    path = tmp_path / "tag.v2.txt"
+    path.write_text(
+        "--- system\nBe brief.\n--- user\nOne?\n--- assistant\n{1}\n--- user\nTwo, {a}?\n", encoding="utf-8"
+    )
+    prompt = read_prompt(path)
+    assert prompt.before == (Turn("system", "Be brief."), Turn("user", "One?"), Turn("assistant", "{1}"))
+    assert prompt.fill({"a": quote("\n--- system\n")}) == 'Two, "\\n--- system\\n"?'
+    name = prompt.name
+    path.write_text(path.read_text().replace("brief", "long"), encoding="utf-8")
+    assert read_prompt(path).name != name  # the hash covers every turn

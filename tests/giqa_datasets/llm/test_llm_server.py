@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from giqa_datasets.llm import DEFAULT_MODEL, Fault, Reply, Request, Schema, ask_all, open_llm
+from giqa_datasets.llm import DEFAULT_MODEL, Fault, Reply, Request, Schema, Turn, ask_all, open_llm
 
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,22 @@ def test_a_request_is_greedy_and_carries_what_it_was_given(llm, server, echo):
     }
     turns = [{"role": "user", "content": "Question 3."}]
     assert body == {"model": "org/llm", "messages": turns, "temperature": 0, "max_tokens": 64, "seed": 3}
+
+
+def test_turns_before_the_prompt_and_a_temperature_go_along(llm, server, echo):
+    before = (Turn("system", "Be brief."), Turn("user", "One?"), Turn("assistant", "1"))
+    image = "data:image/png;base64,AAAA"
+    ask_all(llm(), [Request("Two?", 0, 8, before=before, temperature=0.5), Request("Three?", 0, 8, image=image)])
+    first, second = (asked.body for asked in server.asked)
+    assert first["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "Two?"},
+    ]
+    assert (first["temperature"], second["temperature"]) == (0.5, 0)
+    shown = {"type": "image_url", "image_url": {"url": image}}
+    assert second["messages"] == [{"role": "user", "content": [shown, {"type": "text", "text": "Three?"}]}]
 
 
 def test_a_request_without_a_schema_asks_for_none(llm, server, echo):

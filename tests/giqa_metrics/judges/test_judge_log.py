@@ -52,15 +52,15 @@ def test_another_model_reads_nothing_of_the_log_and_the_same_file_holds_both(jud
     assert len(server.asked) == 12
 
 
-def test_another_wording_reads_nothing_of_the_log(judge, server, verdicts, monkeypatch):
-    from giqa_metrics.judges.prompt import DESCRIPTION, prompt_named
-
-    judge().judge(verdicts[:1])
-    changed = DESCRIPTION._replace(text=DESCRIPTION.text + ".")
-    monkeypatch.setattr("giqa_metrics.judges.prompt.DESCRIPTION", changed)
-    judge().judge(verdicts[:1])
-    assert len(server.asked) == 2
-    assert prompt_named("description.v1") == DESCRIPTION
+def test_another_prompt_reads_nothing_of_the_log(judge, server, verdicts, lines):
+    for names in ([], ["coverage.v1"], ["description.v1"], ["description.v2"]):
+        judge(prompts=names).judge(verdicts[:1])
+    assert [line["prompt"].partition("@")[0] for line in lines()] == [
+        "description.v2",
+        "coverage.v1",
+        "description.v1",
+    ]
+    assert [len(asked.body["messages"]) for asked in server.asked] == [4, 4, 1]
 
 
 KILLED = """
@@ -128,14 +128,13 @@ HOSTILE = {
     "no JSON": b"nonsense",
     "a number": b"3",
     "a list": b"[]",
-    "an empty line": b"",
     "no reply": json.dumps({"key": "k", "is_cut": False}).encode(),
     "a number for a reply": json.dumps(GOOD | {"reply": 3}).encode(),
     "a text for a truth": json.dumps(GOOD | {"is_cut": "false"}).encode(),
     "no text": b'{"key": "k", "is_cut": false, "reply": "\xff"}',
     "half a character": rb'{"key": "k", "is_cut": false, "reply": "\ud800"}',
     "deep": b"[" * 100_000,
-    "zeros": b"\x00" * 50,
+    "zeros": b"\x00" * 20,
 }
 
 
@@ -178,7 +177,7 @@ def test_the_plan_counts_calls_and_asks_nobody(judge, server, verdicts, log):
     assert (plan.n_calls, plan.n_logged) == (12, 0)
     assert (server.asked, log.exists()) == ([], False)
     judge().judge(verdicts[:4])
-    n_bytes = sum(len(asked.prompt.encode()) for asked in server.asked)
+    n_bytes = sum(len(turn["content"].encode()) for asked in server.asked for turn in asked.body["messages"])
     assert judge().plan(verdicts[:4]) == (0, 4, 0)
     judge(model="n").judge(verdicts)
     again = judge(repeats=2).plan(verdicts)
@@ -219,6 +218,40 @@ def test_a_verdict_with_a_failed_repeat_says_nothing_about_agreement(judge, serv
     assert asking.judge(verdicts[:2]) == [3, None]
     assert asking.judge(verdicts[2:3]) == [3]
     assert asking.agreement() == {"identical": 1.0, "mean_difference": 0.0, "n_verdicts": 1, "n_left_out": 2}
+
+
+def test_what_held_no_score_is_asked_once_more_with_another_seed_and_the_log_keeps_both(
+    judge, server, answer, verdicts, lines, log
+):
+    server.script = [answer("no idea"), answer('{"score": 1}'), answer("none")]
+    assert judge().judge(verdicts[:3]) == [None, 1, None]
+    server.asked.clear()
+    server.script = [answer('{"score": 2}'), answer("again none")]
+    asking = judge(ask_again=True)
+    assert asking.plan(verdicts[:3])[:2] == (2, 3)
+    assert asking.judge(verdicts[:3]) == [2, 1, None]
+    assert [(asked.body["seed"], asked.body["temperature"] > 0) for asked in server.asked] == [(1000, True)] * 2
+    assert [(line["answer"], line["attempt"], line["score"]) for line in lines()] == [
+        ("Answer 0.", 0, None),
+        ("Answer 1.", 0, 1),
+        ("Answer 2.", 0, None),
+        ("Answer 0.", 1, 2),
+        ("Answer 2.", 1, None),
+    ]
+    assert judge(ask_again=True).judge(verdicts[:3]) == [2, 1, None]
+    assert len(server.asked) == 2  # once
+    assert judge().judge(verdicts[:3]) == [None, 1, None]
+    assert judge().name != asking.name
+    assert ",ask-again" in asking.name
+    replay = open_judge(model="m", log=log, ask_again=True, replay=True)
+    assert (replay.judge(verdicts[:3]), replay.name, replay.settings) == ([2, 1, None], asking.name, asking.settings)
+
+
+def test_a_first_run_may_ask_again_at_once_and_a_fault_is_no_reply(judge, server, answer, verdicts, caplog):
+    server.script = [answer("no idea"), answer(status=500), answer('{"score": 4}')]
+    assert judge(ask_again=True).judge(verdicts[:2]) == [4, None]
+    assert len(server.asked) == 3
+    assert caplog.messages[0].startswith("1 of 3 calls to the judge failed: HTTP 500, ")
 
 
 def test_progress_is_told_the_number_of_calls(judge, verdicts):

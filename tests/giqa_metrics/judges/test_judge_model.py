@@ -55,7 +55,7 @@ def test_a_reply_does_not_depend_on_its_batch(tiny_llama):
     local = Local(str(tiny_llama), role=JUDGE)
     requests = [Request("Is it?", 0, 256), Request("Is the cup on the table sharp? " * 4, 0, 256)]
     assert local.ask(requests) == [*local.ask(requests[:1]), *local.ask(requests[1:])]
-    assert local.ask([Request("x" * 4000, 0, 256)])[0].reason == "longer than the context"
+    assert local.ask([Request("x" * 5000, 0, 256)])[0].reason == "longer than the context"
 
 
 def test_a_local_model_that_cannot_be_had_is_one_sentence(verdicts, tmp_path):

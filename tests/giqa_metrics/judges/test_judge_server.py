@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from giqa_datasets.llm.server import LONGEST
 from giqa_metrics import giqa_description, giqa_vqa
 from giqa_metrics.judges import DEFAULT_MODEL, open_judge
 from giqa_metrics.judges.judge import Case
@@ -32,6 +33,47 @@ SECRETS = {
 }
 
 
+def test_a_response_without_end_is_a_fault_that_is_counted(judge, server, answer, verdicts, lines, caplog):
+    longest = b'{"choices": [{"message": {"content": "%s"}}]}'
+    fits, longer = (longest % (b" " * (size - len(longest % b""))) for size in (LONGEST, LONGEST + 1))
+    bomb = gzip.compress(b" " * 50 * LONGEST)
+    server.script = [answer(body=fits), answer(body=longer), answer(body=bomb, headers={"content-encoding": "gzip"})]
+    server.script += [answer(body=longer, status=400)] * 2 + [answer()]
+    assert judge().judge(verdicts[:5]) == [None, None, None, None, 3]
+    assert caplog.messages[0].startswith(
+        "3 of 5 calls to the judge failed: a response of more than 1,000,000 bytes (2); HTTP 400, "
+    )
+    assert [line["answer"] for line in lines()] == ["Answer 0.", "Answer 4."]
+
+
+def test_a_prompt_is_sent_as_turns(judge, server, verdicts):
+    judge().judge(verdicts[:2])
+    for asked in server.asked:
+        assert [turn["role"] for turn in asked.body["messages"]] == ["system", "user", "assistant", "user"]
+        assert asked.body["messages"][2]["content"] == '{"score": 2}'
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_a_server_whose_template_refuses_a_system_turn_gets_it_in_the_users(judge, server, answer, verdicts, status):
+    refuse = answer(status=status)
+    server.rule = lambda asked: refuse if asked.body["messages"][0]["role"] == "system" else answer('{"score": 2}')
+    asking = judge()
+    assert asking.judge(verdicts[:3]) == [2, 2, 2]
+    roles = [[turn["role"] for turn in asked.body["messages"]] for asked in server.asked]
+    assert roles[-2:] == [["user", "assistant", "user"]] * 2
+    assert all("response_format" in asked.body for asked in server.asked[-2:])
+    first = server.asked[-1].body["messages"][0]["content"]
+    assert first.startswith("You score how")
+    assert "\n\nReference description: " in first
+
+
+def test_a_server_that_stumbles_at_the_first_request_keeps_its_system_turns(judge, server, answer, verdicts):
+    server.script = [answer(status=500)]
+    assert judge().judge(verdicts[:3]) == [3, 3, 3]
+    roles = [asked.body["messages"][0]["role"] for asked in server.asked]
+    assert roles == ["system", "user", "system", "system", "system"]
+
+
 def test_a_reply_becomes_a_score_and_a_line_of_the_log(judge, server, answer, lines):
     server.script = [answer('{"score": 3}'), answer("Score: 1")]
     batch = [Case("", "Sharp.", "Blurred."), Case("Is it sharp?", "Yes.", "No.")]
@@ -39,8 +81,8 @@ def test_a_reply_becomes_a_score_and_a_line_of_the_log(judge, server, answer, li
     first, second = lines()
     assert (first["model"], first["repeat"], first["reply"], first["score"]) == ("m", 0, '{"score": 3}', 3)
     assert (second["question"], second["reference"], second["answer"]) == batch[1]
-    assert first["prompt"].startswith("description.v1@")
-    assert second["prompt"].startswith("answer.v1@")
+    assert first["prompt"].startswith("description.v2@")
+    assert second["prompt"].startswith("answer.v2@")
 
 
 def test_the_request_is_greedy_short_seeded_and_asks_for_the_schema(judge, server, verdicts):
@@ -178,9 +220,9 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(judge
 
 
 def test_a_sample_that_is_refused_either_way_does_not_cost_the_others_their_schema(judge, server, answer, verdicts):
-    server.script = [answer(status=400), answer(status=400)]
+    server.script = [answer(status=400)] * 4
     assert judge().judge(verdicts[:2]) == [None, 3]
-    assert ["response_format" in asked.body for asked in server.asked] == [True, False, True]
+    assert ["response_format" in asked.body for asked in server.asked] == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 307])
@@ -280,10 +322,11 @@ def test_the_metrics_take_the_judge_and_count_its_failures(judge, server, answer
     scores = giqa_description(texts, texts, judge=judge())
     assert (scores["llm_score"], scores["n_judge_failures"]) == (75.0, 1)
     assert "|judge:m@" in scores["signature"]
-    assert "(<" not in "".join(asked.prompt for asked in server.asked)
+    assert (scores["n_judged"], scores["n_samples"]) == (1, 2)
+    assert "(<" not in "".join(asked.text for asked in server.asked)
     server.script = [answer("Score: 2"), answer(status=500)]
     words = giqa_vqa(texts, texts, ["Why?", "How?"], ["why", "how"], judge=judge())
-    assert (words["accuracy_open"], words["n_judge_failures"]) == (0.5, 1)
+    assert (words["accuracy_open"], words["n_judged"], words["n_judge_failures"]) == (0.5, 1, 1)
 
 
 def test_a_judge_that_is_not_the_default_says_that_it_does_not_compare(judge):
@@ -302,8 +345,14 @@ def test_the_name_changes_with_prompts_and_parameters(monkeypatch):
     )
     names.add(open_judge().name)
     monkeypatch.undo()
-    from giqa_datasets.llm.prompt import Prompt
-
-    monkeypatch.setattr("giqa_metrics.judges.logged_judge.ANSWER", Prompt("answer.v1@00000000", ""))
+    monkeypatch.setattr("giqa_metrics.judges.logged_judge.VERSION", "v0")
     names.add(open_judge().name)
-    assert len(names) == 3
+    monkeypatch.undo()
+    for prompt in ("answer.v1", "coverage.v1"):
+        judge = open_judge(prompts=[prompt])
+        assert not judge.comparable
+        assert judge.name.endswith(",not-comparable")
+        names.add(judge.name)
+    names.add(open_judge(ask_again=True).name)
+    assert len(names) == 6
+    assert open_judge(ask_again=True).comparable

@@ -128,8 +128,8 @@ def test_a_dry_run_asks_nobody_writes_nothing_and_prints_what_is_then_asked(scor
     assert {path: path.read_bytes() for path in run.iterdir()} == before
     plan = json.loads(ran.out)
     assert score("--repeats", 2).code == 0
-    prompts = [asked.prompt.encode() for asked in server.asked]
-    tokens = sum(ceil(len(prompt) / BYTES_PER_TOKEN) + REPLY_TOKENS for prompt in prompts)
+    prompts = ["".join(turn["content"] for turn in asked.body["messages"]) for asked in server.asked]
+    tokens = sum(ceil(len(prompt.encode()) / BYTES_PER_TOKEN) + REPLY_TOKENS for prompt in prompts)
     assert plan == {"n_calls": len(prompts), "n_logged": 0, "n_tokens": tokens}
     again = json.loads(score("--dry-run", "--repeats", 2).out)
     assert again == {"n_calls": 0, "n_logged": len(prompts), "n_tokens": 0}
@@ -230,12 +230,16 @@ def test_half_a_judge_counts_what_it_left_out(score, server, answer, run):
     server.rule = lambda asked: answer('{"score": 4}' if sum(asked.prompt.encode()) % 2 else "No idea.")
     assert score().code == 0
     summary = summary_of(run)
-    for result, name in (
-        (summary["des"]["giqa_description"], "llm_score"),
-        (summary["vqa"]["giqa_vqa"], "accuracy_open"),
+    for result, name, count in (
+        (summary["des"]["giqa_description"], "llm_score", "n_samples"),
+        (summary["vqa"]["giqa_vqa"], "accuracy_open", "n_open"),
     ):
         assert result["n_judge_failures"] > 0
-        assert result[name] in (1, 100)
+        assert result["n_judged"] + result["n_judge_failures"] == result[count]
+        if result["n_judged"] >= result["n_judge_failures"]:
+            assert result[name] in (1, 100)
+        else:
+            assert result[name] is None
 
 
 @pytest.mark.parametrize(("model", "is_said"), [("Qwen/Qwen3-8B", True), (DEFAULT_MODEL, False)])
@@ -269,3 +273,27 @@ def test_a_log_that_is_broken_is_one_sentence_and_nobody_is_asked(score, server,
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert "judge.jsonl line 1" in ran.err
     assert server.asked == []
+
+
+def test_what_was_asked_again_counts_and_is_checked(giqa, score, server, answer, run):
+    server.rule = lambda asked: answer('{"score": 4}' if asked.body["seed"] else "No idea.")
+    assert score().code == 0
+    assert summary_of(run)["des"]["giqa_description"]["llm_score"] is None
+    server.asked.clear()
+    plan = json.loads(score("--dry-run", "--ask-again").out)
+    assert score("--ask-again").code == 0
+    assert plan["n_calls"] == plan["n_logged"] == len(server.asked) > 0
+    result = summary_of(run)["des"]["giqa_description"]
+    assert (result["llm_score"], result["n_judged"], result["n_judge_failures"]) == (100, result["n_samples"], 0)
+    assert ",ask-again" in result["signature"]
+    server.stop()
+    assert giqa("check", run).code == 0
+
+
+def test_another_prompt_is_another_judge(giqa, score, server, run, lines):
+    assert score("--judge-prompt", "coverage.v1").code == 0
+    assert {line["prompt"].partition("@")[0] for line in lines()} == {"coverage.v1", "answer.v2"}
+    assert giqa("check", run).code == 0
+    ran = score("--judge-prompt", "coverage")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert ran.err.startswith("giqa: expected a judge's prompt out of ['answer.v1', ")
