@@ -90,8 +90,8 @@ def _judge_note(scored: dict[str, Any]) -> str:
             count = result["n_judge_failures"]
             whose = "1 answer; it is" if count == 1 else f"{count} answers; they are"
             notes.append(f"The judge gave no score for {whose} left out.")
-            if result["n_judged"] < count:
-                notes.append(f"On the {result['n_judged']} others there is no score: they are fewer than half.")
+            if result.get("n_judged", count) < count:
+                notes.append("That is more than half, so there is no score.")
     return " ".join(notes)
 
 
