@@ -1,7 +1,7 @@
 """giqa_grounding: mIoU, Tag-Recall and what spurious boxes cost (protocol section 7). Text to statistics to scores."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from giqa_datasets.batches import batches
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.grid import SIDE
+from giqa_datasets.grid import SIDE, cells_to_boxes
 from giqa_datasets.names import Names
 from giqa_datasets.regions import Region
 from giqa_datasets.reply import VERSION
@@ -174,17 +174,21 @@ def giqa_grounding(
         regions = regions_of("exact_references", exact_references, len(references))
     sizes = sizes_of(box_format, len(predictions), image_sizes, input_sizes)
     settings = settings_of(similarity, iou_threshold, similarity_threshold, preset)
-    total = GroundingStats()
+    total, forms = GroundingStats(), set[str]()
     rows: list[dict[str, Any]] = []
     for start in range(0, len(predictions), CHUNK):
         chunk = slice(start, start + CHUNK)
         exact = None if regions is None else regions[chunk]
         read = scan_replies(predictions[chunk], box_format, sizes[chunk])
-        met = meet(read, read_references(references[chunk], exact), settings, count=len(references[chunk]))
+        truths = read_references(references[chunk], exact)
+        forms |= forms_of(truths)
+        met = meet(read, truths, settings, count=len(references[chunk]))
         total += GroundingStats.of(met.table.sum(axis=0))
         rows += map(json.loads, lines_of(met)) if per_sample else []
     result = aggregate(total, preset=preset)
-    result["signature"] = signature_of(settings, box_format=box_format, is_exact=exact_references is not None)
+    result["signature"] = signature_of(
+        settings, box_format=box_format, forms={"exact"} if exact_references is not None else forms
+    )
     return result | {"per_sample": rows} if per_sample else result
 
 
@@ -254,8 +258,16 @@ def settings_of(
     return Settings(compare, iou_threshold, similarity_threshold, preset)
 
 
-def signature_of(settings: Settings, *, box_format: str, is_exact: bool) -> str:
-    """Name everything that can move the scores."""
+def forms_of(references: Scan) -> set[str]:
+    """Name the forms in which references write their boxes, `cells` and `decimals`; empty where there is no box."""
+    if references.is_on_grid or not len(references.boxes):
+        return {"cells"} if len(references.boxes) else set()
+    on_grid = (references.boxes == cells_to_boxes(references.cells)).all(axis=1)
+    return {"cells" if is_cell else "decimals" for is_cell in np.unique(on_grid).tolist()}
+
+
+def signature_of(settings: Settings, *, box_format: str, forms: Set[str]) -> str:
+    """Name everything that can move the scores; `forms` are those of the references, or `exact`."""
     is_glamm = settings.preset == "glamm"
     above = ">=" if is_glamm else ">"
     return signature(
@@ -265,7 +277,7 @@ def signature_of(settings: Settings, *, box_format: str, is_exact: bool) -> str:
         format=box_format,
         grid=f"{SIDE}x{SIDE}",
         decode="centres",
-        references="exact" if is_exact else "cells",
+        references="mixed" if len(forms) > 1 else next(iter(forms), "none"),
         match="greedy-until-names-differ" if is_glamm else "greedy",
         iou=f"{above}{settings.iou_threshold}",
         names=f"{settings.similarity.name}{above}{settings.similarity_threshold}",

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.extras import loading, pretrained, require
 from giqa_datasets.names import Names
+from giqa_metrics.signature import qualified
 
 
 Matrix = npt.NDArray[np.float64]
@@ -73,7 +74,7 @@ def similarity_named(similarity: str | Compare) -> Similarity:
         OSError: If the encoder is neither on this machine nor can be fetched.
     """
     if callable(similarity):
-        return Similarity(getattr(similarity, "__name__", type(similarity).__name__), _paired(similarity))
+        return Similarity(qualified(similarity), _paired(similarity))
     if similarity == "lexical":
         return Similarity("lexical", lexical)
     if similarity == "exact":

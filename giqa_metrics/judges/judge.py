@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import NamedTuple, Protocol
 
 from giqa_datasets.errors import InputError
+from giqa_metrics.signature import qualified
 
 
 TOP = 4  # the judge's best score, paper section 4.1
@@ -51,7 +52,7 @@ def stands(n_judged: int, n_failures: int) -> bool:
 
 def judge_name(judge: Judge | None) -> str:
     """What stands for a judge in a signature."""
-    return "none" if judge is None else getattr(judge, "name", type(judge).__name__)
+    return "none" if judge is None else getattr(judge, "name", None) or qualified(judge)
 
 
 def _score(reply: object) -> int | None:

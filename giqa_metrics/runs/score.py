@@ -38,6 +38,7 @@ from giqa_metrics.runs.counts import LOOKED_AT, SizedReply, counts_of, other_for
 from giqa_metrics.runs.files import COLUMNS, PREDICTING, find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.runs.report import render_report
 from giqa_metrics.runs.training_curve import read_learning
+from giqa_metrics.signature import qualified
 from giqa_metrics.similarity import Compare
 from giqa_metrics.stats import Stats, Table
 from giqa_metrics.vqa import VqaStats
@@ -292,7 +293,7 @@ def _digested(row: Mapping[str, Any]) -> bytes:
 
 def _settings(options: Options, judge: Judge | None) -> dict[str, Any]:
     """The options as `summary.json` keeps them."""
-    similarity = getattr(options.similarity, "__name__", None) if callable(options.similarity) else options.similarity
+    similarity = qualified(options.similarity) if callable(options.similarity) else options.similarity
     return options._asdict() | {
         "similarity": similarity,
         "level": LEVEL,
@@ -345,8 +346,11 @@ def _score_part(
 
 def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, judge: Judge | None) -> dict[str, Any]:
     """The scores of a task, their intervals, and the blind baselines on the same references."""
+    forms = (
+        {"exact"} if options.exact_boxes else set().union(*(grounding.forms_of(part) for part, _ in tally.references))
+    )
     signatures = {
-        "giqa_grounding": partial(grounding.signature_of, settings, is_exact=options.exact_boxes),
+        "giqa_grounding": partial(grounding.signature_of, settings, forms=forms),
         "giqa_description": partial(description.signature_of, judge=judge),
         "giqa_vqa": partial(vqa.signature_of, judge=judge),
     }

@@ -149,7 +149,8 @@ def test_a_function_is_used_as_it_is_and_names_itself():
 
     scores = giqa_grounding(["[dog](<0, 42>)"], ["[cat](<0, 42>)"], similarity=my_measure)
     assert scores["tag_recall"] == 1.0
-    assert "names:my_measure>0.5" in scores["signature"]
+    assert f"names:{__name__}.test_a_function" in scores["signature"]
+    assert "my_measure" in scores["signature"]
 
 
 def test_each_distinct_name_of_overlapping_boxes_reaches_the_comparison_once():
