@@ -59,8 +59,11 @@ class Asker(Protocol):
 
     def ask(
         self, descriptions: Sequence[str], tags: Sequence[Sequence[Tag]], seeds: Sequence[int]
-    ) -> Sequence[list[Asked] | Failure]:
-        """Write questions about each description's boxed objects; the same seed gives the same questions."""
+    ) -> Sequence[Sequence[Asked | Failure] | Failure]:
+        """Write questions about each description's boxed objects; the same seed gives the same questions.
+
+        A failure among the questions is that of one type of them.
+        """
 
 
 class Models(Protocol):

@@ -23,7 +23,7 @@ def ask(
     keeps its description.
     """
 
-    def put(batch: list[Record]) -> Sequence[list[Asked] | Failure]:
+    def put(batch: list[Record]) -> Sequence[Sequence[Asked | Failure] | Failure]:
         return asker.ask(
             [record.description for record in batch],
             [record.tags for record in batch],
@@ -37,7 +37,7 @@ def ask(
             yield _asked(record, next(asked), drop) if record.samples else record
 
 
-def _asked(record: Record, pairs: list[Asked] | Failure | Exception, drop: DropSink) -> Record:
+def _asked(record: Record, pairs: Sequence[Asked | Failure] | Failure | Exception, drop: DropSink) -> Record:
     if isinstance(pairs, Exception):
         drop(fault(record.id, "ask", pairs))
         return record
@@ -46,6 +46,9 @@ def _asked(record: Record, pairs: list[Asked] | Failure | Exception, drop: DropS
         return record
     grounded = []
     for pair in pairs:
+        if isinstance(pair, Failure):
+            drop(Drop(record.id, "ask", *pair))
+            continue
         sample = _ground(pair, record.tags)
         if isinstance(sample, str):
             drop(Drop(record.id, "ask", sample, f"{pair.question} {pair.answer}"))

@@ -24,6 +24,8 @@ class Alike:
 
 
 class Judge:
+    name = ""
+
     def judge(self, batch):
         return [2] * len(batch)
 

@@ -19,7 +19,7 @@ from giqa_datasets.records import Effect, Tag
 from giqa_datasets.regions import take
 
 
-PROMPT = read_prompt(Path(__file__).parent / "prompts" / "tag.v1.txt")
+PROMPT = read_prompt(Path(__file__).parent / "prompts" / "tag.v2.txt")
 NOUNS = ("", " impact", " effect", " influence")
 EFFECTS = {f"{effect}{noun}": effect for effect in ("positive", "negative", "none") for noun in NOUNS}
 EFFECTS |= {f"{word}{noun}": "none" for word in ("no", "neutral") for noun in NOUNS}
@@ -29,7 +29,7 @@ OBJECTS = Listing("objects", {"phrase": Field(), "quality": Field(may_be_empty=T
 class LlmTagger:
     """Tags with a language model, Llama 3 in the paper.
 
-    Its `name` is the model with its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|tag.v1@1a2b3c4d`.
+    Its `name` is the model with its prompt's version and hash: `meta-llama/Meta-Llama-3-8B-Instruct|tag.v2@1a2b3c4d`.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -40,7 +40,9 @@ class LlmTagger:
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag] | Failure]:
         """Tag each description; a phrase that is not in it has the span (0, 0) and stays as the model wrote it."""
         prompts = [PROMPT.fill({"description": quote(description)}) for description in descriptions]
-        replies = ask_all(self._backend, [Request(prompt, 0, MAX_TOKENS, OBJECTS.schema) for prompt in prompts])
+        replies = ask_all(
+            self._backend, [Request(prompt, 0, MAX_TOKENS, OBJECTS.schema, before=PROMPT.before) for prompt in prompts]
+        )
         return [
             read_reply(reply, partial(read_tags, description))
             for description, reply in zip(descriptions, replies, strict=True)

@@ -35,10 +35,13 @@ def test_settings_that_lack_something_are_refused_by_its_name(missing):
 def test_every_prompt_pool_and_list_of_words_is_versioned():
     assert {
         "tag.v1.txt",
+        "tag.v2.txt",
         "ask.v1.txt",
+        "ask.v2.txt",
         "verify.v1.txt",
         "des_questions.v1.txt",
         "no_objects.v1.txt",
+        "no_objects.v2.txt",
         "quality_words.json",
         "coco_words.json",
     } <= set(Choice().settings()["files"])

@@ -118,19 +118,20 @@ class DrawingAsker:
 
 
 def test_words_that_are_no_object_and_tags_without_a_quality_are_dropped(record, drops):
-    text = "The cat, the whole Image, the dog and the background."
+    text = "The cat, the whole Image, the dog, the background and its blur."
     tagger = FakeTagger(
         tag("cat", text=text),
         tag("whole Image", text=text),
         tag("dog", quality="", text=text),
-        tag("background", quality="", text=text),
+        tag("background", text=text),
+        tag("blur", quality="", text=text),
     )
     (out,) = tags([replace(record, description=text)], tagger, drops.append)
-    assert [kept.phrase for kept in out.tags] == ["cat"]
+    assert [kept.phrase for kept in out.tags] == ["cat", "background"]
     assert reasons(drops) == [
         ("tags", "no_object", "whole Image"),
         ("tags", "no_quality", "dog"),
-        ("tags", "no_object", "background"),
+        ("tags", "no_object", "blur"),
     ]
     assert {drop.id for drop in drops} == {"one"}
 

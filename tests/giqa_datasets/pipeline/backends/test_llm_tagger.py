@@ -2,10 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from giqa_datasets.llm import open_llm
+from giqa_datasets.llm.prompt import read_prompt
+from giqa_datasets.pipeline import backends
 from giqa_datasets.pipeline.backends.llm_tagger import PROMPT, LlmTagger, read_tags
 from giqa_datasets.pipeline.protocols import Failure
 from giqa_datasets.pipeline.tags import tags
@@ -127,6 +130,11 @@ def test_a_hostile_description_stays_inside_its_quotation_marks(tagger, server, 
     assert [tag.span for tag in found] == [(2, 5) if "cup" in description else (0, 0)]
     before, after = PROMPT.text.split("{description}")
     prompt = server.asked[0].prompt
+    assert [turn["role"] for turn in server.asked[0].body["messages"]] == [
+        "system",
+        *["user", "assistant"] * 2,
+        "user",
+    ]
     assert prompt.startswith(before)
     assert prompt.endswith(after)
     data = prompt[len(before) : len(prompt) - len(after)]
@@ -140,16 +148,22 @@ def test_nothing_is_asked_of_nothing(tagger, server):
 
 
 def test_a_published_prompt_never_changes(tagger):
-    # A better wording is tag.v2.txt
+    # A better wording is tag.v3.txt
     assert tagger.name == f"org/llm|{PROMPT.name}"
-    assert re.fullmatch(r"tag\.v1@[0-9a-f]{8}", PROMPT.name)
-    assert PROMPT.name == "tag.v1@675d894d"
+    assert re.fullmatch(r"tag\.v2@[0-9a-f]{8}", PROMPT.name)
+    assert PROMPT.name == "tag.v2@102c7ecd"
+    assert read_prompt(Path(backends.__file__).parent / "prompts" / "tag.v1.txt").name == "tag.v1@675d894d"
 
 
 def test_the_prompts_own_example_is_read():
-    description, reply = re.search(r'^Description: "(.*)"\nReply: (.*)$', PROMPT.text, re.MULTILINE).groups()
-    found = read_tags(description, reply)
-    assert [tag.phrase for tag in found] == ["man wearing a white t-shirt", "dog", "trees", "lamp"]
+    _, *examples = PROMPT.before
+    found = [
+        tag
+        for asked, answered in zip(examples[::2], examples[1::2], strict=True)
+        for tag in read_tags(json.loads(asked.text.removeprefix("Description: ")), answered.text)
+    ]
+    phrases = ["man wearing a white t-shirt", "dog", "trees", "lamp", "background", "two boats"]
+    assert [tag.phrase for tag in found] == phrases
     assert 0 not in [tag.span[1] for tag in found]
 
 
