@@ -1,18 +1,27 @@
 """A language model in this process: any causal one of transformers that has a chat template."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import compress
 from math import inf
 from typing import Any, NamedTuple
 
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, pretrained, require
+from giqa_datasets.extras import is_installed, loading, pretrained, require
 from giqa_datasets.llm.backend import Fault, Reply, Request, Role, Turn, label, merged
+from giqa_datasets.llm.constraint import Constraint, vocabulary_of
+
+
+logger = logging.getLogger(__name__)
 
 
 class Local:
-    """Runs a model in batches. A greedy reply has no use for the seed."""
+    """Runs a model in batches. A greedy reply has no use for the seed.
+
+    Replies keep to their schema where llguidance is installed and knows the tokenizer.
+    """
 
     batch_size = 16
     concurrency = 1
@@ -31,6 +40,15 @@ class Local:
         greedy = iter(self._generate([each for each in fitting if not each.request.temperature]))
         replies = iter([self._sample(each) if each.request.temperature else next(greedy) for each in fitting])
         return [next(replies) if fit else Fault("longer than the context") for fit in fits]
+
+    @cached_property
+    def _vocabulary(self) -> Any:
+        """The tokenizer as llguidance has it; None where it has not."""
+        try:
+            return vocabulary_of(self._tokenizer, self._network) if is_installed("llguidance") else None
+        except ValueError as error:
+            logger.info("%s does not decode under a schema: %s", self.name, error)
+            return None
 
     def _chat(self, turns: Sequence[Turn]) -> str:
         """Write turns as the model's chat. A system turn that its template refuses or leaves out is the user's."""
@@ -69,6 +87,9 @@ class Local:
         # The chat template writes the special tokens
         inputs = self._tokenizer(list(texts), add_special_tokens=False, padding=True, return_tensors="pt")
         inputs = {name: inputs[name].to(self._network.device) for name in ("input_ids", "attention_mask")}
+        schemas = [each.request.schema for each in asked]
+        if any(schemas) and self._vocabulary is not None:
+            options["logits_processor"] = [Constraint(self._vocabulary, schemas)]
         with torch.inference_mode():
             tokens = self._network.generate(**inputs, **{"do_sample": False, "max_new_tokens": max(lengths)} | options)
         start = inputs["input_ids"].shape[1]

@@ -1,12 +1,13 @@
 """Language models in this process: what they are asked in batches, and what is said of one that cannot be had."""
 
+import json
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from giqa_datasets.llm import Fault, Reply, Request, Turn, ask_all, open_llm
+from giqa_datasets.llm import Fault, Reply, Request, Schema, Turn, ask_all, open_llm
 
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,33 @@ def test_a_warm_reply_depends_on_its_seed_and_not_on_its_batch(tiny_llama):
     replies = ask_all(local, [warm[0], greedy, warm[1], warm[0]])
     assert replies == [reply for each in (warm[0], greedy, warm[1], warm[0]) for reply in ask_all(local, [each])]
     assert len({reply.text for reply in replies}) == 3
+
+
+def test_a_schema_holds_for_its_own_request_of_a_batch_and_warm_ones(tiny_llama):
+    pytest.importorskip("llguidance")
+    local = open_llm(str(tiny_llama))
+    words = {"type": "array", "items": {"type": "string", "enum": ["cup", "dog"]}, "minItems": 2, "maxItems": 3}
+    one = Schema("one", {"type": "object", "properties": {"n": {"enum": [0, 1]}}, "required": ["n"]})
+    two = Schema("two", {"type": "object", "properties": {"words": words}, "required": ["words"]})
+    for schema in (one, two):
+        schema.schema["additionalProperties"] = False
+    asked = [Request("Is it?", k, 60, schema) for k, schema in enumerate((one, None, two))]
+    replies = ask_all(local, [*asked, asked[2]._replace(temperature=1.0)])
+    assert json.loads(replies[0].text)["n"] in (0, 1)
+    assert replies[1] == ask_all(local, [Request("Is it?", 1, 60)])[0]
+    for reply in replies[2:]:
+        assert set(json.loads(reply.text)["words"]) <= {"cup", "dog"}
+        assert reply.text == json.dumps(json.loads(reply.text))
+    assert [reply.is_cut for reply in replies] == [False, True, False, False]
+    assert replies[:3] == [ask_all(local, [each])[0] for each in asked]
+
+
+def test_a_reply_under_a_schema_may_still_be_cut_off(tiny_llama):
+    pytest.importorskip("llguidance")
+    schema = Schema("free", {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]})
+    (reply,) = ask_all(open_llm(str(tiny_llama)), [Request("Is it?", 0, 20, schema)])
+    assert reply.is_cut
+    assert reply.text.startswith('{"s": "')
 
 
 def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path):

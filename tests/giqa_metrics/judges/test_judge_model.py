@@ -33,13 +33,23 @@ def test_what_a_real_server_says_of_another_model_is_shown(served, verdicts, cap
     assert "requested" in caplog.messages[0]
 
 
-def test_a_local_model_that_knows_nothing_gives_failures_and_no_score(tiny_llama, log, lines):
+def test_a_local_model_that_knows_nothing_gives_failures_and_no_score(tiny_llama, log, lines, monkeypatch):
+    monkeypatch.setitem(sys.modules, "llguidance", None)
     batch = [Case("", "r", "short"), Case("Is it sharp?", "Yes.", "long " * 50), Case("", "r", "x" * 5000)]
     judge = open_judge(model=str(tiny_llama), log=log)
     assert judge.judge(batch) == [None, None, None]
     assert [line["answer"] for line in lines()] == ["short", "long " * 50]  # the third is longer than the context
     assert judge.judge(batch[:2]) == [None, None]
     assert judge.name.startswith("tiny-llama@")
+
+
+def test_under_the_schema_a_local_model_that_knows_nothing_gives_a_score_nevertheless(
+    tiny_llama, log, lines, verdicts
+):
+    pytest.importorskip("llguidance")
+    scores = open_judge(model=str(tiny_llama), log=log).judge(verdicts)
+    assert None not in scores
+    assert [(line["reply"], line["is_cut"]) for line in lines()] == [(f'{{"score": {k}}}', False) for k in scores]
 
 
 def test_a_local_model_that_says_a_score_is_read_to_its_end(make_llama, log, lines, verdicts):
