@@ -31,5 +31,5 @@ def test_text_brings_its_own_vocabulary_and_no_other_file():
     script = WHAT_COMES.format(module="giqa_datasets.text")
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     ours = {module for module in json.loads(done.stdout) if module.startswith("giqa_")}
-    modules = ("boxes", "errors", "grid", "lazy", "regions", "text")
+    modules = ("boxes", "errors", "grid", "lazy", "regions", "text", "word_borders")
     assert ours == {"giqa_datasets", *(f"giqa_datasets.{module}" for module in modules)}
