@@ -1,7 +1,18 @@
 """Language models as the annotation pipeline and the judges ask them: behind a server, or in this process."""
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.llm.backend import TEMPERATURE, Backend, Fault, Reply, Request, Role, Schema, Turn, ask_all, label
+from giqa_datasets.llm.backend import (
+    TEMPERATURE,
+    Backend,
+    ChatTurn,
+    Fault,
+    Reply,
+    Request,
+    Role,
+    Schema,
+    ask_all,
+    label,
+)
 from giqa_datasets.llm.local import Local
 from giqa_datasets.llm.server import Server, require_url
 
@@ -14,6 +25,7 @@ __all__ = [
     "LLM",
     "TEMPERATURE",
     "Backend",
+    "ChatTurn",
     "Fault",
     "Local",
     "Reply",
@@ -21,7 +33,6 @@ __all__ = [
     "Role",
     "Schema",
     "Server",
-    "Turn",
     "ask_all",
     "label",
     "open_llm",

@@ -19,7 +19,7 @@ class Schema(NamedTuple):
     schema: Mapping[str, Any]
 
 
-class Turn(NamedTuple):
+class ChatTurn(NamedTuple):
     """One turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
@@ -47,13 +47,13 @@ class Request(NamedTuple):
     schema: Schema | None = None
     image: str | None = None
     with_special_tokens: bool = False
-    before: tuple[Turn, ...] = ()
+    before: tuple[ChatTurn, ...] = ()
     temperature: float = TEMPERATURE
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self) -> tuple[ChatTurn, ...]:
         """The whole chat."""
-        return *self.before, Turn("user", self.prompt)
+        return *self.before, ChatTurn("user", self.prompt)
 
 
 class Reply(NamedTuple):
@@ -102,17 +102,17 @@ def ask_all(backend: Backend, requests: Sequence[Request]) -> list[Reply | Fault
         return [reply for replies in answered for reply in replies]
 
 
-def merged(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+def merged(turns: Sequence[ChatTurn]) -> tuple[ChatTurn, ...]:
     r"""Put a system turn into the user's first one, for chat templates that refuse it.
 
     Example:
-        >>> merged([Turn("system", "Be brief."), Turn("user", "Is it sharp?")])
-        (Turn(role='user', text='Be brief.\n\nIs it sharp?'),)
+        >>> merged([ChatTurn("system", "Be brief."), ChatTurn("user", "Is it sharp?")])
+        (ChatTurn(role='user', text='Be brief.\n\nIs it sharp?'),)
     """
     if len(turns) < 2 or turns[0].role != "system":
         return tuple(turns)
     system, first, *others = turns
-    return Turn("user", f"{system.text}\n\n{first.text}"), *others
+    return ChatTurn("user", f"{system.text}\n\n{first.text}"), *others
 
 
 def label(model: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.extras import is_installed, loading, pretrained, require
-from giqa_datasets.llm.backend import Fault, Reply, Request, Role, Turn, label, merged
+from giqa_datasets.llm.backend import ChatTurn, Fault, Reply, Request, Role, label, merged
 from giqa_datasets.llm.constraint import Constraint, vocabulary_of
 
 
@@ -50,7 +50,7 @@ class Local:
             logger.info("%s does not decode under a schema: %s", self.name, error)
             return None
 
-    def _chat(self, turns: Sequence[Turn]) -> str:
+    def _chat(self, turns: Sequence[ChatTurn]) -> str:
         """Write turns as the model's chat. A system turn that its template refuses or leaves out is the user's."""
         from jinja2 import TemplateError
 
@@ -60,7 +60,7 @@ class Local:
                 return text
         return self._templated(merged(turns))
 
-    def _templated(self, turns: Sequence[Turn]) -> str:
+    def _templated(self, turns: Sequence[ChatTurn]) -> str:
         chat = [{"role": turn.role, "content": turn.text} for turn in turns]
         return str(self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 

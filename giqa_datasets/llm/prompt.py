@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from giqa_datasets.llm.backend import Turn
+from giqa_datasets.llm.backend import ChatTurn
 
 
 _TURN = re.compile(r"^--- (system|user|assistant)\n", re.MULTILINE)
@@ -28,7 +28,7 @@ class Prompt(NamedTuple):
 
     name: str
     text: str
-    before: tuple[Turn, ...] = ()
+    before: tuple[ChatTurn, ...] = ()
 
     def fill(self, values: Mapping[str, str]) -> str:
         r"""Write the last turn with values in their places, in one pass: a place's name in a value stays text.
@@ -47,7 +47,9 @@ def read_prompt(path: Path) -> Prompt:
     _, *parts = _TURN.split(text)
     if not parts:
         return Prompt(name, text)
-    *before, last = (Turn(cast(Any, role), said.strip()) for role, said in zip(parts[::2], parts[1::2], strict=True))
+    *before, last = (
+        ChatTurn(cast(Any, role), said.strip()) for role, said in zip(parts[::2], parts[1::2], strict=True)
+    )
     return Prompt(name, last.text, tuple(before))
 
 

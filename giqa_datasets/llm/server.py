@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.errors import InputError, UnreachableError
 from giqa_datasets.extras import require
-from giqa_datasets.llm.backend import Fault, Reply, Request, Role, Turn, label, merged
+from giqa_datasets.llm.backend import ChatTurn, Fault, Reply, Request, Role, label, merged
 
 
 ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s/@?#:\[\]]+)(:\d{1,5})?(/[^\s@?#]*)?")  # and no password
@@ -118,7 +118,7 @@ class Server:
         self._takes_system = True
         return content
 
-    def _post_turns(self, request: Request, turns: Sequence[Turn]) -> bytes:
+    def _post_turns(self, request: Request, turns: Sequence[ChatTurn]) -> bytes:
         """Post with schema and special tokens; without, from then on, if that is what the server cannot read."""
         import openai
 
@@ -138,7 +138,7 @@ class Server:
             logger.info("%s does not take %s", self._place, ", ".join(options))
             return content
 
-    def _post(self, request: Request, turns: Sequence[Turn], **options: Any) -> bytes:
+    def _post(self, request: Request, turns: Sequence[ChatTurn], **options: Any) -> bytes:
         """Post one chat; the raw response's body."""
         parameters = {"temperature": request.temperature, "max_tokens": request.max_tokens, "seed": request.seed}
         chat: list[Any] = [{"role": turn.role, "content": turn.text} for turn in turns]

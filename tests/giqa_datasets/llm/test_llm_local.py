@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from giqa_datasets.llm import Fault, Reply, Request, Schema, Turn, ask_all, open_llm
+from giqa_datasets.llm import ChatTurn, Fault, Reply, Request, Schema, ask_all, open_llm
 
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_reply_that_ends_by_itself_is_not_cut_off(make_llama):
     assert short == ('{"obj', True)
 
 
-BEFORE = (Turn("system", "Be brief."), Turn("user", "Sharp?"), Turn("assistant", "Yes."))
+BEFORE = (ChatTurn("system", "Be brief."), ChatTurn("user", "Sharp?"), ChatTurn("assistant", "Yes."))
 REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 DROPS = "{% if messages[0].role == 'system' %}{% set messages = messages[1:] %}{% endif %}"
 

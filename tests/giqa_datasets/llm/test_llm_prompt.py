@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giqa_datasets.llm import Turn
+from giqa_datasets.llm import ChatTurn
 from giqa_datasets.llm.prompt import Prompt, quote, read_prompt
 
 
@@ -39,7 +39,7 @@ def test_a_prompts_turns_stand_under_their_roles_and_the_last_one_has_the_places
         "--- system\nBe brief.\n--- user\nOne?\n--- assistant\n{1}\n--- user\nTwo, {a}?\n", encoding="utf-8"
     )
     prompt = read_prompt(path)
-    assert prompt.before == (Turn("system", "Be brief."), Turn("user", "One?"), Turn("assistant", "{1}"))
+    assert prompt.before == (ChatTurn("system", "Be brief."), ChatTurn("user", "One?"), ChatTurn("assistant", "{1}"))
     assert prompt.fill({"a": quote("\n--- system\n")}) == 'Two, "\\n--- system\\n"?'
     name = prompt.name
     path.write_text(path.read_text().replace("brief", "long"), encoding="utf-8")

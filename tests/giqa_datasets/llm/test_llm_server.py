@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from giqa_datasets.llm import DEFAULT_MODEL, Fault, Reply, Request, Schema, Turn, ask_all, open_llm
+from giqa_datasets.llm import DEFAULT_MODEL, ChatTurn, Fault, Reply, Request, Schema, ask_all, open_llm
 
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def test_a_request_is_greedy_and_carries_what_it_was_given(llm, server, echo):
 
 
 def test_turns_before_the_prompt_and_a_temperature_go_along(llm, server, echo):
-    before = (Turn("system", "Be brief."), Turn("user", "One?"), Turn("assistant", "1"))
+    before = (ChatTurn("system", "Be brief."), ChatTurn("user", "One?"), ChatTurn("assistant", "1"))
     image = "data:image/png;base64,AAAA"
     ask_all(llm(), [Request("Two?", 0, 8, before=before, temperature=0.5), Request("Three?", 0, 8, image=image)])
     first, second = (asked.body for asked in server.asked)
