@@ -247,7 +247,7 @@ TAMPERED = {
     "the limit": ("limit", LIMIT + 1),
     "the level": ("settings.level", 0.99),
     "an option nobody gave": ("settings.beam", 5),
-    "the prompts": ("settings.judge.prompts", ["kind.v1@00000000"]),
+    "the prompts": ("settings.judge.prompts", ["description.v2@00000000", "answer.v2@00000000"]),
     "the agreement": ("judge_agreement.identical", 1.0),
 }
 
