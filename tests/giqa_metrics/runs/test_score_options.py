@@ -379,4 +379,5 @@ def test_a_run_that_says_no_box_format_of_ours_is_one_sentence(giqa, make_run, b
     (folder / "config.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
     ran = giqa("score", folder, "--similarity", "exact")
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert ran.err.startswith("giqa: expected a box format out of [")
+    expected = "expected a box format out of [" if name == "xyxy" else f"{folder / 'config.yaml'}: box_format: "
+    assert ran.err.startswith(f"giqa: {expected}")
