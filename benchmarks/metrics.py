@@ -73,7 +73,7 @@ RESAMPLE = f"""
 import sys, time
 from pathlib import Path
 import numpy as np
-from giqa_metrics.bootstrap import intervals
+from giqa_metrics.resampling import intervals
 from giqa_metrics.grounding import GroundingStats, aggregate
 
 table, images = np.load(sys.argv[1]), np.load(sys.argv[2]).tolist()

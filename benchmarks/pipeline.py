@@ -22,7 +22,7 @@ from giqa_datasets.pipeline.detect import detect
 from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record
-from giqa_metrics.bootstrap import differences
+from giqa_metrics.resampling import differences
 
 
 Row = dict[str, Any]

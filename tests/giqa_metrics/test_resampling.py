@@ -1,4 +1,4 @@
-"""How sure a score is: images are resampled and not samples, as SciPy does it, and p-values mean what they say."""
+"""How sure a score is: images are left out and not samples, as SciPy finds it, and p-values mean what they say."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_metrics import giqa_grounding
-from giqa_metrics.bootstrap import LEVEL, differences, intervals
 from giqa_metrics.grounding import GroundingStats, aggregate
+from giqa_metrics.resampling import LEVEL, differences, holm, intervals
 from giqa_metrics.stats import Stats
 
 
@@ -33,11 +33,19 @@ def width(interval) -> float:
 # Intervals
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+def test_the_seed_deals_images_into_parts_where_they_are_more_than_the_resamples():
     table = table_of(normal(30))
-    first, again, other = (intervals(table, range(30), mean, seed=seed)["mean"] for seed in (7, 7, 8))
+    first, again, other = (intervals(table, range(30), mean, resamples=10, seed=seed)["mean"] for seed in (7, 7, 8))
     assert first == again != other
-    assert intervals(table, range(30), mean) == intervals(table, range(30), mean, seed=0)
+    assert intervals(table, range(30), mean, seed=1) == intervals(table, range(30), mean, seed=0)
+
+
+@pytest.mark.parametrize("resamples", [20, 200, 1000])
+def test_fewer_resamples_than_images_give_about_the_same_interval(resamples):
+    table = table_of(np.random.default_rng(0).beta(2, 3, 3000))
+    every = intervals(table, range(3000), mean, resamples=3000)["mean"]
+    some = [intervals(table, range(3000), mean, resamples=resamples, seed=seed)["mean"] for seed in range(8)]
+    assert np.mean([width(each) for each in some]) == pytest.approx(width(every), rel=0.15)
 
 
 def test_defaults_are_a_thousand_resamples_at_95_percent():
@@ -60,16 +68,67 @@ def test_a_higher_level_gives_a_wider_interval():
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_the_interval_is_the_percentile_bootstrap_of_scipy(level):
+def test_the_interval_is_near_scipys_bias_corrected_and_accelerated_bootstrap(level):
     from scipy.stats import bootstrap
 
-    values = np.random.default_rng(3).exponential(size=60)
-    ours = intervals(table_of(values), range(60), mean, resamples=4000, level=level)["mean"]
+    hits, tries = np.random.default_rng(3).binomial(12, 0.2, 300), np.random.default_rng(4).integers(5, 20, 300)
+    ours = intervals(np.stack([hits, tries], axis=1).astype(float), range(300), mean, level=level)["mean"]
     known = bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=4000, confidence_level=level, random_state=1
+        (hits, tries),
+        lambda hits, tries, axis: hits.sum(axis=axis) / tries.sum(axis=axis),
+        paired=True,
+        method="BCa",
+        n_resamples=4000,
+        confidence_level=level,
+        random_state=1,
     )
-    error = values.std() / np.sqrt(60)  # of the mean
-    assert ours == pytest.approx(tuple(known.confidence_interval), abs=0.12 * error)
+    assert ours == pytest.approx(tuple(known.confidence_interval), abs=0.12 * known.standard_error)
+
+
+def test_the_interval_is_students_on_the_logit_scale():
+    from scipy.special import expit, logit
+    from scipy.stats import sem, t
+
+    values = np.random.default_rng(3).beta(8, 2, 12)
+    share = values.mean()
+    center, error = logit(share), sem(values) / (share * (1 - share))
+    expected = expit(t.interval(0.9, 11, center, error))
+    assert intervals(table_of(values), range(12), mean, level=0.9)["mean"] == pytest.approx(tuple(expected))
+    of_a_hundred = intervals(table_of(100 * values), range(12), mean, top=100, level=0.9)["mean"]
+    assert of_a_hundred == pytest.approx(tuple(100 * expected))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcd")), min_size=1, max_size=12), st.integers(1, 5))
+def test_an_interval_holds_its_score_and_stays_in_range(samples, resamples):
+    values, groups = zip(*samples, strict=True)
+    found = intervals(table_of(values), groups, mean, resamples=resamples)["mean"]
+    if min(len(set(groups)), resamples) == 1:
+        assert found is None
+    else:
+        assert 0 <= found[0] <= np.mean(values) * (1 + 1e-12)
+        assert np.mean(values) * (1 - 1e-12) <= found[1] <= 1
+
+
+@pytest.mark.parametrize("count", [2, 3, 28])
+def test_a_score_at_an_end_has_the_binomial_bound(count):
+    # Were the truth at the bound, one set in twenty would look like this
+    low, high = intervals(table_of(np.zeros(count)), range(count), mean)["mean"]
+    assert (low, (1 - high) ** count) == (0, pytest.approx(0.05))
+    low, high = intervals(table_of(np.ones(count)), range(count), mean)["mean"]
+    assert (low**count, high) == (pytest.approx(0.05), 1)
+    in_parts = intervals(table_of(np.ones(30)), range(30), mean, resamples=5)["mean"]
+    assert in_parts[0] ** 30 == pytest.approx(0.05)
+
+
+def test_values_that_are_all_equal_leave_no_doubt():
+    assert intervals(table_of([0.5] * 9), range(9), mean)["mean"] == pytest.approx((0.5, 0.5))
+
+
+def test_images_that_do_not_bear_on_a_score_give_no_confidence_in_it():
+    values = np.random.default_rng(0).beta(2, 2, 5)
+    alone = intervals(table_of(values), range(5), mean)["mean"]
+    among = intervals(np.concatenate([table_of(values), np.zeros((50, 2))]), range(55), mean)["mean"]
+    assert width(among) == pytest.approx(width(alone), rel=0.12)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdef")), min_size=2, max_size=20), st.integers(2, 4))
@@ -124,10 +183,9 @@ def test_a_score_that_does_not_exist_has_no_interval():
     assert intervals(table, range(5), mean) == {"mean": None}
 
 
-def test_resamples_in_which_a_score_does_not_exist_are_left_out():
-    # One image of four counts: a resample without it has no score, and any other the same
+def test_a_score_that_one_image_alone_has_has_no_interval():
     table = np.array([[0.5, 1.0], [0, 0], [0, 0], [0, 0]])
-    assert intervals(table, range(4), mean) == {"mean": (0.5, 0.5)}
+    assert intervals(table, range(4), mean) == {"mean": None}
 
 
 @pytest.mark.parametrize("groups", [[], [0], range(4)])
@@ -154,7 +212,7 @@ def test_intervals_of_giqa_grounding_hold_its_scores():
     nothing = giqa_grounding([None] * 60, references, similarity="exact", per_sample=True)
     table = GroundingStats.table(nothing["per_sample"])
     found = intervals(table, range(60), of, resamples=20)
-    strict = dict.fromkeys(("miou_strict", "tag_recall_micro", "f1"), (0.0, 0.0))
+    strict = dict.fromkeys(("miou_strict", "tag_recall_micro", "f1"), pytest.approx((0.0, 1 - 0.05 ** (1 / 60))))
     assert found == dict.fromkeys(("miou", "tag_recall", "precision")) | strict
 
 
@@ -243,7 +301,7 @@ def test_the_same_seed_gives_the_same_difference():
     a, b = table_of(normal(20, 1)), table_of(normal(20, 2))
     first, again, other = (differences(a, b, range(20), mean, seed=seed)["mean"] for seed in (1, 1, 2))
     assert first == again
-    assert first.interval != other.interval
+    assert first.p_value != other.p_value
 
 
 def test_a_score_that_one_run_does_not_have_is_no_difference():
@@ -256,6 +314,26 @@ def test_a_score_that_one_run_does_not_have_is_no_difference():
 def test_runs_over_different_samples_are_an_error(first, second, n_groups):
     with pytest.raises(ValueError, match=r"^expected a group for each of \d samples, got \d$"):
         differences(table_of(normal(first)), table_of(normal(second)), range(n_groups), mean)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holms_correction_is_the_closed_test_of_bonferroni(seed):
+    # A hypothesis falls where Bonferroni's test rejects every set of hypotheses that it is in
+    p = np.random.default_rng(seed).uniform(size=5) ** 3
+    sets = [[k for k in range(5) if bits >> k & 1] for bits in range(1, 32)]
+    closed = [max(min(1, len(its) * p[its].min()) for its in sets if k in its) for k in range(5)]
+    assert holm(p.tolist()) == pytest.approx(closed)
+
+
+def test_holms_correction_of_nothing_is_nothing():
+    assert holm([]) == []
+
+
+def test_the_floor_is_the_lowest_p_value_that_the_swaps_can_give():
+    a, b = table_of(np.zeros(40)), table_of(np.ones(40))
+    found = differences(a, b, range(40), mean, resamples=199)["mean"]
+    assert found.p_value == found.floor == 1 / 200
+    assert differences(a, a, range(40), mean, resamples=199)["mean"].floor == 1 / 200
 
 
 # Sums
