@@ -1,4 +1,4 @@
-"""The verb compare: two runs on the same samples."""
+"""The verb compare: runs on the same samples."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,16 @@ from giqa_metrics.cli.tables import print_compared, print_json
 
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="a scored run's folder")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="another, on the same samples")],
-    resamples: Annotated[int, typer.Option(min=1, help="of the images, and random swaps")] = RESAMPLES,
+    others: Annotated[list[Path], typer.Argument(metavar="B...", help="others, on the same samples")],
+    resamples: Annotated[int, typer.Option(min=1, help="random swaps of the images")] = RESAMPLES,
     seed: Annotated[int, typer.Option(help="of the random numbers")] = 0,
     format: Printed = OutputFormat.human,
 ) -> None:
-    """Compare two runs on the same samples: differences, their confidence intervals, and a paired test."""
+    """Compare runs with the first, on the same samples: differences, their confidence intervals, and a paired test."""
     from giqa_metrics.runs.compare import compare_runs
 
-    found = compare_runs(a, b, resamples=resamples, seed=seed)
+    found = compare_runs(a, *others, resamples=resamples, seed=seed)
     if format is OutputFormat.json:
         print_json([each._asdict() | {"difference": each.difference and each.difference._asdict()} for each in found])
         return
-    print_compared(found, a.resolve().name, b.resolve().name)
+    print_compared(found)

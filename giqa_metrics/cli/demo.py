@@ -76,7 +76,7 @@ def demo(
 
     for summary in (pipeline_summary, tiny_summary):
         print_tables(summary)
-    print_compared(compared, half.name, tiny.name)
+    print_compared(compared)
     print_checked(numbers)
     _say(f"done in {time.monotonic() - began:.0f} s")
     for run in (pipeline, half, tiny):

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 
 if TYPE_CHECKING:
+    from giqa_metrics.resampling import Difference
     from giqa_metrics.runs.check import Number
     from giqa_metrics.runs.compare import ScoreDifference
 
@@ -62,15 +64,25 @@ def print_checked(numbers: "Sequence[Number]") -> None:
     typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
 
 
-def print_compared(found: "Sequence[ScoreDifference]", a: str, b: str) -> None:
-    """Print a comparison of two runs to stdout."""
-    table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p"])
-    for task, name, one, other, difference in found:
-        values = ["-" if value is None else f"{value:.4f}" for value in (one, other)]
-        if difference is None:
-            table.add_row(f"{task} {name}", *values, "-", "-", "-")
-            continue
-        bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
-        apart = f"{difference.b - difference.a:+.4f}"
-        table.add_row(f"{task} {name}", *values, apart, bounds or "-", f"{difference.p_value:.3f}")
-    print_table(table)
+def print_compared(found: "Sequence[ScoreDifference]") -> None:
+    """Print comparisons of runs to stdout, a table for each pair."""
+    for (a, b), pair in groupby(found, key=lambda each: each[:2]):
+        table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p", "p (Holm)"])
+        counts = {}
+        for each in pair:
+            counts[each.task] = f"{each.task}: {each.n_images:,} photographs, {each.n_samples:,} samples"
+            values = ["-" if value is None else f"{value:.4f}" for value in (each.a, each.b)]
+            cells = ["-"] * 4 if each.difference is None else _compared(each.difference, each.p_holm or 0.0)
+            table.add_row(f"{each.task} {each.score}", *values, *cells)
+        print_table(table)
+        typer.echo("; ".join(counts.values()))
+    n_tested = sum(each.difference is not None for each in found)
+    typer.echo(f"p (Holm) is corrected for the {n_tested} scores tested here.")
+
+
+def _compared(difference: "Difference", p_holm: float) -> list[str]:
+    """Write a difference, its interval and its p-values; those at the floor are lower than it."""
+    bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
+    is_lowest = difference.p_value <= difference.floor
+    p_values = [f"< {p:.1g}" if is_lowest and p < 1 else f"{p:.3f}" for p in (difference.p_value, p_holm)]
+    return [f"{difference.b - difference.a:+.4f}", bounds or "-", *p_values]

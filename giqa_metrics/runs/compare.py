@@ -1,4 +1,4 @@
-"""`giqa compare A B`: two scored runs on the same samples, and whether their difference is more than chance."""
+"""`giqa compare A B ...`: scored runs on the same samples, and whether their differences are more than chance."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
-from giqa_metrics.bootstrap import Difference, differences
-from giqa_metrics.runs.files import ScoreRow, read_scores, read_summary
+from giqa_metrics.resampling import Difference, differences, holm
+from giqa_metrics.runs.files import ScoreRow, Summary, read_scores, read_summary
 from giqa_metrics.runs.score import TASKS, measure
 
 
@@ -15,58 +15,105 @@ logger = logging.getLogger(__name__)
 
 
 class ScoreDifference(NamedTuple):
-    """One score of two runs on one task; `difference` is None where one of them has none."""
+    """One score of two runs on one task.
 
+    Attributes:
+        run_a: The first run's name: its folder's, or the whole path where two folders have one name.
+        run_b: The other run's.
+        task: `des` or `vqa`.
+        score: Its name.
+        n_images: How many photographs the task has.
+        n_samples: How many samples.
+        a: The score of the first run, None if it has none.
+        b: That of the other.
+        difference: None where one of them has no score.
+        p_holm: The p-value, corrected for all scores of all runs that were tested together; None as `difference`.
+    """
+
+    run_a: str
+    run_b: str
     task: str
     score: str
+    n_images: int
+    n_samples: int
     a: float | None
     b: float | None
     difference: Difference | None
+    p_holm: float | None
 
 
-def compare_runs(a: Path, b: Path, *, resamples: int = RESAMPLES, seed: int = 0) -> list[ScoreDifference]:
-    """Compare two run folders that `giqa score` has scored.
+class _Run(NamedTuple):
+    """A scored run: its folder and name, its summary, checked and as it stands, and its rows by id."""
+
+    folder: Path
+    name: str
+    summary: Summary
+    raw: dict[str, Any]
+    rows: dict[str, ScoreRow]
+
+
+def compare_runs(first: Path, *others: Path, resamples: int = RESAMPLES, seed: int = 0) -> list[ScoreDifference]:
+    """Compare run folders that `giqa score` has scored, each with the first.
 
     Args:
-        a: The first run's folder.
-        b: The second run's folder.
-        resamples: Of the paired bootstrap and of the randomisation test.
+        first: A run's folder.
+        others: Those of others, at least one.
+        resamples: Of the randomisation test and the intervals.
         seed: Of both.
 
     Returns:
-        Every score of both runs; a difference is b - a. Where the two were scored in different ways, a warning says
-        what differs in their signatures.
+        Every score of each pair, a pair after the other; a difference is b - a. Where two were scored in different
+        ways, a warning says what differs in their signatures.
 
     Raises:
         FileNotFoundError: If one is no scored run.
-        ValueError: If the two were scored on other samples, or `giqa score` did not write a file.
+        ValueError: If there is but one run, two were scored on other samples, or `giqa score` did not write a file.
     """
-    (one, raw), (other, other_raw) = read_summary(a), read_summary(b)
-    rows, others = _by_id(a), _by_id(b)
-    if one.references != other.references or rows.keys() != others.keys():
-        raise InputError(f"{a} and {b} were scored against different samples")
+    if not others:
+        raise InputError(f"expected two runs or more, got {first} alone")
+    folders = (first, *others)
+    names = [folder.resolve().name for folder in folders]
+    one, *rest = (
+        _Run(folder, name if names.count(name) == 1 else str(folder), *read_summary(folder), _by_id(folder))
+        for folder, name in zip(folders, names, strict=True)
+    )
+    found = [each for other in rest for each in _compare(one, other, resamples, seed)]
+    corrected = iter(holm([each.difference.p_value for each in found if each.difference is not None]))
+    return [each if each.difference is None else each._replace(p_holm=next(corrected)) for each in found]
+
+
+def _compare(one: _Run, other: _Run, resamples: int, seed: int) -> list[ScoreDifference]:
+    """Every score of two runs."""
+    if one.summary.references != other.summary.references or one.rows.keys() != other.rows.keys():
+        raise InputError(f"{one.folder} and {other.folder} were scored against different samples")
+    preset = one.summary.settings.preset
     out, differing = [], set()
     for task, metric in ((task, metric) for task, metrics in TASKS.items() for metric in metrics):
-        ids = [name for name, row in rows.items() if row.task == task]
+        ids = [name for name, row in one.rows.items() if row.task == task]
         if not ids:
             continue
-        signatures = [_signature(summary, task, metric) for summary in (raw, other_raw)]
+        signatures = [_signature(run.raw, task, metric) for run in (one, other)]
         differing |= set(_differing(*signatures))
-        if one.settings.preset != other.settings.preset:
-            raise InputError(f"{a} and {b} were scored by different presets: {signatures[0]} against {signatures[1]}")
+        if preset != other.summary.settings.preset:
+            raise InputError(
+                f"{one.folder} and {other.folder} were scored by different presets: "
+                f"{signatures[0]} against {signatures[1]}"
+            )
         (table, scores), (other_table, _) = (
-            measure(metric, [_metric(side[name], metric) for name in ids], preset=one.settings.preset)
-            for side in (rows, others)
+            measure(metric, [_metric(run.rows[name], metric) for name in ids], preset=preset) for run in (one, other)
         )
-        images = [rows[name].image for name in ids]
+        images = [one.rows[name].image for name in ids]
         found = differences(table, other_table, images, scores, resamples=resamples, seed=seed)
-        in_a, in_b = (summary[task][metric] for summary in (raw, other_raw))
+        in_a, in_b = (run.raw[task][metric] for run in (one, other))
+        counts = len(set(images)), len(ids)
         out += [
-            ScoreDifference(task, name, in_a.get(name), in_b.get(name), difference)
-            for name, difference in found.items()
+            ScoreDifference(one.name, other.name, task, name, *counts, in_a.get(name), in_b.get(name), each, None)
+            for name, each in found.items()
         ]
     if differing:
-        logger.warning("%s and %s were scored in different ways: %s", a, b, "; ".join(sorted(differing)))
+        logger.warning(
+            "%s and %s were scored in different ways: %s", one.folder, other.folder, "; ".join(sorted(differing))
+        )
     return out
 
 

@@ -1,4 +1,4 @@
-"""`giqa compare A B`: which run is better, how sure that is, and what cannot be compared."""
+"""`giqa compare A B ...`: which run is better, how sure that is, and what cannot be compared."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import yaml
 
 from giqa_datasets import parse
 from giqa_datasets.formats import box_format
+from giqa_metrics.resampling import holm
 from giqa_metrics.runs.compare import compare_runs
 from giqa_metrics.runs.score import Options, score_run
 
@@ -76,7 +77,7 @@ def write_rows(folder: Path, rows: list[dict]) -> None:
 
 
 def found(a: Path, b: Path, **options: int) -> dict:
-    return {(task, name): difference for task, name, _, _, difference in compare_runs(a, b, resamples=200, **options)}
+    return {(each.task, each.score): each.difference for each in compare_runs(a, b, resamples=200, **options)}
 
 
 def refused(giqa, a: Path, b: Path) -> str:
@@ -148,13 +149,15 @@ def test_one_answer_more_is_no_more_than_chance(bench, make_run, bench_rows):
     difference = found(one, other)["vqa", "accuracy_yes_no"]
     assert difference.b < difference.a
     assert difference.p_value > 0.5
-    assert difference.interval[1] == 0
+    assert difference.interval[0] < difference.b - difference.a < 0 < difference.interval[1]
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another(pair):
-    assert found(*pair, seed=4) == found(*pair, seed=4)
-    place = ("des", "bleu4")
-    assert found(*pair, seed=4)[place].interval != found(*pair, seed=5)[place].interval
+def test_the_same_seed_gives_the_same_swaps_and_another_seed_others(bench, bench_rows, pair, make_run):
+    folder = make_run({row["id"]: worse(row) for row in bench_rows[::9]})
+    score_run(folder, str(bench), options=EXACT)
+    assert found(pair[0], folder, seed=4) == found(pair[0], folder, seed=4)
+    place = ("des", "precision")
+    assert found(pair[0], folder, seed=4)[place].p_value != found(pair[0], folder, seed=5)[place].p_value
 
 
 def test_the_order_of_the_rows_does_not_matter(pair, runs):
@@ -186,7 +189,9 @@ def test_a_person_gets_a_table(giqa, pair):
     (line,) = re.findall(r"^ *des miou .*$", ran.out, re.MULTILINE)
     assert line.split()[2:5] == [f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"]
     (line,) = [line.split() for line in ran.out.splitlines() if "llm_score" in line]
-    assert line == ["des", "llm_score", "-", "-", "-", "-", "-"]
+    assert line == ["des", "llm_score", *"------"]
+    assert "des: 28 photographs, 28 samples; vqa: 28 photographs, 48 samples" in ran.out
+    assert f"corrected for the {sum(each is not None for each in found(*pair).values())} scores" in ran.out
 
 
 def test_names_are_printed_as_they_are(giqa, pair, tmp_path):
@@ -202,10 +207,51 @@ def test_json_lists_every_score(giqa, pair):
     assert (ran.code, ran.err) == (0, "")
     rows = json.loads(ran.out)
     assert [(row["task"], row["score"]) for row in rows] == [(task, name) for task in SCORES for name in SCORES[task]]
+    assert {(row["run_a"], row["run_b"]) for row in rows} == {("good", "bad")}
+    assert {(row["task"], row["n_images"], row["n_samples"]) for row in rows} == {("des", 28, 28), ("vqa", 28, 48)}
+    tested = [row for row in rows if row["difference"]]
+    assert [row["p_holm"] for row in tested] == holm([row["difference"]["p_value"] for row in tested])
     for row, difference in zip(rows, found(*pair).values(), strict=True):
         assert (row["difference"] is None) == (difference is None)
         if difference is not None:
             assert row["difference"] == difference._asdict() | {"interval": list(difference.interval)}
+
+
+def test_any_number_of_runs_is_compared_with_the_first_and_corrected_together(giqa, bench, bench_rows, pair, make_run):
+    folder = make_run({row["id"]: worse(row) for row in bench_rows[::3]}, name="third")
+    score_run(folder, str(bench), options=EXACT)
+    rows = json.loads(giqa("compare", *pair, folder, "--format", "json", "--resamples", 200).out)
+    assert list(dict.fromkeys((row["run_a"], row["run_b"]) for row in rows)) == [("good", "bad"), ("good", "third")]
+    for other in (pair[1], folder):
+        its = [row["difference"] for row in rows if row["run_b"] == other.name]
+        alone = json.loads(giqa("compare", pair[0], other, "--format", "json", "--resamples", 200).out)
+        assert its == [row["difference"] for row in alone]
+    tested = [row for row in rows if row["difference"]]
+    assert [row["p_holm"] for row in tested] == holm([row["difference"]["p_value"] for row in tested])
+    ran = giqa("compare", *pair, folder, "--resamples", 200)
+    assert [line.strip() for line in ran.out.splitlines() if " against " in line] == [
+        "bad against good",
+        "third against good",
+    ]
+    assert f"corrected for the {len(tested)} scores" in ran.out
+
+
+def test_a_p_value_at_its_floor_is_said_to_be_below_it(giqa, pair):
+    out = giqa("compare", *pair, "--resamples", 1000).out
+    n_tested = sum(each is not None for each in found(*pair).values())
+    (line,) = re.findall(r"^ *des miou .*$", out, re.MULTILINE)
+    assert line.endswith(f"< 0.001    < {n_tested / 1001:.1g}  ")
+
+
+def test_two_folders_of_one_name_are_called_by_their_paths(pair, tmp_path):
+    copy = shutil.copytree(pair[0], tmp_path / "good")
+    assert {each[:2] for each in compare_runs(pair[0], copy, resamples=5)} == {(str(pair[0]), str(copy))}
+
+
+def test_one_run_alone_is_not_compared(giqa, pair):
+    assert giqa("compare", pair[0]).code == 2
+    with pytest.raises(ValueError, match="expected two runs or more"):
+        compare_runs(pair[0])
 
 
 def test_comparing_writes_nothing(giqa, runs):
