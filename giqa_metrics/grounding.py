@@ -281,7 +281,7 @@ def signature_of(settings: Settings, *, box_format: str, forms: Set[str]) -> str
         match="greedy-until-names-differ" if is_glamm else "greedy",
         iou=f"{above}{settings.iou_threshold}",
         names=f"{settings.similarity.name}{above}{settings.similarity_threshold}",
-        **({"preset": "glamm"} if is_glamm else {}),
+        **({"preset": "glamm", "repeats": "kept", "ties": "as-written"} if is_glamm else {}),
     )
 
 
@@ -337,7 +337,8 @@ def _match_as_glamm(found: Pairs, likeness: Floats, settings: Settings) -> tuple
     """Match once, by IoU alone; a sample's matches are recalled up to the first one below a threshold.
 
     After eval/gcg/evaluate.py of mbzuai-oryx/groundingLMM, `find_best_matches`; ties go to the first reference and
-    then to the first prediction, in reading order, and a box that is written twice is two.
+    then to the first prediction, in reading order, and a box that is written twice is two. `compute_miou` there gives
+    ties to the first prediction, which matches the same pairs in another order.
     """
     matched = greedy(found, falling(found))
     iou, alike = found.iou[matched].round(DIGITS), likeness[matched]
