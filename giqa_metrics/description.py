@@ -151,6 +151,41 @@ def aggregate(stats: DescriptionStats) -> dict[str, Any]:
     }
 
 
+def best_constant(references: Sequence[str]) -> int:
+    """Find the reference with the highest BLEU@4 against the others, each a plain text; of equal ones the first.
+
+    Clipped matches with all references at once: an n-gram's k-th occurrence is matched by every reference that has a
+    k-th one, so that counting once how many have it does for every candidate.
+
+    Example:
+        >>> best_constant(["The sky is dark.", "The cup is too dark, and noisy.", "The cup is too dark."])
+        2
+    """
+    split = list(_split(references, "coco"))
+    known = [list(_occurrences(words)) for words in split]
+    holders = Counter(part for parts in known for part in parts)
+    n_words = sum(map(len, split))
+    scores = []
+    for words, parts in zip(split, known, strict=True):
+        matches = Counter[int]()
+        for part in parts:
+            matches[len(part[0])] += holders[part] - 1  # its own
+        sums = {f"matches_{n}": matches[n] for n in range(1, MAX_ORDER + 1)}
+        sums |= {f"total_{n}": max(len(words) - n + 1, 0) * (len(references) - 1) for n in range(1, MAX_ORDER + 1)}
+        others = {"n_words": len(words) * (len(references) - 1), "n_reference_words": n_words - len(words)}
+        scores.append(aggregate(DescriptionStats(**sums, **others))["bleu4"])
+    return int(np.argmax(scores))
+
+
+def _occurrences(words: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The n-grams of a text up to `MAX_ORDER`, each with how often it has occurred so far."""
+    seen = Counter[tuple[str, ...]]()
+    for n in range(1, MAX_ORDER + 1):
+        for gram in zip(*(words[k:] for k in range(n)), strict=False):
+            seen[gram] += 1
+            yield gram, seen[gram]
+
+
 def _split(texts: Sequence[str], tokenize: Tokenize) -> Iterator[list[str]]:
     """Split texts into words; in scripts without spaces, into characters, as sacreBLEU's `zh` does in Chinese."""
     texts = [*map(spaced, texts)]

@@ -58,8 +58,8 @@ def score(
         bool, typer.Option("--ask-again", help="ask once more where a logged reply held no score, with another seed")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what the judge would be asked, and stop")] = False,
-    resamples: Annotated[int, typer.Option(min=0, help="of the confidence intervals")] = RESAMPLES,
-    seed: Annotated[int, typer.Option(help="of the confidence intervals")] = 0,
+    resamples: Annotated[int, typer.Option(min=0, help="of the confidence intervals; 0 makes none")] = RESAMPLES,
+    seed: Annotated[int, typer.Option(help="of the intervals and of the answers dealt to other photographs")] = 0,
     format: Printed = OutputFormat.human,
 ) -> None:
     """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""

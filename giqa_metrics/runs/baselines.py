@@ -1,16 +1,17 @@
 """Blind baselines: what a model that sees nothing would score on the same references."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from giqa_datasets.boxes import Boxes, iou
 from giqa_datasets.grid import SIDE, cells_to_boxes
 from giqa_datasets.text_scan import Scan
+from giqa_metrics.description import best_constant
 
 
-MANY = 500  # different samples that look at all boxes of the grid
+MANY = 500  # different samples that look at all boxes of the grid; references that are tried as a constant description
 CANDIDATES = 50
 GRID = 4  # the baseline of a grid has GRID x GRID boxes
 VERDICTS = {"always Yes": "Yes.", "always No": "No."}
@@ -52,6 +53,7 @@ def constant(answer: Scan, count: int) -> Scan:
     """Give every one of `count` samples the boxes of one text.
 
     Example:
+        >>> from giqa_datasets.text_scan import scan
         >>> constant(scan(["[dog](<0, 21>)"]), 2).text.tolist()
         [0, 1]
     """
@@ -80,6 +82,61 @@ def frequent_answers(truths: Sequence[str], question_types: Sequence[str]) -> li
         counts.setdefault(kind, Counter())[truth] += 1
     frequent = {kind: answers.most_common(1)[0][0] for kind, answers in counts.items()}
     return [frequent[kind] for kind in question_types]
+
+
+def constant_description(references: Sequence[str], images: Sequence[Hashable]) -> int | None:
+    """Find the reference that does best as the answer to every other photograph: the one with the highest BLEU@4.
+
+    A photograph has one reference in this, its first; of more than `MANY` photographs, `MANY`, evenly spaced, are
+    tried, each against the other ones of them.
+
+    Args:
+        references: Plain texts.
+        images: The photograph of each.
+
+    Returns:
+        Its index; None where there is but one photograph.
+
+    Example:
+        >>> constant_description(["The cup is dark.", "A cup.", "The cup is dark, too."], ["a", "a", "b"])
+        0
+    """
+    firsts: dict[Hashable, int] = {}
+    for place, image in enumerate(images):
+        firsts.setdefault(image, place)
+    if len(firsts) < 2:
+        return None
+    tried = list(firsts.values())[:: -(-len(firsts) // MANY)]
+    return tried[best_constant([references[place] for place in tried])]
+
+
+def dealt(images: Sequence[Hashable], seed: int) -> list[int] | None:
+    """Deal the answers to samples of other photographs: each answer once, none to its own photograph.
+
+    Photographs are put in a random order, and every sample takes the answer that stands as many samples on as the
+    most that a photograph has.
+
+    Args:
+        images: The photograph of each sample.
+        seed: Of the order.
+
+    Returns:
+        Of each sample, whose answer it takes; None where a photograph has more than half of the samples, so that it
+        cannot be done.
+
+    Example:
+        >>> dealt(["a", "a", "b", "b"], seed=0)
+        [2, 3, 0, 1]
+    """
+    count = Counter(images)
+    most = max(count.values(), default=0)
+    if not images or 2 * most > len(images):
+        return None
+    rank = dict(zip(count, np.random.default_rng(seed).permutation(len(count)).tolist(), strict=True))
+    order = np.argsort([rank[image] for image in images], kind="stable")
+    taken = np.empty_like(order)
+    taken[order] = np.roll(order, -most)
+    return [int(place) for place in taken]
 
 
 def best_constant_cells(boxes: Sequence[Boxes]) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text_scan import Scan, scan, scan_replies, told_apart
 from giqa_metrics import description, grounding, vqa
-from giqa_metrics.bootstrap import LEVEL, intervals
 from giqa_metrics.description import DescriptionStats
 from giqa_metrics.grounding import (
     IOU_THRESHOLD,
@@ -33,7 +32,16 @@ from giqa_metrics.grounding import (
 from giqa_metrics.inputs import regions_of, sizes_of
 from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
-from giqa_metrics.runs.baselines import VERDICTS, blind_boxes, constant, frequent_answers
+from giqa_metrics.resampling import LEVEL, METHOD, intervals
+from giqa_metrics.runs.baselines import (
+    MANY,
+    VERDICTS,
+    blind_boxes,
+    constant,
+    constant_description,
+    dealt,
+    frequent_answers,
+)
 from giqa_metrics.runs.counts import LOOKED_AT, SizedReply, counts_of, other_formats
 from giqa_metrics.runs.files import COLUMNS, PREDICTING, find_predictions, load_split, read_config, read_predictions
 from giqa_metrics.runs.report import render_report
@@ -57,6 +65,7 @@ MEASURES: dict[str, tuple[type[Stats], Callable[..., dict[str, Any]]]] = {
     "giqa_description": (DescriptionStats, description.aggregate),
     "giqa_vqa": (VqaStats, vqa.aggregate),
 }
+TOPS = {"giqa_grounding": 1.0, "giqa_description": 100.0, "giqa_vqa": 1.0}  # the highest score there can be
 
 
 class Options(NamedTuple):
@@ -68,8 +77,8 @@ class Options(NamedTuple):
         similarity: See `similarity_named`; None is the preset's own.
         preset: See `giqa_grounding`.
         exact_boxes: Score against the references' boxes before the grid.
-        resamples: Of the confidence intervals.
-        seed: Of the confidence intervals.
+        resamples: Of the confidence intervals, see `intervals`; 0 makes none.
+        seed: Of the confidence intervals and of the answers dealt to other photographs.
     """
 
     box_format: str | None = None
@@ -101,9 +110,10 @@ class _Tally(NamedTuple):
     tables: dict[str, list[Table]]  # by metric
     references: list[tuple[Scan, int]]  # and the number of samples
     images: list[str]
-    questions: list[str]  # of vqa alone, as the next two
-    kinds: list[str]
-    truths: list[str]
+    truths: list[str]  # plain texts
+    answers: list[str]  # plain texts, of des alone
+    questions: list[str]  # of vqa alone
+    kinds: list[str]  # of vqa alone
 
 
 def score_run(
@@ -218,7 +228,7 @@ def compute(
     _match_ids(path, answers.texts, ids, f"{data} ({split})")
     settings = grounding.settings_of(options.similarity, IOU_THRESHOLD, SIMILARITY_THRESHOLD, options.preset)
     has_pixels = "image" in dataset.column_names
-    tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], []) for task in TASKS}
+    tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], [], []) for task in TASKS}
     digest = hashlib.sha256()
     replies: list[SizedReply] = []
     for rows in _parts(dataset, len(ids)):
@@ -297,6 +307,7 @@ def _settings(options: Options, judge: Judge | None) -> dict[str, Any]:
     return options._asdict() | {
         "similarity": similarity,
         "level": LEVEL,
+        "intervals": METHOD,
         "judge": getattr(judge, "settings", None),
     }
 
@@ -327,16 +338,18 @@ def _score_part(
     of_boxes, of_words = TASKS[task]
     if task == "des":
         table = description.table_of(answers, truths, judge=judge)
+        tally.answers.extend(answers)
     else:
         questions, kinds = [row["question"] for row in rows], [row["question_type"] for row in rows]
         vqa.check_types(kinds)
         table = vqa.table_of(answers, truths, questions, kinds, judge=judge)
-        for kept, new in ((tally.questions, questions), (tally.kinds, kinds), (tally.truths, truths)):
-            kept += new
+        tally.questions.extend(questions)
+        tally.kinds.extend(kinds)
     tally.tables[of_boxes].append(met.table)
     tally.tables[of_words].append(table)
     tally.references.append((told_apart(references), len(rows)))
     tally.images.extend(row["image_sha256"] for row in rows)
+    tally.truths.extend(truths)
     if with_lines:
         words = DescriptionStats.dicts(table) if task == "des" else vqa.rows_of(table)
         for row, boxes, its in zip(rows, lines_of(met), words, strict=True):
@@ -359,7 +372,7 @@ def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, j
         table, scores = np.concatenate(tables), scores_of(metric, preset=options.preset)
         summary[metric] = scores(table.sum(axis=0))
         summary[metric]["signature"] = signatures[metric](box_format=str(options.box_format))
-        bounds = partial(intervals, resamples=options.resamples, seed=options.seed)
+        bounds = partial(intervals, top=TOPS[metric], resamples=options.resamples, seed=options.seed)
         summary[metric]["intervals"] = bounds(table, tally.images, scores) if options.resamples else {}
 
     baselines: dict[str, Any] = {}
@@ -370,6 +383,9 @@ def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, j
             stats += GroundingStats.of(met.table.sum(axis=0))
         result = grounding.aggregate(stats, preset=options.preset)
         baselines[name] = {"giqa_grounding": result | {"signature": signatures["giqa_grounding"](box_format="giqa")}}
+    if task == "des":
+        for name, result in _blind_words(tally, options.seed, judge):
+            baselines[name] = {"giqa_description": result}
     if task == "vqa":
         asked = partial(vqa.table_of, truths=tally.truths, questions=tally.questions, question_types=tally.kinds)
 
@@ -381,6 +397,28 @@ def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, j
             baselines[name] = blind([verdict] * len(tally.kinds))
         baselines["most frequent answer"] = blind(frequent_answers(tally.truths, tally.kinds), judge)
     return {**summary, "baselines": baselines}
+
+
+def _blind_words(tally: _Tally, seed: int, judge: Judge | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What one text says of all other photographs, and what the run's own answers say of each other's."""
+    signature = description.signature_of(box_format="giqa", judge=judge)
+
+    def result(answers: list[str], truths: list[str]) -> dict[str, Any]:
+        parts = (slice(start, start + PART) for start in range(0, len(answers), PART))
+        sums = sum((description.table_of(answers[part], truths[part]).sum(axis=0) for part in parts), np.zeros(1))
+        if judge is not None:  # asked about some of many
+            asked = slice(None, None, -(-len(answers) // MANY))
+            sums[-3:] = description.table_of(answers[asked], truths[asked], judge=judge).sum(axis=0)[-3:]
+        return description.aggregate(DescriptionStats.of(sums)) | {"signature": signature}
+
+    best = constant_description(tally.truths, tally.images)
+    if best is not None:
+        pairs = zip(tally.truths, tally.images, strict=True)
+        others = [truth for truth, image in pairs if image != tally.images[best]]
+        yield "constant description", result([tally.truths[best]] * len(others), others)
+    places = dealt(tally.images, seed)
+    if places is not None:
+        yield "answers of other photographs", result([tally.answers[place] for place in places], tally.truths)
 
 
 def scores_of(metric: str, *, preset: Preset) -> Callable[[Table], dict[str, Any]]:

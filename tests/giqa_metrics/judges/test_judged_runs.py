@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from giqa_datasets import strip
 from giqa_metrics.judges import DEFAULT_MODEL
 from giqa_metrics.judges.logged_judge import BYTES_PER_TOKEN, REPLY_TOKENS
 from giqa_metrics.runs.table import NOT_COMPARABLE
@@ -73,7 +74,13 @@ def test_a_judge_gives_the_scores_that_only_it_can_give(score, run, lines, serve
     description, answers = summary["des"]["giqa_description"], summary["vqa"]["giqa_vqa"]
     opened = [row for row in bench_rows[:LIMIT] if row["question_type"] not in ("des", "yes_no")]
     replies = {(line["reference"], line["answer"]): line["score"] for line in lines() if line["question"] == ""}
-    assert description["llm_score"] == pytest.approx(100 * sum(replies.values()) / (4 * len(replies)))
+    truths = [strip(row["answer"]) for row in bench_rows[:LIMIT] if row["question_type"] == "des"]
+    own = [replies[truth, truth.split(".")[0] + "."] for truth in truths]
+    assert description["llm_score"] == pytest.approx(100 * sum(own) / (4 * len(own)))
+    for name in ("constant description", "answers of other photographs"):
+        blind = summary["des"]["baselines"][name]["giqa_description"]
+        assert 0 < blind["llm_score"] < 100
+        assert blind["signature"].endswith(description["signature"].partition("|bleu:")[2])
     assert 0 < answers["accuracy_open"] < 1
     assert answers["n_open"] == len(opened)
     assert answers["accuracy"] is not None

@@ -117,7 +117,7 @@ def test_the_report_says_what_the_small_figures_are(page):
     page.locator("summary").first.click()
     text = " ".join(page.locator("details p").inner_text().split())
     page.locator("summary").first.click()
-    assert "Small figures are 95 % confidence intervals from 50 resamples of the images." in text
+    assert "Small figures are 95 % confidence intervals (jackknife over images, t on the logit scale)." in text
 
 
 def test_without_a_judge_there_is_no_note_and_no_table_by_question_type(page):

@@ -14,7 +14,7 @@ from giqa_datasets.boxes import to_boxes
 from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.formats.frames import resized
 from giqa_metrics import giqa_grounding
-from giqa_metrics.bootstrap import intervals
+from giqa_metrics.resampling import intervals
 from giqa_metrics.runs.score import Options, compute, measure, score_run
 
 
@@ -293,24 +293,24 @@ def photographs(workspace, tmp_path_factory) -> tuple[Path, str]:
 def test_the_same_seed_gives_the_same_intervals_and_another_seed_others(photographs):
     folder, data = photographs
 
-    def bounds(**options):
-        summary = compute(folder, data, options=EXACT._replace(**{"resamples": 50} | options)).summary
+    def bounds(**options):  # of fewer resamples than there are photographs
+        summary = compute(folder, data, options=EXACT._replace(**{"resamples": 4} | options)).summary
         return summary["des"]["giqa_description"]["intervals"]["bleu4"], summary["references"]
 
     assert bounds(seed=3) == bounds(seed=3)
     assert bounds(seed=3) != bounds(seed=4)
-    assert bounds(seed=3) != bounds(seed=3, resamples=60)
+    assert bounds(seed=3) != bounds(seed=3, resamples=5)
 
 
-def test_intervals_resample_photographs_and_not_crops(photographs):
+def test_intervals_leave_out_photographs_and_not_crops(photographs):
     folder, data = photographs
     scored = compute(folder, data, options=EXACT._replace(resamples=100, seed=5))
     rows = [row for row in lines_of_run(folder, data, options=EXACT) if row["task"] == "des"]
     images = [row["image"] for row in rows]
     assert 1 < len(set(images)) < len(images)
     table, scores = measure("giqa_description", [row["giqa_description"] for row in rows], preset="paper")
-    by_image = intervals(table, images, scores, resamples=100, seed=5)
-    by_sample = intervals(table, range(len(rows)), scores, resamples=100, seed=5)
+    by_image = intervals(table, images, scores, top=100, resamples=100, seed=5)
+    by_sample = intervals(table, range(len(rows)), scores, top=100, resamples=100, seed=5)
     assert scored.summary["des"]["giqa_description"]["intervals"] == by_image
     assert by_image != by_sample
 
@@ -335,7 +335,7 @@ def test_every_interval_holds_its_score_and_stands_in_the_tables(giqa, photograp
     for text in (ran.out, page):
         assert f"{low:.1f}\u2013{high:.1f}" in text
     assert "95 % confidence intervals" in page
-    assert "200 resamples of the images" in " ".join(page.split())
+    assert "(jackknife over images, t on the logit scale)" in " ".join(page.split())
 
 
 def test_one_image_alone_has_no_interval(bench, bench_rows, tmp_path):
