@@ -294,7 +294,7 @@ def test_a_value_of_several_lines_stays_on_its_line(giqa, run):
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
-        ("settings.seed", 1, "des.giqa_description.intervals.bleu4"),
+        ("settings.seed", 1, "des.baselines.answers of other photographs.giqa_description.llm_score"),
         ("settings.resamples", 0, "des.giqa_grounding.intervals.miou"),
         ("settings.similarity", "exact", "des.giqa_grounding.signature"),
         ("settings.preset", "glamm", "des.giqa_grounding.signature"),
