@@ -16,6 +16,7 @@ from giqa_datasets.formats import box_format
 from giqa_datasets.formats.frames import resized
 from giqa_metrics.runs.files import read_config
 from giqa_metrics.runs.predict import predict, prompt_of
+from tests.conftest import Answer
 
 
 pytestmark = pytest.mark.slow
@@ -386,9 +387,9 @@ def test_the_size_is_that_of_the_models_own_processor(make_qwen, bench, bench_ro
         assert tuple(row["input_size"]) == expected != resized(by_id[row["id"]])
 
 
-def test_a_server_with_the_models_folder_tells_the_same_size(make_qwen, bench, bench_rows, server, answer, tmp_path):
+def test_a_server_with_the_models_folder_tells_the_same_size(make_qwen, bench, bench_rows, server, tmp_path):
     few = make_qwen("served", min_pixels=28 * 28, max_pixels=200 * 200)
-    server.rule = lambda asked: answer('{"bbox_2d": [1, 2, 30, 40], "label": "cup"}')
+    server.rule = lambda asked: Answer('{"bbox_2d": [1, 2, 30, 40], "label": "cup"}')
     told = {"server": server.url, "processor": str(few), "box_format": "qwen2_5_vl", "config": "des", "limit": 2}
     predict("served", str(bench), tmp_path, max_new_tokens=2, **told)
     by_id = {row["id"]: (row["width"], row["height"]) for row in bench_rows}
@@ -396,8 +397,8 @@ def test_a_server_with_the_models_folder_tells_the_same_size(make_qwen, bench, b
         assert tuple(row["input_size"]) == resized(by_id[row["id"]], max_pixels=200 * 200)
 
 
-def test_a_model_is_asked_in_its_box_format(bench, bench_rows, server, answer, tmp_path):
-    server.rule = lambda asked: answer("x")
+def test_a_model_is_asked_in_its_box_format(bench, bench_rows, server, tmp_path):
+    server.rule = lambda asked: Answer("x")
     for name, as_is in (("giqa", False), ("qwen_vl", False), ("qwen_vl", True)):
         server.asked.clear()
         folder = tmp_path / f"{name}-{as_is}"
