@@ -476,7 +476,7 @@ def test_what_cannot_be_served_is_one_sentence(giqa, tmp_path, monkeypatch):
             ((), "expected a model: run `giqa demo` here, which trains the tiny one in giqa-demo/tiny-llava-sft"),
             (("--server", "http://127.0.0.1:1/v1"), "expected --model, the name by which the server knows its model"),
             (
-                ("--model", "m", "--server", "http://127.0.0.1:1/v1", "--box-format", "internvl"),
+                ("--model", "m", "--server", "http://127.0.0.1:1/v1", "--box-format", "qwen2_5_vl"),
                 "run the model without",
             ),
             (("--model", "m", "--server", "http://127.0.0.1:1/v1", "--box-format", "boxy"), "expected a box format"),
