@@ -161,11 +161,13 @@ def prompt_of(row: Mapping[str, Any], box_format: str | None) -> str:
     if box_format == "giqa":
         return str(row["question"])
     asked = parse(row["question"])
-    exact = {region["phrase"]: region["boxes"] for region in row["regions"] if region["role"] == "question"}
-    regions = [
-        Region(region.phrase, region.span, to_boxes(exact.get(region.phrase, region.boxes)))
-        for region in asked.regions
-    ]
+    regions = list(asked.regions)
+    exact = [region for region in row["regions"] if region["role"] == "question"]
+    if [region.phrase for region in regions] == [region["phrase"] for region in exact]:  # boxes before the grid
+        regions = [
+            Region(region.phrase, region.span, to_boxes(its["boxes"]))
+            for region, its in zip(regions, exact, strict=True)
+        ]
     try:
         return question_in(box_format, asked.plain, regions, Sizes((row["width"], row["height"])))
     except InputError as error:

@@ -419,6 +419,18 @@ def test_a_model_is_asked_in_its_box_format(bench, bench_rows, server, tmp_path)
             assert np.abs(np.concatenate([region.boxes for region in found]) - np.concatenate(exact)).max() < 0.001
 
 
+def test_two_phrases_of_one_name_keep_their_own_boxes(bench_rows):
+    row = next(row for row in bench_rows if any(region["role"] == "question" for region in row["regions"]))
+    boxes = [[0.1, 0.1, 0.3, 0.3]], [[0.6, 0.6, 0.9, 0.9]]
+    regions = [{"phrase": "cup", "role": "question", "boxes": its} for its in boxes]
+    row = row | {"question": "Is the [cup](<42, 105>) or the [cup](<252, 357>) sharper?", "regions": regions}
+    found = box_format("qwen_vl").read(prompt_of(row, "qwen_vl")).regions
+    np.testing.assert_allclose([region.boxes for region in found], boxes, atol=1e-6)
+    elsewhere = row | {"regions": regions[:1]}  # which of the two that is, nobody can tell: the text's cells
+    found = box_format("qwen_vl").read(prompt_of(elsewhere, "qwen_vl")).regions
+    np.testing.assert_allclose([region.boxes for region in found], boxes, atol=0.06)
+
+
 def test_a_family_with_boxes_of_its_own_is_hinted_at_and_not_guessed(make_qwen, bench, tmp_path, caplog):
     tiny_qwen = str(make_qwen("silent"))
     predict(tiny_qwen, str(bench), tmp_path / "silent", config="des", limit=1, max_new_tokens=2)
