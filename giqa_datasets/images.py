@@ -1,5 +1,6 @@
 """Image files from outside, treated as hostile: decoded once, upright, RGB, of a bounded size."""
 
+import base64
 import io
 import warnings
 from collections.abc import Iterator
@@ -130,3 +131,9 @@ def shrink(image: Image.Image, max_side: int | None) -> Image.Image:
     out = image.copy()
     out.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return out
+
+
+def data_uri(image: bytes) -> str:
+    """Write a PNG or JPEG file as an address that holds it."""
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from giqa_datasets.images import decode, encode, shrink
+from giqa_datasets.images import data_uri, decode, encode, shrink
 from giqa_datasets.sources import mini, tiny
-from giqa_metrics.app.view import data_uri
 
 
 PHOTOGRAPHS = ("coffee", "chelsea", "butterfly", "china", "flower", "rocket", "tags", "tomato_124")  # read quickly

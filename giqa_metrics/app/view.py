@@ -3,7 +3,6 @@
 Every text on it is hostile, for a model or a visitor wrote it: the templates escape it.
 """
 
-import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from giqa_datasets.formats import Format, Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import box_to_cells
-from giqa_datasets.images import bake, decode, encode, shrink
+from giqa_datasets.images import bake, data_uri, decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.regions import Region
 from giqa_datasets.reply import cut, read
@@ -75,12 +74,6 @@ def open_picture(raw: bytes) -> Picture:
     if max(baked.width, baked.height) <= SMALL and baked.image.startswith(b"\x89PNG"):
         small = baked.image  # JPEG would blur what is enlarged
     return Picture(baked.image, (baked.width, baked.height), data_uri(small))
-
-
-def data_uri(image: bytes) -> str:
-    """Write a PNG or JPEG file as an address that holds it."""
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def read_exchange(question: str, reply: str, sizes: Sizes, box_format: str) -> Exchange:

@@ -1,12 +1,11 @@
 """A vision-language model behind an OpenAI-compatible server: `vllm serve`, `transformers serve`, a paid service."""
 
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import chain, islice
 
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.images import bake
+from giqa_datasets.images import bake, data_uri
 from giqa_datasets.llm import Fault, Request, Role, Server, require_url
 from giqa_metrics.models.local import input_size_by
 from giqa_metrics.models.predictor import Answer, Question
@@ -84,16 +83,10 @@ class ServerPredictor:
         """Answer one sample; a reply without a text is an empty answer."""
         baked = bake(sample.image, name=sample.id)
         request = Request(
-            sample.prompt, 0, self._max_new_tokens, image=_data_url(baked.image), with_special_tokens=True
+            sample.prompt, 0, self._max_new_tokens, image=data_uri(baked.image), with_special_tokens=True
         )
         (reply,) = self._server.ask([request])
         if isinstance(reply, Fault):
             raise UnavailableError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
         size = self._input_size((baked.width, baked.height)) if self._input_size else None
         return Answer(sample.id, reply.text.strip(), size)
-
-
-def _data_url(raw: bytes) -> str:
-    """Write a PNG or JPEG file out as a URL."""
-    kind = "png" if raw.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{b64encode(raw).decode()}"

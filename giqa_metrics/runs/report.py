@@ -1,6 +1,5 @@
 """The report of a run: one HTML file, readable offline, with the scores and every sample's boxes, worst first."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from giqa_datasets.formats import Sizes
-from giqa_datasets.images import decode, encode, shrink
+from giqa_datasets.images import data_uri, decode, encode, shrink
 from giqa_datasets.package_files import templates
 from giqa_datasets.reply import read
 from giqa_datasets.text import GroundedText, parse
@@ -81,12 +80,10 @@ def _goodness(row: Mapping[str, Any]) -> tuple[float, str]:
 def _picture(raw: bytes, *, name: str) -> dict[str, Any]:
     """A picture as the report embeds it, scaled down if need be."""
     image = decode(raw, name=name)
-    kind, small = ("png" if raw.startswith(b"\x89PNG") else "jpeg"), raw
     if max(image.size) > MAX_SIDE:
         image = shrink(image, MAX_SIDE)
-        kind, small = "jpeg", encode(image).image
-    uri = f"data:image/{kind};base64,{base64.b64encode(small).decode()}"
-    return {"uri": uri, "width": image.width, "height": image.height}
+        raw = encode(image).image
+    return {"uri": data_uri(raw), "width": image.width, "height": image.height}
 
 
 def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_format: str) -> dict[str, Any]:
