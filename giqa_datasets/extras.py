@@ -65,7 +65,8 @@ def _pickled_weights(folder: Path) -> str | None:
     """Name a file of pickled weights in a folder that has no others."""
     if any(folder.glob("*.safetensors")):
         return None
-    return next((path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in sorted(folder.glob(pattern))), None)
+    names = ("pytorch_model*.bin", "adapter_model*.bin")  # a trainer's training_args.bin holds no weights
+    return next((path.name for pattern in names for path in sorted(folder.glob(pattern))), None)
 
 
 @contextmanager

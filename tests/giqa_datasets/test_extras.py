@@ -23,6 +23,7 @@ def test_models_are_loaded_in_one_place():
 
 
 def test_pickled_weights_are_refused_in_one_sentence(tmp_path):
+    (tmp_path / "training_args.bin").write_bytes(b"")  # what a trainer leaves beside them
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
     said = r"holds pickled weights \(pytorch_model\.bin\), which could run code"
     with pytest.raises(OSError, match=said), loading("no model"):
