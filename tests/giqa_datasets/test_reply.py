@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets import FORMATS, Region, Sizes, box_format, parse
 from giqa_datasets.reply import _BOX, cut, is_plain, may_hold_box, read, read_tokens, with_net
-from tests.giqa_datasets.test_formats import assert_consistent, broken, shuffled
+from tests.giqa_datasets.texts import assert_consistent, broken, shuffled
 
 
 SIZES = Sizes((640, 480), (560, 420))
