@@ -47,6 +47,8 @@ def check(
         raise InputError(f"expected --images with a manifest and with nothing else, got {path}")
     if not is_recipe and (limit or draw):
         raise InputError(f"expected --limit and --draw with a recipe alone, got {path}")
+    if similarity and (is_recipe or images or (path / "data").is_dir()):
+        raise InputError(f"expected --similarity with a run alone, got {path}")
     if images:
         holds = _check_images(path, images, format)
     elif is_recipe:

@@ -649,6 +649,11 @@ def test_a_file_that_is_no_manifest_is_one_sentence(giqa, manifest, bench):
     assert re.match(r"giqa: .*README.md line 1: invalid JSON", ran.err)
 
 
+def test_a_data_set_has_no_similarity(giqa, bench):
+    ran = giqa("check", bench, "--similarity", "lexical")
+    assert (ran.code, ran.err) == (2, f"giqa: expected --similarity with a run alone, got {bench}\n")
+
+
 def test_an_encoder_that_a_strangers_run_names_is_not_loaded(giqa, bench, make_run, tmp_path, monkeypatch):
     folder = make_run()
     score_run(folder, str(bench), options=Options(similarity="exact", resamples=0))
