@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from giqa_datasets.boxes import Boxes
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.formats.frames import UNKNOWN, Sizes
+from giqa_datasets.formats.frames import ANY_SIZES, UNKNOWN, Sizes
 from giqa_datasets.grid import SIDE, Cells, boxes_to_cells, cells_to_boxes, is_rectangle
 from giqa_datasets.names import WIDTH, Names, distinct, joined, spelled, with_lengths
 from giqa_datasets.reply import is_plain, read_tokens
@@ -29,7 +29,6 @@ Bytes = npt.NDArray[np.uint8]
 _END = 0  # stands before every text, and often enough after the last for every look ahead
 _PAD = "\0" * (WIDTH + 8)
 _MARKS = ord("("), ord("<"), ord("["), _END
-_ANY = Sizes((1, 1), (1, 1))
 _KEEP = (255 * np.tri(WIDTH + 1, WIDTH, -1, dtype=np.uint8)).view(np.uint64)  # the bytes of a name of each length
 _THOUGHT = np.frombuffer(b"think]", np.uint8) | 0x20  # as it stands in lower case behind a bracket
 _BLOCK = 1 << 17  # bytes looked at together: they stay in the processor's cache
@@ -128,7 +127,7 @@ def answers_of(replies: Sequence[str | None], box_format: str = "giqa") -> list[
         >>> answers_of(["<think>No?</think>The [dog](<0, 21>) is sharp.", None])
         ['The dog is sharp.', '']
     """
-    return scan_replies(replies, box_format, [_ANY] * len(replies)).plain()
+    return scan_replies(replies, box_format, [ANY_SIZES] * len(replies)).plain()
 
 
 def gather(texts: Sequence[GroundedText]) -> Scan:

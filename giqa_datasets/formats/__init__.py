@@ -8,7 +8,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.formats import giqa, inline, json_boxes, tagged
 from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
 from giqa_datasets.regions import Region
-from giqa_datasets.text import GroundedText, Tokens, decoded, strip
+from giqa_datasets.text import PLACEHOLDER, GroundedText, Tokens, decoded, strip
 
 
 __all__ = ["FORMATS", "Format", "Size", "Sizes", "Tokenize", "Write", "box_format"]
@@ -35,6 +35,7 @@ class Format(NamedTuple):
         strip: The plain text alone; needs no size.
         needs: The size that `tokens` and `write` need; for `input`, that of the image does where the processor resizes
             by its default.
+        hint: How a question shows an object called "label" whose corners have names, as the model would write it.
         markers: The special tokens of the family's tokenizer that decoding must keep; empty where the markup is text.
     """
 
@@ -42,6 +43,7 @@ class Format(NamedTuple):
     write: Write
     strip: Callable[[str], str]
     needs: Literal["image", "input"] | None
+    hint: str
     markers: tuple[str, ...] = ()
 
     def read(self, text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
@@ -57,6 +59,7 @@ def _inline(name: str, needs: Literal["image"] | None) -> Format:
         partial(inline.write, style=style),
         partial(inline.strip, style=style),
         needs,
+        inline.hint(style),
     )
 
 
@@ -68,6 +71,7 @@ def _tagged(name: str) -> Format:
         lambda plain, regions, sizes=UNKNOWN: tagged.write(plain, regions, tags),
         lambda text: tagged.tokens(text, tags).plain,
         None,
+        tagged.hint(tags),
         tags.markers,
     )
 
@@ -80,12 +84,13 @@ def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
         partial(json_boxes.write, keys=keys),
         partial(json_boxes.strip, keys=keys),
         needs,
+        json_boxes.hint(keys),
     )
 
 
 FORMATS = {
-    "giqa": Format(giqa.tokens, giqa.write, strip, None),
-    "giqa_decimal": Format(giqa.tokens_decimal, giqa.write_decimal, strip, None),
+    "giqa": Format(giqa.tokens, giqa.write, strip, None, PLACEHOLDER),
+    "giqa_decimal": Format(giqa.tokens_decimal, giqa.write_decimal, strip, None, PLACEHOLDER),
     "kosmos2": _tagged("kosmos2"),
     "ferret": _inline("ferret", None),
     "shikra": _inline("shikra", "image"),
@@ -106,6 +111,7 @@ FORMATS = {
         lambda plain, regions, sizes=UNKNOWN: tagged.write_paligemma(plain, regions),
         lambda text: tagged.tokens_paligemma(text).plain,
         None,
+        tagged.hint(tagged.PALIGEMMA_TAGS),
     ),
     "florence2": _tagged("florence2"),
     "pixels": _json("pixels", "image"),

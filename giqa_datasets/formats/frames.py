@@ -37,6 +37,7 @@ class Sizes(NamedTuple):
 
 
 UNKNOWN = Sizes()
+ANY_SIZES = Sizes((1, 1), (1, 1))  # for what does not depend on them
 
 NUMBER = r"[-+]?+(?:(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:e[-+]?+[0-9]++)?+|(?:nan|inf(?:inity)?+)\b)"
 """Pattern of whatever `float` reads in ASCII digits, case aside; the ones without end are out of range."""
@@ -56,6 +57,11 @@ class Frame(NamedTuple):
     wh: tuple[float, float]
     image: Corners
     y_first: bool = False
+
+    @property
+    def corner_names(self) -> tuple[str, ...]:
+        """What the numbers are, in the order in which the model writes them."""
+        return ("y1", "x1", "y2", "x2") if self.y_first else ("x1", "y1", "x2", "y2")
 
     def read(self, numbers: Sequence[float]) -> Corners | Kind:
         """Turn four numbers to a box of the image, clipped to it; or say what is wrong with them.
@@ -107,6 +113,11 @@ class Grid(NamedTuple):
     """A grid of `side` x `side` cells, whose boxes are pairs of them, coded as in `grid.py`."""
 
     side: int
+
+    @property
+    def corner_names(self) -> tuple[str, ...]:
+        """What the numbers are: the first and the last cell."""
+        return ("x", "y")
 
     def read(self, numbers: Sequence[float]) -> Corners | Kind:
         """Turn the first and the last cell to a box, or say what is wrong with them.

@@ -14,6 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from giqa_datasets.formats.frames import (
+    ANY_SIZES,
     NUMBER,
     PER_MILLE,
     UNIT,
@@ -82,6 +83,11 @@ def tokens(text: str, sizes: Sizes = UNKNOWN, *, style: Style) -> Tokens:
         ('tower', [(0.5, 0.0, 1.0, 0.5)])
     """
     return _tokens(text, style, style.frame(sizes))
+
+
+def hint(style: Style) -> str:
+    """Show how an object is written, its corners by their names."""
+    return f"label{style.lead}[{style.comma.join(style.frame(ANY_SIZES).corner_names)}]"
 
 
 def strip(text: str, *, style: Style) -> str:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from giqa_datasets.formats.frames import (
+    ANY_SIZES,
     PER_MILLE,
     UNIT,
     UNKNOWN,
@@ -93,6 +94,12 @@ def tokens(text: str, sizes: Sizes = UNKNOWN, *, keys: Keys) -> Tokens:
         ([('tower', (8, 13), slice(0, 1, None))], [(0.1, 0.2, 0.3, 0.4)])
     """
     return _tokens(text, keys, keys.frame(sizes))
+
+
+def hint(keys: Keys) -> str:
+    """Show how an object is written, its corners by their names."""
+    corners = ", ".join(keys.frame(ANY_SIZES).corner_names)
+    return f'{{"{keys.box[0]}": [{corners}], "{keys.label[0]}": "label"}}'
 
 
 def strip(text: str, *, keys: Keys) -> str:

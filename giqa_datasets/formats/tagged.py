@@ -323,6 +323,11 @@ def tokens_paligemma(text: str) -> Tokens:
     return beside(text, drops, labelled)
 
 
+def hint(tags: Tags) -> str:
+    """Show how an object is written, its corners or cells by their names."""
+    return tags.phrase.format("label", tags.box.format(*tags.frame.corner_names))
+
+
 def write(plain: str, regions: Iterable[Region], tags: Tags) -> str:
     """Write text whose names stand before their boxes; see `fill` for what is refused."""
 

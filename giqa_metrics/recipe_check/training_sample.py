@@ -10,7 +10,6 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.private_interfaces import sft_collator
-from giqa_datasets.questions import HINTS
 from giqa_datasets.text import PLACEHOLDER
 from giqa_metrics.recipe_check.image_geometry import CUT, Landed, View, find_views, land, main_view, share
 
@@ -153,7 +152,7 @@ def reads(name: str, row: dict[str, Any], sizes: Sizes) -> bool:
     near = NEAR.get(name, NEAR_OTHERS)
     for role, turns in (("question", row["prompt"]), ("answer", row["completion"])):
         try:
-            text = "\n".join(turn["content"] for turn in turns).replace(HINTS[name], PLACEHOLDER)
+            text = "\n".join(turn["content"] for turn in turns).replace(FORMATS[name].hint, PLACEHOLDER)
             read = FORMATS[name].read(text, sizes)
         except ValueError:  # the format does not fit pictures of this size
             return False

@@ -6,7 +6,6 @@ import pytest
 from giqa_datasets import Region, parse, strip
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.grid import boxes_to_cells
-from giqa_datasets.questions import HINTS
 from giqa_datasets.records import Distortion, Record, Sample, rows
 from giqa_datasets.sources import mini
 from giqa_datasets.text import PLACEHOLDER
@@ -123,7 +122,7 @@ def test_prompt_and_completion_say_what_question_and_answer_say(record, name):
     for row in rows(record, box_format=name):
         sizes = Sizes(image=(row["width"], row["height"]))
         for turn, text in (("prompt", row["question"]), ("completion", row["answer"])):
-            said = read(row[turn][0]["content"].replace(HINTS[name], PLACEHOLDER), sizes)
+            said = read(row[turn][0]["content"].replace(FORMATS[name].hint, PLACEHOLDER), sizes)
             assert (said.plain, said.malformed) == (strip(text), ())
             pairs = zip(said.regions, parse(text).regions, strict=True)  # florence2 names with the whole caption
             assert all(read_as.phrase.endswith(meant.phrase) for read_as, meant in pairs)

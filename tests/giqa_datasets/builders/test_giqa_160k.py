@@ -25,12 +25,11 @@ from datasets import Image, load_dataset
 from PIL import Image as Pillow
 
 import giqa_datasets
-from giqa_datasets import parse
+from giqa_datasets import box_format, parse
 from giqa_datasets.builders.giqa_160k import PAPER
 from giqa_datasets.dataset_folder.parquet import ROW_GROUP
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.pipeline.model_choice import DETECTOR, PRESETS, VERIFIER
-from giqa_datasets.questions import HINTS
 from giqa_datasets.sources.dq_495k import FILES
 from giqa_datasets.sources.mini import wheel_file
 from tests.command import Done, giqa, refusal
@@ -1280,7 +1279,7 @@ def test_box_format_changes_prompt_and_completion_alone(folder, rows, upstream, 
     for row, giqa_row in zip(qwen, rows, strict=True):
         for role, turn in (("question", "prompt"), ("answer", "completion")):
             boxed = [region for region in row["regions"] if region["role"] == role]
-            content = row[turn][0]["content"].replace(HINTS["qwen3_vl"], "")
+            content = row[turn][0]["content"].replace(box_format("qwen3_vl").hint, "")
             assert giqa_row[turn][0]["content"] == row[role]
             assert content.count('"bbox_2d"') == sum(len(region["boxes"]) for region in boxed)
             assert not parse(content).regions
