@@ -6,7 +6,10 @@ import numpy.typing as npt
 from giqa_datasets.errors import InputError
 
 
-Boxes = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Boxes = Floats
 Overlaps = npt.NDArray[np.float64]  # (N, M), a number for each pair of boxes
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.boxes import Ints
 
-Ints = npt.NDArray[np.int64]
+
 Keys = npt.NDArray[np.uint64]
 
 WIDTH = 56  # bytes of a name that its key holds; a longer one has a digest there
@@ -73,13 +74,14 @@ def order_of(keys: Keys) -> Ints:
     order = np.argsort(keys.astype(np.uint16), kind="stable")
     for shift in (16, 32, 48):
         digit = (keys >> np.uint64(shift)).astype(np.uint16)
-        order = order[np.argsort(digit[order], kind="stable")]
+        if digit.any():
+            order = order[np.argsort(digit[order], kind="stable")]
     return order
 
 
 def distinct(names: Names) -> tuple[Names, Ints]:
     """The distinct names, in an order that depends on them alone, and the place of every name among them."""
-    mixed = names.keys @ _MIX
+    mixed = (names.keys @ _MIX) >> np.uint64(16)  # 48 bits, which two names hardly share
     order = order_of(mixed)
     is_new = np.diff(mixed[order], prepend=~mixed[order[:1]]) != 0
     one = order[is_new]

@@ -8,7 +8,7 @@ time is linear in the reply's length.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -173,6 +173,7 @@ _QUOTE = r"[\"'`“”*]{0,2}"
 _SIDE = rf"{_QUOTE}\s?[:=]\s?{_QUOTE}{_NUMBER}{_QUOTE}[,;\s]{{1,3}}{_QUOTE}"
 # Each alternative is one box, or a run of them in one bracket
 _BOX = re.compile(
+    rf"(?:(?=[bcx\"'`“”*{_OPEN[1:-1]}&])|(?<=[\]］】])(?=\s))(?:"  # how one begins: the rest is skipped fast
     # <|box_start|>(1,2),(3,4)<|box_end|>, <box>[[1, 2, 3, 4]]</box>, <|det|>..., and what was cut off inside
     rf"(?P<tagged><\|?(?:box|bbox|det|box_start|begin_of_box)\|?>(?=[\s\[({{<]*+[-+.\d]|\s*+\Z)[^<\0]*+"
     r"(?:<\|?/?(?:box|bbox|det|box_end|end_of_box)\|?>)?+)"
@@ -189,7 +190,7 @@ _BOX = re.compile(
     # <35, 319>, 《35，319》, ](35, 319)
     rf"|(?P<two>{_ANGLE}\s*+{_TWO}\s*+(?:{_CLOSED_ANGLE}|\Z)|(?<=[\]］】])\s*+{_OPEN}\s*+{_TWO}\s*+(?:{_CLOSE}|\Z))"
     # a list that the end of the text cut off
-    rf"|(?P<half>\[\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,2}}(?:{_COMMA})?+\s*+\Z)",
+    rf"|(?P<half>\[\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,2}}(?:{_COMMA})?+\s*+\Z))",
     re.IGNORECASE,
 )
 
@@ -204,11 +205,11 @@ _KEYS = ("box", "coord", "x1", "x_1", "xmin", "x_min")
 _TAKEN, _FOUND = "\0", "\x01"  # stand for what the format's reader took, and for what the net found
 _OBJECT = re.compile(r"\{[^{}]{0,300}\x01[^{}]{0,300}\}")  # a flat JSON object around a box
 _AROUND = re.compile(
-    r"</?(?:ref|phrase|object|p|grounding|delimiter_of_multi_objects)/?>"
+    r"(?=[<\[`(（【,]|[ ]\x01)(?:</?(?:ref|phrase|object|p|grounding|delimiter_of_multi_objects)/?>"
     r"|<\|/?(?:object_ref_start|object_ref_end|ref|grounding|box_start|box_end|det|begin_of_box|end_of_box)\|>"
     r"|(?P<opening>\[)(?P<name>[^\[\]\x01]{1,200})(?P<closing>\]\(?\s*+\x01[\x01,\s]*+\)?)"  # [name](<1, 2>)
     r"|```\w*+[\s,\[\]\x01]*+```|[\[(（【][\s,\x01]*\x01[\s,\x01]*[\])）】]|(?<=\x01),\s*(?=\x01)"
-    r"|[ ](?=\x01++(?:[\s.,;:!?)]|\Z))"
+    r"|[ ](?=\x01++(?:[\s.,;:!?)]|\Z)))"
 )
 _QUAD = re.compile(_FOUR)
 _BIN = re.compile(r"<(?:loc|bin)?_?\d")
@@ -279,7 +280,10 @@ def _drops(text: str, boxes: list[Span]) -> list[Span]:
     drops = [*boxes, *(found.span() for found in _OBJECT.finditer(text))]
     for _ in range(3):  # a list around objects, a fence around the list
         text = _masked(text, drops, _FOUND)
-        for found in _AROUND.finditer(text):
+        around = list(_AROUND.finditer(text))
+        if not around:
+            break
+        for found in around:
             drops += [found.span("opening"), found.span("closing")] if found["name"] is not None else [found.span()]
     merged: list[Span] = []
     for start, end in sorted(drops):
@@ -337,11 +341,12 @@ def _outside(span: Span, others: tuple[Span, ...]) -> Iterator[Span]:
         yield start, end
 
 
-def _masked(text: str, spans: tuple[Span, ...] | list[Span], mask: str) -> str:
+def _masked(text: str, spans: Iterable[Span], mask: str) -> str:
     """Overwrite spans, in any order."""
-    if not spans:
-        return text
-    characters = list(text)
-    for start, end in spans:
-        characters[start:end] = mask * (end - start)
-    return "".join(characters)
+    pieces: list[str] = []
+    last = 0
+    for start, end in sorted(spans):
+        if end > last:
+            pieces += [text[last:start], mask * (end - max(start, last))]
+            last = end
+    return "".join([*pieces, text[last:]])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.batches import batches
+from giqa_datasets.boxes import Floats, Ints
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.grid import SIDE, cells_to_boxes
@@ -18,9 +19,9 @@ from giqa_datasets.names import Names
 from giqa_datasets.regions import Region
 from giqa_datasets.reply import VERSION
 from giqa_datasets.text import GroundedText, Kind
-from giqa_datasets.text_scan import Ints, Scan, gather, scan, scan_replies
+from giqa_datasets.text_scan import Scan, gather, scan, scan_replies
 from giqa_metrics.inputs import regions_of, samples_of, sizes_of
-from giqa_metrics.matching import DIGITS, Floats, Objects, Pairs, falling, greedy, objects, pairs
+from giqa_metrics.matching import DIGITS, Objects, Pairs, falling, greedy, objects, pairs
 from giqa_metrics.signature import signature
 from giqa_metrics.similarity import Compare, Similarity, similarity_named
 from giqa_metrics.stats import Stats, Table
@@ -216,8 +217,9 @@ def grounding_stats(
         raise InputError(f"box format {box_format!r} needs sizes, which a stream has not: use giqa_grounding")
     total = GroundingStats()
     for chunk in batches(samples, CHUNK):
-        pairs_of_texts = zip(*chunk, strict=True)
-        predictions, references = samples_of(**dict(zip(("predictions", "references"), pairs_of_texts, strict=True)))
+        predictions, references = samples_of(
+            predictions=[prediction for prediction, _ in chunk], references=[reference for _, reference in chunk]
+        )
         read = scan_replies(predictions, box_format)
         met = meet(read, read_references(references), settings, count=len(chunk))
         total += GroundingStats.of(met.table.sum(axis=0))

@@ -7,16 +7,12 @@ here runs over the objects, or the pairs of objects, of all samples of a chunk.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from giqa_datasets.boxes import Boxes, paired_iou
+from giqa_datasets.boxes import Boxes, Flags, Floats, Ints, paired_iou
 from giqa_datasets.grid import SIDE, Cells
 from giqa_datasets.names import WIDTH, Names, distinct, joined, order_of
-from giqa_datasets.text_scan import Ints, Scan
+from giqa_datasets.text_scan import Scan
 
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 COARSE = 200  # steps a side
 DIGITS = 9  # IoU and similarity are rounded to it, so that a threshold or a tie does not hang on the last bit

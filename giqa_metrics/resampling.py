@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giqa_datasets.boxes import Floats
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_metrics.stats import Table
@@ -17,7 +18,6 @@ from giqa_metrics.stats import Table
 
 Scores = Callable[[Table], Mapping[str, Any]]  # of sums, shape (S,)
 Interval = tuple[float, float]
-Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 METHOD = "jackknife over images, t on the logit scale"

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import giqa, inline, json_boxes, tagged
-from giqa_datasets.formats.frames import UNKNOWN, Size, Sizes
+from giqa_datasets.formats.frames import UNIT, UNKNOWN, Size, Sizes
+from giqa_datasets.formats.written import Bulk, named_split
 from giqa_datasets.regions import Region
 from giqa_datasets.text import PLACEHOLDER, GroundedText, Tokens, decoded, strip
 
@@ -37,6 +38,7 @@ class Format(NamedTuple):
             by its default.
         hint: How a question shows an object called "label" whose corners have names, as the model would write it.
         markers: The special tokens of the family's tokenizer that decoding must keep; empty where the markup is text.
+        written: Reads many texts that are as `write` writes them; None where that takes more than a pattern.
     """
 
     tokens: Tokenize
@@ -45,6 +47,7 @@ class Format(NamedTuple):
     needs: Literal["image", "input"] | None
     hint: str
     markers: tuple[str, ...] = ()
+    written: Bulk | None = None
 
     def read(self, text: str, sizes: Sizes = UNKNOWN) -> GroundedText:
         """Read a text; raises what `tokens` does."""
@@ -60,6 +63,7 @@ def _inline(name: str, needs: Literal["image"] | None) -> Format:
         partial(inline.strip, style=style),
         needs,
         inline.hint(style),
+        written=(inline.split_of(style), style.frame),
     )
 
 
@@ -73,6 +77,7 @@ def _tagged(name: str) -> Format:
         None,
         tagged.hint(tags),
         tags.markers,
+        tagged.written(tags),
     )
 
 
@@ -85,12 +90,20 @@ def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
         partial(json_boxes.strip, keys=keys),
         needs,
         json_boxes.hint(keys),
+        written=(json_boxes.split_of(keys), keys.frame),
     )
 
 
 FORMATS = {
     "giqa": Format(giqa.tokens, giqa.write, strip, None, PLACEHOLDER),
-    "giqa_decimal": Format(giqa.tokens_decimal, giqa.write_decimal, strip, None, PLACEHOLDER),
+    "giqa_decimal": Format(
+        giqa.tokens_decimal,
+        giqa.write_decimal,
+        strip,
+        None,
+        PLACEHOLDER,
+        written=(named_split("[{}]({})", "<{}, {}, {}, {}>", ", "), lambda sizes: UNIT),
+    ),
     "kosmos2": _tagged("kosmos2"),
     "ferret": _inline("ferret", None),
     "shikra": _inline("shikra", "image"),

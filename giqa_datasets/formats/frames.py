@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from giqa_datasets.boxes import Boxes, rounded
+from giqa_datasets.boxes import Boxes, Flags, Floats, Ints, rounded
 from giqa_datasets.errors import InputError
 from giqa_datasets.grid import boxes_to_cells, is_rectangle
 from giqa_datasets.text import Kind, fault_of_box
@@ -107,6 +107,34 @@ class Frame(NamedTuple):
         boxes = dict.fromkeys(map(tuple, rounded(inside, digits=digits, wh=self.wh).tolist()))
         ordered = [(box[1], box[0], box[3], box[2]) if self.y_first else box for box in boxes]
         return [[f"{number:.{digits}f}" for number in box] for box in ordered]
+
+
+def read_all(frames: Sequence[Frame], numbers: Floats, of: Ints) -> tuple[Boxes, Flags]:
+    """Read many boxes as `Frame.read` does.
+
+    Args:
+        frames: Of one format.
+        numbers: Shape (N, 4), as they are written.
+        of: Shape (N,), which of the frames they refer to.
+
+    Returns:
+        Boxes, shape (N, 4), and which of them are boxes of the image, shape (N,).
+
+    Example:
+        >>> boxes, is_box = read_all([PER_MILLE], np.array([[0, 0, 500, 250], [9, 9, 3, 3]]), np.array([0, 0]))
+        >>> boxes[0].tolist(), is_box.tolist()
+        ([0.0, 0.0, 0.5, 0.25], [True, False])
+    """
+    if frames and frames[0].y_first:
+        numbers = numbers[:, [1, 0, 3, 2]]
+    wh = np.array([frame.wh * 2 for frame in frames]).reshape(-1, 4)[of]
+    image = np.array([frame.image for frame in frames]).reshape(-1, 4)[of]
+    clipped = np.concatenate(
+        [np.maximum(numbers[:, :2], image[:, :2]), np.minimum(numbers[:, 2:], image[:, 2:])], axis=1
+    )
+    first, last = clipped[:, :2], clipped[:, 2:]
+    is_box = np.all(np.concatenate([numbers >= 0, numbers <= wh, first < last], axis=1), axis=1)
+    return (clipped - np.tile(image[:, :2], 2)) / np.tile(image[:, 2:] - image[:, :2], 2), is_box
 
 
 class Grid(NamedTuple):

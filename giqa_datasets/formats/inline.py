@@ -26,6 +26,7 @@ from giqa_datasets.formats.frames import (
 )
 from giqa_datasets.formats.labels import name_before
 from giqa_datasets.formats.spans import JOINT, Found, Named, Span, grounded, trimmed
+from giqa_datasets.formats.written import END, Split, Written, boxes_pattern, texts_of
 from giqa_datasets.regions import Region
 from giqa_datasets.text import Tokens, fill
 
@@ -109,6 +110,26 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, styl
         return f"{region.phrase}{style.lead}[{style.between.join(boxes)}]"
 
     return fill(plain, map(trimmed, regions), phrase_with_boxes, lambda text: _tokens(text, style, frame))
+
+
+def split_of(style: Style) -> Split:
+    """Make what splits many texts in a style."""
+    box = style.comma.join(["{}"] * 4)
+    pattern = re.compile(rf"{style.lead or ' ?+'}\[({boxes_pattern(box, style.between)})\]")
+
+    def split(joined: str) -> Written:
+        pieces = pattern.split(joined)
+        prose, boxes = pieces[::2], pieces[1::2]
+        names, left = [], []
+        for before, its_boxes in zip(prose, boxes, strict=False):
+            begin = before.rfind(END) + 1
+            name = name_before(before, begin, len(before))
+            is_joint = not begin and JOINT.fullmatch(before)
+            left.append(f"{before}[{its_boxes}]" if is_joint or isinstance(name, str) else before)
+            names.append("" if isinstance(name, str) else before[slice(*name)])
+        return Written("".join([*left, prose[-1]]).split(END)[1:], texts_of(prose[:-1]), names, boxes)
+
+    return split
 
 
 def _tokens(text: str, style: Style, frame: Frame) -> Tokens:

@@ -14,6 +14,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from giqa_datasets.formats.frames import (
@@ -27,8 +28,9 @@ from giqa_datasets.formats.frames import (
     pixels_as_sent,
     pixels_of_input,
 )
-from giqa_datasets.formats.labels import beside, settle
+from giqa_datasets.formats.labels import beside, place, settle
 from giqa_datasets.formats.spans import Found, Span
+from giqa_datasets.formats.written import END, NUMBER, Split, Written, texts_of
 from giqa_datasets.regions import Region
 from giqa_datasets.text import Kind, Tokens, read_back
 
@@ -124,6 +126,37 @@ def write(plain: str, regions: Iterable[Region], sizes: Sizes = UNKNOWN, *, keys
     ]
     text = plain + ("\n```json\n[\n" + ",\n".join(lines) + "\n]\n```" if lines else "")
     return read_back(text, plain, ordered, lambda text: _tokens(text, keys, frame))
+
+
+def split_of(keys: Keys) -> Split:
+    """Make what splits many texts that end in a family's list."""
+    numbers, label = ", ".join([NUMBER] * 4), rf'(?!\s)[^"\\`{END}]++(?<!\s)'
+    line = rf'\t\{{"{keys.box[0]}": \[%s\], "{keys.label[0]}": "%s"\}}'
+    one = line % (numbers, label)
+    pattern = re.compile(rf"```json\n\[\n({one}(?:,\n{one})*+)\n\]\n```(?={END}|\Z)")
+    objects = re.compile(line % (f"({numbers})", f"({label})")).findall
+
+    def split(joined: str) -> Written:
+        *pieces, last = pattern.split(joined)
+        plain: list[str] = []
+        text, names, boxes = list[int](), list[str](), list[str]()
+        for before, block, at in zip(pieces[::2], pieces[1::2], texts_of(pieces[::2]), strict=True):
+            by_label: dict[str, list[str]] = {}
+            for box, name in objects(block):
+                by_label.setdefault(name if name.isascii() else _without_surrogates(name), []).append(box)
+            *others, prose = before.rpartition(END)
+            if prose and prose[-1] != "\n":
+                plain += [before, "```"]
+                continue
+            prose, spans = place(prose[:-1], by_label)
+            plain += [*others, prose]
+            for name, _ in sorted(spans.items(), key=itemgetter(1)):
+                text.append(at)
+                names.append(name)
+                boxes.append(", ".join(by_label[name]))
+        return Written("".join([*plain, last]).split(END)[1:], text, names, boxes)
+
+    return split
 
 
 class _Piece(NamedTuple):

@@ -33,8 +33,6 @@ i you he she it we they me him us them who whom there here
 """
 CLOSED = frozenset(_CLOSED.split())
 
-NEAR = 40  # characters before a box that are looked at first
-
 _WORD = re.compile(r"""[^\s.,;:!?()\[\]{}<>"“”…—]+|[^ \t]""")
 
 
@@ -52,32 +50,25 @@ def name_before(text: str, start: int, end: int, *, captions: bool = False) -> S
         >>> name_before(text, 0, 22), name_before(text, 0, 22, captions=True), name_before(text, 0, 7)
         ((19, 22), (8, 22), 'unnamed')
     """
-    length = NEAR
-    while end - start > length:  # a part suffices if the name begins in it, and words are whole after a space
-        near = text.rfind(" ", start, end - length) + 1
-        name, is_whole = _name_in(text, near, end, captions) if near else (None, False)
-        if is_whole:
-            return name or "unnamed"
-        length *= 4
-    return _name_in(text, start, end, captions)[0] or "unnamed"
-
-
-def _name_in(text: str, start: int, end: int, captions: bool) -> tuple[Span | None, bool]:
-    """The name that ends at `end` as far as it stands in a part of the text, and whether nothing before matters."""
-    name: Span | None = None
-    is_whole = False
-    for word in _WORD.finditer(text, start, end):
-        written = word[0]
-        if written.isalnum() or any(map(str.isalnum, written)):
-            if written.lower() not in CLOSED:
-                name = (name[0] if name else word.start(), word.end())
-            elif not captions:
-                name, is_whole = None, True
-            elif name:
-                name = (name[0], word.end())
+    first = last = None  # where the words begin and end
+    while end > start:
+        begin = text.rfind(" ", start, end) + 1 or start
+        if (word := text[begin:end]).isalnum():
+            words = [(begin, end, word)]
         else:
-            name, is_whole = None, True
-    return name, is_whole
+            words = [(*found.span(), found[0]) for found in _WORD.finditer(text, begin, end)][::-1]
+        for at, stop, word in words:
+            is_closed = word.lower() in CLOSED
+            if (is_closed and not captions) or not (word.isalnum() or any(map(str.isalnum, word))):
+                return _span(first, last)
+            last = last or stop
+            first = first if is_closed else at
+        end = begin - 1
+    return _span(first, last)
+
+
+def _span(first: int | None, last: int | None) -> Span | Kind:
+    return "unnamed" if first is None or last is None else (first, last)
 
 
 def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None, Found]]) -> Tokens:
@@ -95,7 +86,7 @@ def beside(text: str, drops: Sequence[Span], labelled: Iterable[tuple[str | None
     if not by_label:
         return Tokens(text, prose, [], [], (), tuple(drops))
     malformed = sort_out(by_label.pop(None, []), "unnamed")[1]
-    plain, spans = _place(prose, [label for label in by_label if label is not None])
+    plain, spans = place(prose, [label for label in by_label if label is not None])
     boxes: list[Corners] = []
     phrases: list[tuple[str, Span, slice]] = []
     for label, span in spans.items():
@@ -131,8 +122,8 @@ def settle(plain: str, regions: Iterable[Region]) -> list[Region]:
         phrases = [(region.phrase, region.boxes) for region in located]
 
 
-def _place(prose: str, labels: list[str]) -> tuple[str, dict[str, Span]]:
-    """Find labels in the prose, or append them to it, comma-separated."""
+def place(prose: str, labels: Iterable[str]) -> tuple[str, dict[str, Span]]:
+    """Find labels in the prose, or append them to it, comma-separated: the plain text, and where each stands."""
     taken = bytearray(len(prose))
     budget = BUDGET
     spans: dict[str, Span] = {}

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from giqa_datasets.formats.frames import FLORENCE2, PALIGEMMA, PER_MILLE, UP_TO_999, Frame, Grid, numbers_of
 from giqa_datasets.formats.labels import beside, name_before, settle
 from giqa_datasets.formats.spans import JOINT, Found, Named, Span, grounded, trimmed
+from giqa_datasets.formats.written import Bulk, named_split
 from giqa_datasets.regions import Region
 from giqa_datasets.text import Kind, Tokens, fill, read_back
 
@@ -251,6 +252,14 @@ PALIGEMMA_TAGS = Tags(
     "<loc{:0>4}><loc{:0>4}><loc{:0>4}><loc{:0>4}>",
     " ; ",
 )
+
+
+def written(tags: Tags) -> Bulk | None:
+    """Make what reads many texts of a family; None where no marker begins a name, or cells are its numbers."""
+    frame = tags.frame
+    if tags.phrase.startswith("{}") or isinstance(frame, Grid):
+        return None
+    return named_split(tags.phrase, tags.box, tags.between), lambda sizes: frame
 
 
 def tokens(text: str, tags: Tags) -> Tokens:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets import GroundedText, Region, Sizes, names, parse
 from giqa_datasets import text_scan as scanning
+from giqa_datasets.formats import FORMATS
 from giqa_datasets.grid import SIDE, boxes_to_cells, cells_to_boxes
 from giqa_datasets.names import WIDTH, distinct, joined, spelled
 from giqa_datasets.reply import read
@@ -373,17 +374,74 @@ def test_replies_are_scanned_as_they_are_read_one_by_one(replies):
     assert found.n_tokens == {at: one.n_tokens for at, one in enumerate(each) if one.n_tokens}
 
 
-@pytest.mark.parametrize("name", ["giqa_decimal", "kosmos2", "qwen2_5_vl"])
-def test_replies_in_another_format_are_read_one_by_one(name):
-    replies = [
-        "<think>so</think>[a](<0, 63>) [b](<0.1, 0.2, 0.3, 0.4>)",
-        None,
-        '{"bbox_2d": [1, 2, 30, 40], "label": "c"}',
+SIZES = Sizes((640, 400), (644, 392))  # a padded square is no frame that the image fills
+NOTES = [
+    "",
+    ". ",
+    " so ",
+    "(left) ",
+    "(1) ",
+    "a\tb ",
+    "x\0",
+    "\n",
+    "\n```json\n[\n]\n```",
+    "] [",
+    " [1, 2, 3, 4]",
+    "<ref>",
+]
+
+
+def written(name: str, words: list[tuple[str, bool]], boxes: list[list[float]]) -> str:
+    """Words in a box format, those that are marked with boxes; plain where the format refuses them."""
+    plain, regions = "", []
+    for word, has_box in words:
+        start = len(plain) + bool(plain)
+        plain = f"{plain} {word}" if plain else word
+        if has_box:
+            regions.append(Region(word, (start, len(plain)), np.array(boxes)))
+    try:
+        return FORMATS[name].write(plain, regions, SIZES)
+    except ValueError:
+        return plain
+
+
+corners = st.tuples(*[st.integers(0, 8)] * 2, *[st.integers(9, 20)] * 2).map(lambda box: [side / 20 for side in box])
+words = st.tuples(
+    st.sampled_from(["dog", "red cup", "the", "naïve", "cup,", "c", "Ⅻ", "box =", "label"]), st.booleans()
+)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(data=st.data())
+def test_replies_in_every_format_are_scanned_as_they_are_read_one_by_one(name, data):
+    note = st.sampled_from(NOTES) | st.sampled_from(SAID)
+
+    def reply() -> str:
+        text = written(
+            name, data.draw(st.lists(words, max_size=4)), data.draw(st.lists(corners, min_size=1, max_size=3))
+        )
+        at, removed = data.draw(st.integers(0, len(text))), data.draw(st.sampled_from([0, 0, 0, 1, 5]))
+        return data.draw(note) + text[:at] + data.draw(st.just("") | note) + text[at + removed :]
+
+    replies = [reply() if data.draw(st.booleans()) else None for _ in range(4)] + [reply()]
+    each = [read(text, name, SIZES) for text in replies]
+    found = scan_replies(replies, name, [SIZES] * len(replies))
+    assert_as_read(found, [one.answer for one in each])
+    assert found.n_thoughts == {at: one.n_thoughts for at, one in enumerate(each) if one.n_thoughts}
+    assert answers_of(replies, name) == [one.answer.plain for one in each]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].written])
+def test_what_a_format_writes_is_not_read_one_by_one(name, monkeypatch):
+    texts = [
+        written(name, [("The", False), (word, True), ("is sharp.", False)], [[0.1, 0.2, 0.6, 0.8]] * 2)
+        for word in ("dog", "red cup")
     ]
-    sizes = [Sizes((640, 480), (640, 480))] * 3
-    each = [read(reply, name, sizes[0]).answer for reply in replies]
-    assert_as_read(scan_replies(replies, name, sizes), each)
-    assert answers_of(replies, name) == [one.plain for one in each]
+    sizes = [SIZES] * 2
+    each = [read(text, name, SIZES).answer for text in texts]
+    assert all(text.regions for text in each)
+    monkeypatch.setattr(scanning, "read_tokens", lambda *told: pytest.fail("read one by one"))
+    assert_as_read(scan_replies(texts, name, sizes), each)
 
 
 @pytest.mark.parametrize("piece", SAID, ids=ascii)
