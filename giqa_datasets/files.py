@@ -24,13 +24,24 @@ Line = TypeVar("Line", bound="BaseModel")
 
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file whole, as UTF-8, or leave the old one."""
-    partial = path.with_name(f".{path.name}.partial")
+    write_all({path: pieces})
+
+
+def write_all(files: Mapping[Path, Iterable[str]]) -> None:
+    """Write text files as UTF-8, in the place of the old ones when all are whole, in their order; or none.
+
+    Another process may write the same ones at the same time: the last to finish stays.
+    """
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(pieces)
-        partial.replace(path)
+        for path, pieces in files.items():
+            with partials[path].open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(pieces)
+        for path, partial in partials.items():
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
 
 
 def json_line(fields: Mapping[str, Any]) -> str:

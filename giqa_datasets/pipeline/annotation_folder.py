@@ -8,44 +8,29 @@ and at the end `drops.jsonl` and `funnel.json`.
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
 from giqa_datasets.drops import FAULT
 from giqa_datasets.entries import Entry
-from giqa_datasets.errors import InputError, UnavailableError
+from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, mend, numbered_lines, read_line, write_whole
+from giqa_datasets.folder_lock import LOCK
 from giqa_datasets.pipeline.annotation_lines import Finished, Head, RecordLine
 
 
 RECORDS, SETTINGS, DROPS, FUNNEL = "records.jsonl", "settings.json", "drops.jsonl", "funnel.json"
-LOCK = ".lock"
 VERSIONS = frozenset({"giqa", "files"})  # the settings that a user does not choose
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder if it is not there and keep other runs out of it; the lock goes with its process.
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something else than annotations.
 
     Raises:
-        OSError: If another run is at work there, or it is no folder.
-        ValueError: If something else is in it.
+        ValueError: If it does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _refuse_foreign(folder)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise UnavailableError(f"another run is annotating into {folder}") from error
-
-
-def _refuse_foreign(folder: Path) -> None:
     settings = folder / SETTINGS
-    others = {path.name for path in folder.iterdir()} - {SETTINGS, LOCK}
+    others = {path.name for path in folder.iterdir()} - {SETTINGS, LOCK} if folder.is_dir() else set()
     if others and not settings.exists():
         found = RECORDS if RECORDS in others else min(others)
         raise InputError(f"expected {settings} beside {found}, found none")

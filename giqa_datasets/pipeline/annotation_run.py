@@ -13,8 +13,9 @@ from giqa_datasets.drops import FAULT, Drop, DropSink
 from giqa_datasets.entries import Entry, by_photograph, load, unique
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.files import write_whole
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.pipeline import annotation_folder
-from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS, Annotations
+from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS, Annotations, refuse_foreign
 from giqa_datasets.pipeline.annotation_lines import Finished, drop_line, finish, read_samples
 from giqa_datasets.pipeline.funnel import Funnel, Row
 from giqa_datasets.pipeline.model_choice import Choice, OpenModels
@@ -72,7 +73,8 @@ def annotate_into(
     drops = list(left_out)
     listed = unique(entries, drops.append)
     fresh = [entry for entry in listed if not entry.samples]
-    with annotation_folder.lock_folder(folder):
+    refuse_foreign(folder)
+    with hold(folder):
         notes = Annotations.begin(folder, choice.settings())
         _forget_changed(notes, fresh, progress)
         drops += _annotate_missing(notes, fresh, choice, engine or local, progress)

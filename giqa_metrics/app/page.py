@@ -66,7 +66,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
         try:
             (answer,) = predictor.answer([[Question("upload", picture.raw, question)]])
             sizes = Sizes(picture.size, answer.input_size)
-            return show(picture, view.read_exchange(question, answer.prediction, sizes, subject.box_format))
+            return show(picture, view.read_exchange(question, answer.text(), sizes, subject.box_format))
         except GiqaError as error:
             return show(picture, fault=" ".join(str(error).split()))
 

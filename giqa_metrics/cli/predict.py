@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Processor, Server
 from giqa_metrics.cli.progress import progress_bars
@@ -39,7 +40,7 @@ def predict(
     from giqa_metrics.runs.predict import predict as run
 
     with progress_bars() as progress:
-        count = run(
+        count, faults = run(
             model,
             data,
             out,
@@ -55,3 +56,7 @@ def predict(
             progress=progress,
         )
     typer.echo(f"{count} answers in {out / 'predictions.jsonl'}")
+    if faults:
+        name, why = next(iter(faults.items()))
+        typer.echo(f"{len(faults)} got none, {printable(name)} for one {printable(why)}; the same command asks again")
+        raise typer.Exit(1)

@@ -99,7 +99,7 @@ def diagnose(
     """
     told = list(zip(answers, pictures, strict=True))
     readings = {
-        name: [read(name, answer.prediction, picture, answer.input_size) for answer, picture in told]
+        name: [read(name, answer.text(), picture, answer.input_size) for answer, picture in told]
         for name in (*FORMATS, *FOREIGN)
         if name not in without
     }
@@ -125,7 +125,7 @@ def diagnose(
         p_value,
         sum(len(reading.boxes) > 0 and not reading.is_named for reading in readings[best]),
         fits,
-        [answer.prediction for answer in answers],
+        [answer.text() for answer in answers],
         [reading.boxes for reading in readings[best]],
         scores[best].tolist(),
     )

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line, mend, numbered_lines, read_line, write_whole
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.images import decode
 from giqa_metrics.inspection.defect_words import KINDS, VERSION
 from giqa_metrics.inspection.drawing import draw_inspection
 from giqa_metrics.inspection.photographs import PhotoSource, digest_of, file_name
 from giqa_metrics.inspection.policy import Verdict, covered
-from giqa_metrics.inspection.verdicts import Inquiry, Inspected, JudgedRegion, inspections
+from giqa_metrics.inspection.verdicts import NO_ANSWER, Inquiry, Inspected, JudgedRegion, inspections
 from giqa_metrics.models import Predictor
 from giqa_metrics.runs.files import write_config
 
@@ -60,36 +61,46 @@ def inspect_into(
     `run` has further settings for `config.yaml`.
 
     Raises:
-        OSError: If a photograph gets no answer; earlier answers stay.
+        OSError: If the model or server cannot be had; earlier answers stay.
         ValueError: If the folder holds another run.
     """
     policy = asked.policy.model_dump(mode="json")
-    write_config(
-        out, run | {"question": asked.question, "box_format": asked.box_format, "lexicon": VERSION, "policy": policy}
-    )
-    for name in ("masks", "pictures"):
-        (out / name).mkdir(exist_ok=True)
-    path = out / FILE
-    done = _resume(path, sources)
-    found = inspections(sources, predictor, asked, done=done)
-    for inspected in progress(found, len(sources) - len(done), "inspect"):
-        append_line(path, json_line(_line(out, inspected)))
-    by_name = {line.photo: (line, raw) for line, raw in _read(path)}
-    ordered = [by_name[source.name] for source in sources]
-    if [raw for _, raw in ordered] != [raw for _, raw in by_name.values()]:
-        write_whole(path, [raw for _, raw in ordered])
+    with hold(out):
+        write_config(
+            out,
+            run | {"question": asked.question, "box_format": asked.box_format, "lexicon": VERSION, "policy": policy},
+        )
+        for name in ("masks", "pictures"):
+            (out / name).mkdir(exist_ok=True)
+        path = out / FILE
+        done = _resume(path, sources)
+        found = inspections(sources, predictor, asked, done=done)
+        for inspected in progress(found, len(sources) - len(done), "inspect"):
+            append_line(path, json_line(_line(out, inspected)))
+        by_name = {line.photo: (line, raw) for line, raw in _read(path)}
+        ordered = [by_name[source.name] for source in sources]
+        if [raw for _, raw in ordered] != [raw for _, raw in by_name.values()]:
+            write_whole(path, [raw for _, raw in ordered])
     return [line for line, _ in ordered]
 
 
 def _resume(path: Path, sources: Sequence[PhotoSource]) -> set[str]:
-    """Names of the photographs that are done; lines of changed ones are removed, a half-written one is cut off."""
+    """Names of the photographs that are done.
+
+    Lines of those that have changed, or got no answer, are removed, and a half-written one is cut off.
+    """
     mend(path)
     there = _read(path)
     by_name = {source.name: source for source in sources}
     for line, _ in there:
         if line.photo not in by_name:
             raise InputError(f"{path} holds {line.photo!r}, which is not among the photographs; choose another --out")
-    kept = [(line.photo, raw) for line, raw in there if digest_of(by_name[line.photo]) == line.image_sha256]
+    kept = [
+        (line.photo, raw)
+        for line, raw in there
+        if digest_of(by_name[line.photo]) == line.image_sha256
+        and NO_ANSWER not in {reason.rule for reason in line.reasons}
+    ]
     if len(kept) != len(there):
         write_whole(path, [raw for _, raw in kept])
     return {name for name, _ in kept}

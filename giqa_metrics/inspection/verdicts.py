@@ -28,6 +28,7 @@ from giqa_metrics.models.tiny_model import describe_question
 
 
 ROUNDING = 1e-9  # of a share
+NO_ANSWER = "no_answer"  # the reason's rule where the model gave none
 MAX_BOXES = 1000  # of an answer (ours); one with more is no description of a photograph
 
 
@@ -140,7 +141,7 @@ def inspect_photographs(
     Raises:
         FileNotFoundError: If a path leads to nothing.
         ImportError: If torch, transformers or peft is not installed, or the server's client.
-        OSError: If the model or server cannot be had, or a photograph gets no answer.
+        OSError: If the model or server cannot be had, or answers about none of the first photographs.
         ValueError: If an option is not fit.
     """
     sources = [as_source(photograph, number) for number, photograph in enumerate(photographs, start=1)]
@@ -221,6 +222,10 @@ def inspections(
 def judge(answer: Answer, photograph: Photo, asked: Inquiry) -> Inspection:
     """Read an answer and hold it against the policy. Never raises because of the answer."""
     policy = asked.policy
+    if answer.prediction is None:
+        reason = Reason(NO_ANSWER, Verdict.REVIEW, f"no answer {answer.fault}"[:300])
+        size, sha256 = photograph.size_wh, photograph.sha256
+        return Inspection(answer.id, Verdict.REVIEW, (reason,), (), None, 0, size, sha256)
     text = without_surrogates(answer.prediction)
     answered = read(text, asked.box_format, Sizes(photograph.size_wh, answer.input_size)).answer
     n_boxes = sum(len(region.boxes) for region in answered.regions)

@@ -66,18 +66,18 @@ class LocalPredictor:
         """Answer a batch; where it does not fit into memory, in halves."""
         import torch
 
+        answers = None
         try:
             answers = self._generate(samples, inputs)
         except torch.OutOfMemoryError as error:
+            said = str(error)  # the error itself holds on to what filled the memory
+        if answers is None:
+            torch.cuda.empty_cache()
             if len(samples) == 1:
-                raise UnavailableError(
-                    f"sample {samples[0].id!r} alone is too large for the memory: {error}"
-                ) from error
-        else:
+                answers = [Answer(samples[0].id, None, fault=f"as it alone is too large for the memory: {said}")]
+        if answers is not None:
             yield from answers
             return
-        # Outside the handler, for the error holds on to what filled the memory
-        torch.cuda.empty_cache()
         half = (len(samples) + 1) // 2
         logger.warning("out of memory with %d samples at once, so they are answered %d at once", len(samples), half)
         for part in (samples[:half], samples[half:]):

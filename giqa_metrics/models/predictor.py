@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from giqa_datasets.errors import UnavailableError
+
 
 class Question(NamedTuple):
     """A question about an image.
@@ -19,11 +21,29 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A model's text, and (width, height) of the resized image if the model says how large that was."""
+    """What came back for a sample.
+
+    Attributes:
+        id: The sample's.
+        prediction: The model's text; None where the sample got no answer.
+        input_size: (width, height) of the resized image, if the model says how large that was.
+        fault: Why there is no answer; empty where there is one.
+    """
 
     id: str
-    prediction: str
+    prediction: str | None
     input_size: tuple[int, int] | None = None
+    fault: str = ""
+
+    def text(self) -> str:
+        """Give the model's text.
+
+        Raises:
+            OSError: If the sample got no answer.
+        """
+        if self.prediction is None:
+            raise UnavailableError(f"sample {self.id!r} got no answer {self.fault}")
+        return self.prediction
 
 
 class Predictor(Protocol):
@@ -33,10 +53,10 @@ class Predictor(Protocol):
     batch_size: int  # samples that it looks at together
 
     def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
-        """Answer each sample, in any order, an answer as soon as it is there.
+        """Answer each sample, in any order, an answer as soon as it is there; one that gets none costs only itself.
 
         Raises:
-            OSError: If a sample gets no answer; it is named.
+            OSError: If the model cannot be had, or answers none of the first samples.
             ValueError: If an image cannot be read; its sample is named.
         """
         ...

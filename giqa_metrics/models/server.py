@@ -14,6 +14,7 @@ from giqa_metrics.models.predictor import Answer, Question
 ROLE = Role("model", "a model", "GIQA_PREDICT_API_KEY")
 TIMEOUT = 300  # seconds; a request may wait for others
 RETRIES = 6  # over about half a minute, or as long as the server asks for
+HOPELESS = 10  # samples without an answer, and none with one: nobody waits for the rest
 # What a server does not tell
 UNFIT = {"qwen2_5_vl": "counts in pixels of the resized image, and a server does not say how large that is"}
 
@@ -64,6 +65,7 @@ class ServerPredictor:
 
     def answer(self, batches: Iterable[Sequence[Question]]) -> Iterator[Answer]:
         """Answer each sample as its reply comes; after an error no more is asked, what is under way still counts."""
+        n_faults: int | None = 0  # until a sample is answered
         samples = chain.from_iterable(batches)
         error: BaseException | None = None
         with ThreadPoolExecutor(self._server.concurrency) as pool:
@@ -71,9 +73,15 @@ class ServerPredictor:
             while under_way:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in done:
-                    if future.exception() is None:
-                        yield future.result()
                     error = error or future.exception()
+                    if future.exception() is None:
+                        answer = future.result()
+                        yield answer
+                        n_faults = None if answer.prediction is not None or n_faults is None else n_faults + 1
+                        if n_faults == HOPELESS:
+                            error = error or UnavailableError(
+                                f"none of the first {HOPELESS} samples got an answer, the last one {answer.fault}"
+                            )
                 if error is None:
                     under_way |= {pool.submit(self._ask, sample) for sample in islice(samples, len(done))}
         if error is not None:
@@ -87,6 +95,6 @@ class ServerPredictor:
         )
         (reply,) = self._server.ask([request])
         if isinstance(reply, Fault):
-            raise UnavailableError(f"sample {sample.id!r} got no answer from {self._place}: {reply.reason}")
+            return Answer(sample.id, None, fault=f"from {self._place}: {reply.reason}")
         size = self._input_size((baked.width, baked.height)) if self._input_size else None
         return Answer(sample.id, reply.text.strip(), size)

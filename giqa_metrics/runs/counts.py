@@ -7,7 +7,7 @@ import numpy as np
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes
-from giqa_datasets.reply import read
+from giqa_datasets.reply import cut, with_net
 from giqa_metrics.grounding import GroundingStats
 from giqa_metrics.stats import Table
 
@@ -22,16 +22,20 @@ class SizedReply(NamedTuple):
     sizes: Sizes
 
 
-def counts_of(tables: Sequence[Table]) -> dict[str, int]:
-    """Add up what was read of all answers: shape (N, S) each, the columns of `GroundingStats`."""
+def counts_of(tables: Sequence[Table], no_answer: int) -> dict[str, int]:
+    """Add up what was read of all answers: shape (N, S) each, the columns of `GroundingStats`.
+
+    `no_answer` is the number of samples that got none.
+    """
     table = np.concatenate(tables)
     column = dict(zip(GroundingStats.names(), table.T, strict=True))
     return {
-        "answers": len(table),
+        "answers": len(table) - no_answer,
+        "no_answer": no_answer,
         "boxes": int(column["n_predicted"].sum()),
         "malformed": int(column["n_malformed"].sum()),
         "foreign": int(column["n_foreign"].sum()),
-        "without_box": int(((column["n_predicted"] == 0) & (column["n_malformed"] == 0)).sum()),
+        "without_box": int(((column["n_predicted"] == 0) & (column["n_malformed"] == 0)).sum()) - no_answer,
         "thoughts_cut": int(column["n_thoughts_cut"].sum()),
         "tokens_cut": int(column["n_tokens_cut"].sum()),
     }
@@ -45,7 +49,7 @@ def other_formats(replies: Sequence[SizedReply], declared: str) -> dict[str, Any
     Returns:
         `formats` that read the most, `answers` that they read, and how many were looked at; None if none reads more.
     """
-    texts = replies[:LOOKED_AT]
+    texts = [reply._replace(text=cut(reply.text).text) for reply in replies[:LOOKED_AT]]
     count = {name: sum(_is_read(reply, name) for reply in texts) for name in FORMATS}
     most = max(count.values())
     if most <= count[declared]:
@@ -59,7 +63,7 @@ def sentences(read: dict[str, Any]) -> list[str]:
     Example:
         >>> counts = {"answers": 28, "boxes": 3, "malformed": 31, "foreign": 31, "without_box": 0, "thoughts_cut": 2}
         >>> other = {"formats": ["qwen3_vl"], "answers": 26, "looked_at": 28}
-        >>> print("\n".join(sentences(counts | {"other_formats": other})))
+        >>> print("\n".join(sentences(counts | {"no_answer": 0, "other_formats": other})))
         28 answers: 3 boxes read, 31 malformed (31 foreign), 0 answers without a box, 2 thoughts cut
         26 of 28 answers read as qwen3_vl: --box-format qwen3_vl?
     """
@@ -67,6 +71,8 @@ def sentences(read: dict[str, Any]) -> list[str]:
         "{answers:,} answers: {boxes:,} boxes read, {malformed:,} malformed ({foreign:,} foreign), "
         "{without_box:,} answers without a box, {thoughts_cut:,} thoughts cut".format(**read)
     ]
+    if read["no_answer"]:
+        said.append(f"{read['no_answer']:,} samples got no answer, and count as answered by nothing")
     if other := read["other_formats"]:
         names = " or ".join(other["formats"])
         name = other["formats"][0] if len(other["formats"]) == 1 else "NAME"
@@ -75,9 +81,9 @@ def sentences(read: dict[str, Any]) -> list[str]:
 
 
 def _is_read(reply: SizedReply, name: str) -> bool:
-    """Whether a format reads boxes in a reply, and leaves none."""
+    """Whether a format reads boxes in an answer, and leaves none."""
     try:
-        answer = read(reply.text, name, reply.sizes).answer
+        tokens = FORMATS[name].tokens(reply.text, reply.sizes)
     except InputError:  # a size is missing, or does not fit
         return False
-    return bool(answer.regions) and not answer.malformed
+    return bool(tokens.phrases) and not tokens.malformed and not with_net(tokens).malformed

@@ -54,14 +54,15 @@ def read_predictions(path: Path) -> Predictions:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is empty, a line is no prediction, or an id occurs twice; the line is named.
+        ValueError: If it is empty, a line is no prediction, or an id has two answers; the line is named. A sample that
+            was asked again has a line without an answer before the one with it.
     """
     if not path.is_file():
         raise MissingFileError(f"expected a predictions file at {path}, found none")
     predictions = Predictions({}, {})
     for where, raw in numbered_lines(path):
         identifier, text, input_size = _quickly(raw) or read_line(raw, where, Prediction, expected=EXPECTED).fields()
-        if identifier in predictions.texts:
+        if predictions.texts.get(identifier, text) not in (None, text):
             raise InputError(f"{where}: id {identifier!r} occurs twice")
         predictions.texts[identifier] = text
         predictions.input_sizes[identifier] = input_size
@@ -83,17 +84,17 @@ def _quickly(raw: bytes) -> Fields | None:
     return (identifier, text, None) if is_quick else None
 
 
-def resume_predictions(path: Path) -> set[str]:
-    """Ids that a killed run has finished; the file is there then, and whole."""
+def resume_predictions(path: Path) -> dict[str, str | None]:
+    """Answers that a killed run has, None for a sample that got none; the file is there then, and whole."""
     mend(path)
-    return set(read_predictions(path).texts) if path.stat().st_size else set()
+    return read_predictions(path).texts if path.stat().st_size else {}
 
 
 def sort_predictions(path: Path, ids: Sequence[str]) -> None:
-    """Bring the lines of a finished file into the data set's order: written whole, or left as it is where it is so."""
+    """Bring a finished file into the data set's order, the last line of a sample alone, unless it is so already."""
     lines = [raw.decode().rstrip("\r\n") for _, raw in numbered_lines(path)]
-    places = {identifier: place for place, identifier in enumerate(ids)}
-    ordered = sorted(lines, key=lambda line: places[json.loads(line)["id"]])
+    by_id = {json.loads(line)["id"]: line for line in lines}
+    ordered = [by_id[identifier] for identifier in ids if identifier in by_id]
     if ordered != lines:
         write_whole(path, [line + "\n" for line in ordered])
 

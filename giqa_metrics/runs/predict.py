@@ -19,6 +19,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.formats import Sizes
 from giqa_datasets.questions import question_in
 from giqa_datasets.regions import Region
@@ -51,8 +52,11 @@ def predict(
     question_as_is: bool = False,
     processor: str | None = None,
     progress: Progress = no_progress,
-) -> int:
+) -> tuple[int, dict[str, str]]:
     """Answer every sample of a split that `out` has no answer for yet.
+
+    One that gets none costs only itself: its line has the prediction null and a `fault`, and it is asked again when
+    the run goes on.
 
     Args:
         model: A folder or a model id on the Hub: any transformers image-text-to-text model with its processor and chat
@@ -77,12 +81,11 @@ def predict(
         progress: Wraps the answers as they come.
 
     Returns:
-        The number of answers in the file.
+        The number of answers in the file, and why samples got none, by id.
 
     Raises:
         ImportError: If torch, transformers or peft is not installed, or the server's client.
-        OSError: If the model or server cannot be had, or a sample gets no answer: the server refuses it, or it is too
-            large for the memory by itself.
+        OSError: If the model or server cannot be had, or answers none of the first samples.
         ValueError: If the data set lacks a column, an image cannot be read, `out` holds another run, a server's
             answers cannot be read in the box format, or `giqa doctor` found that none fits the model.
     """
@@ -97,23 +100,29 @@ def predict(
     run = {"model": model, "server": server is not None, "data": data, "config": config, "split": split}
     run |= {"limit": limit, "box_format": spoken, "max_new_tokens": max_new_tokens}
     run |= {"question_as_is": question_as_is}
-    write_config(out, run)
-    if server is None:
-        copy_learning(model, out)
-    hint_at_native(model, predictor.model_type, spoken, given=box_format)
-    path = out / "predictions.jsonl"
-    ids = list(rows["id"])
-    done = resume_predictions(path)
-    if unknown := done.difference(ids):
-        raise InputError(f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?")
-    batches = _longest_first(rows, prompts, predictor.batch_size)
-    left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
-    answers = predictor.answer([_sample(rows[number], prompts[number]) for number in batch] for batch in left)
-    missing = (answer for answer in answers if answer.id not in done)
-    for answer in progress(missing, len(ids) - len(done), "predict"):
-        append_line(path, _line(answer))
-    sort_predictions(path, ids)
-    return len(ids)
+    with hold(out):
+        write_config(out, run)
+        if server is None:
+            copy_learning(model, out)
+        hint_at_native(model, predictor.model_type, spoken, given=box_format)
+        path = out / "predictions.jsonl"
+        ids = list(rows["id"])
+        there = resume_predictions(path)
+        if unknown := there.keys() - ids:
+            raise InputError(
+                f"{path} answers {min(unknown)!r}, which {data} ({split}) has not: was the data set changed?"
+            )
+        done = {identifier for identifier, text in there.items() if text is not None}
+        batches = _longest_first(rows, prompts, predictor.batch_size)
+        left = (batch for batch in batches if not done.issuperset(ids[number] for number in batch))
+        answers = predictor.answer([_sample(rows[number], prompts[number]) for number in batch] for batch in left)
+        missing = (answer for answer in answers if answer.id not in done)
+        faults: dict[str, str] = {}
+        for answer in progress(missing, len(ids) - len(done), "predict"):
+            append_line(path, _line(answer))
+            faults |= {answer.id: answer.fault} if answer.prediction is None else {}
+        sort_predictions(path, ids)
+    return len(ids) - len(faults), faults
 
 
 def _format_of_run(out: Path) -> str | None:
@@ -190,4 +199,6 @@ def _line(answer: Answer) -> str:
     line: dict[str, Any] = {"id": answer.id, "prediction": answer.prediction}
     if answer.input_size is not None:
         line["input_size"] = answer.input_size
+    if answer.fault:
+        line["fault"] = answer.fault
     return json_line(line)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -13,7 +14,8 @@ import numpy as np
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_whole
+from giqa_datasets.files import write_all
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text_scan import Scan, scan, scan_replies, told_apart
@@ -146,26 +148,28 @@ def score_run(
     """
     run = find_predictions(predictions).parent
     out = out or run
-    rows: Rows = []
-    # Rows are let go as they are made, and nothing stands in the folder before all is: a broken image must not leave
-    # half of the files
-    with TemporaryFile("w+", encoding="utf-8", newline="\n") as lines:
+    with hold(out) if out.is_dir() else nullcontext():
+        rows: Rows = []
+        # Rows are let go as they are made, and nothing stands in the folder before all is: a broken image must not
+        # leave half of the files
+        with TemporaryFile("w+", encoding="utf-8", newline="\n") as lines:
 
-        def keep(some: Rows, has_pixels: bool) -> None:
-            lines.writelines(row["line"] + "\n" for row in some)
-            rows.extend(some if has_pixels else ())
+            def keep(some: Rows, has_pixels: bool) -> None:
+                lines.writelines(row["line"] + "\n" for row in some)
+                rows.extend(some if has_pixels else ())
 
-        scored = compute(predictions, data, config=config, split=split, options=options, judge=judge, keep=keep)
-        report = _report(scored, rows, run)
-        out.mkdir(parents=True, exist_ok=True)
-        lines.seek(0)
-        write_whole(out / "scores.jsonl", lines)
-    write_whole(out / "summary.json", [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"])
-    if report is None:
-        logger.warning("%s holds no pictures: no report.html is written", scored.summary["data"])
-        (out / "report.html").unlink(missing_ok=True)  # of another scoring
-    else:
-        write_whole(out / "report.html", [report])
+            scored = compute(predictions, data, config=config, split=split, options=options, judge=judge, keep=keep)
+            report = _report(scored, rows, run)
+            lines.seek(0)
+            files: dict[Path, Iterable[str]] = {out / "scores.jsonl": lines}
+            if report is not None:
+                files[out / "report.html"] = [report]
+            files[out / "summary.json"] = [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"]
+            out.mkdir(parents=True, exist_ok=True)
+            write_all(files)
+            if report is None:
+                logger.warning("%s holds no pictures: no report.html is written", scored.summary["data"])
+                (out / "report.html").unlink(missing_ok=True)  # of another scoring
     return scored.summary
 
 
@@ -230,11 +234,13 @@ def compute(
     has_pixels = "image" in dataset.column_names
     tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], [], []) for task in TASKS}
     digest = hashlib.sha256()
+    no_answer = 0
     replies: list[SizedReply] = []
     for rows in _parts(dataset, len(ids)):
         for row in rows:
             digest.update(_digested(row))
             row["prediction"], row["input_size"] = (of.pop(row["id"]) for of in answers)
+            no_answer += row["prediction"] is None
             if len(replies) < LOOKED_AT and row["prediction"]:
                 sizes = Sizes((row["width"], row["height"]), row["input_size"])
                 replies.append(SizedReply(row["prediction"], sizes))
@@ -251,7 +257,9 @@ def compute(
         "limit": run.get("limit"),
         "references": f"sha256:{digest.hexdigest()}",
         "settings": _settings(options, judge),
-        "read": counts_of([table for tally in tallies.values() for table in tally.tables["giqa_grounding"]]),
+        "read": counts_of(
+            [table for tally in tallies.values() for table in tally.tables["giqa_grounding"]], no_answer
+        ),
     }
     is_whole = summary["read"]["malformed"] == 0
     summary["read"]["other_formats"] = None if is_whole else other_formats(replies, box_format)

@@ -232,7 +232,7 @@ def test_a_run_leaves_four_files_and_a_second_one_does_nothing(tmp_path):
     entries = [entry for entry in MIXED if not any(kind in entry.description for kind in FAULTS)]
     entries = [entry for entry in entries if entry.photograph is not no_photograph]
     once = whole(tmp_path / "a", entries)
-    assert set(once) == {".lock", "settings.json", "records.jsonl", "drops.jsonl", "funnel.json"}
+    assert set(once) == {"settings.json", "records.jsonl", "drops.jsonl", "funnel.json"}
     annotate_into(tmp_path / "a", entries, CHOICE, engine=never)
     assert contents(tmp_path / "a") == once
 
@@ -295,7 +295,7 @@ def test_a_run_that_was_killed_while_it_wrote_its_last_files_ends_with_the_same_
         (folder / "records.jsonl").write_bytes(b"".join(reversed(lines)))  # not in order yet
         for missing in ("drops.jsonl", "funnel.json"):
             (folder / missing).unlink()
-        (folder / f".{name}.partial").write_bytes(once[name][:70])
+        (folder / f".{name}.1234.partial").write_bytes(once[name][:70])
         annotate_into(folder, FINE, CHOICE, engine=never)
         assert contents(folder) == once
 

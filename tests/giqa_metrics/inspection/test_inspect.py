@@ -238,7 +238,7 @@ def test_another_policy_in_the_same_folder_is_refused(inspect, photos, says, ser
     assert len(server.asked) == 1
 
 
-def test_a_server_that_dies_in_mid_answer_ends_the_run_and_what_was_answered_stays(
+def test_a_photograph_that_gets_no_answer_is_to_be_reviewed_and_asked_about_again(
     inspect, photos, server, answer, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(ServerPredictor.__init__.__kwdefaults__, "retries", 1)  # six take half a minute
@@ -249,10 +249,12 @@ def test_a_server_that_dies_in_mid_answer_ends_the_run_and_what_was_answered_sta
         answer(BLOCK, keep_back=20, sleep=0.5) if image_of(asked) == dead else answer(by_image[image_of(asked)])
     )
     ran = inspect(tmp_path / "photos")
-    assert (ran.code, ran.out) == (2, "")
-    said = ran.err.splitlines()[-1]
-    assert said.startswith(f"giqa: sample 'c.png' got no answer from 'm' at {server.url}: ")
-    assert {line["photo"] for line in lines_of(tmp_path / "out")} == {"a.png", "b.png"}
+    assert ran.code == 3
+    there = {line["photo"]: line for line in lines_of(tmp_path / "out")}
+    assert [there[name]["verdict"] for name in ("a.png", "b.png", "c.png")] == ["PASS", "PASS", "REVIEW"]
+    (reason,) = there["c.png"]["reasons"]
+    assert (reason["rule"], reason["verdict"]) == ("no_answer", "REVIEW")
+    assert reason["why"].startswith(f"no answer from 'm' at {server.url}: ")
     server.rule, server.asked = rule, []
     assert inspect(tmp_path / "photos").code == 1
     assert len(server.asked) == 1

@@ -60,14 +60,22 @@ def test_a_batch_that_does_not_fit_is_halved_and_its_answers_are_the_same(model,
     assert caplog.messages[0] == "out of memory with 4 samples at once, so they are answered 2 at once"
 
 
-def test_a_sample_that_does_not_fit_alone_is_named(giqa, model, tiny, tmp_path, memory):
-    memory(0)
+def test_a_sample_that_does_not_fit_alone_costs_itself(giqa, model, tiny, tmp_path, memory, monkeypatch):
     out = tmp_path / "run"
-    ran = giqa("predict", "--model", model, "--data", tiny, "--out", out, "--limit", 2, "--max-new-tokens", 3)
-    assert (ran.code, ran.out) == (2, "")
-    said = "giqa: sample 'test-des-00000' alone is too large for the memory: CUDA out of memory"
-    assert ran.err.splitlines()[-1] == said
-    assert (out / "predictions.jsonl").read_bytes() == b""
+    asked = ("predict", "--model", model, "--data", tiny, "--out", out, "--limit", 7, "--max-new-tokens", 3)
+    memory(0)
+    ran = giqa(*asked, "--batch-size", 4)
+    why = "as it alone is too large for the memory: CUDA out of memory"
+    assert ran.code == 1
+    assert ran.out.splitlines()[0] == f"0 answers in {out / 'predictions.jsonl'}"
+    assert ran.out.splitlines()[1].startswith("7 got none, test-")
+    assert ran.out.endswith(f" for one {why}; the same command asks again\n")
+    rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["prediction"], row["fault"]) for row in rows] == [(None, why)] * 7
+    monkeypatch.undo()
+    assert giqa(*asked, "--batch-size", 4).code == 0
+    assert len(answered := (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()) == 7
+    assert all(json.loads(line)["prediction"] is not None for line in answered)
 
 
 def test_another_error_halves_nothing(model, tiny, tmp_path, memory):

@@ -74,13 +74,13 @@ def test_the_command_answers_the_first_samples_in_order(giqa, model, tiny, tmp_p
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(answer, tmp_path):
-    assert answer(tmp_path / "whole") == LIMIT
+    assert answer(tmp_path / "whole") == (LIMIT, {})
     whole = (tmp_path / "whole" / "predictions.jsonl").read_bytes()
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     path = tmp_path / "killed" / "predictions.jsonl"
     path.write_bytes(whole[: len(whole) // 2])
     assert not path.read_bytes().endswith(b"\n")
-    assert answer(tmp_path / "killed") == LIMIT
+    assert answer(tmp_path / "killed") == (LIMIT, {})
     assert path.read_bytes() == whole
 
 
@@ -189,7 +189,7 @@ def test_a_finished_run_is_left_as_it_is(answer, tmp_path):
     path = tmp_path / "predictions.jsonl"
     before = path.read_bytes(), path.stat().st_mtime_ns
     calls = []
-    assert answer(tmp_path, progress=lambda batches, total, what: calls.append(total) or batches) == LIMIT
+    assert answer(tmp_path, progress=lambda batches, total, what: calls.append(total) or batches) == (LIMIT, {})
     assert calls == [0]
     assert path.read_bytes() == before[0]
 

@@ -1,13 +1,15 @@
 """The files of a run: what is refused, and what a killed run leaves behind."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from giqa_datasets.files import write_whole
-from giqa_metrics.runs.files import read_config, read_predictions, resume_predictions, write_config
+from giqa_datasets.folder_lock import hold
+from giqa_metrics.runs.files import read_config, read_predictions, resume_predictions, sort_predictions, write_config
 
 
 @pytest.fixture
@@ -123,8 +125,16 @@ def test_an_id_that_occurs_twice_is_named(path):
         read_predictions(path)
 
 
+def test_a_line_that_stands_there_twice_and_an_answer_after_none_count_once(path):
+    none = '{"id": "b", "prediction": null, "fault": "from a server"}\n'
+    path.write_text(line("a") + line("a") + none + line("b"), encoding="utf-8")
+    assert read_predictions(path).texts == {"a": "Yes.", "b": "Yes."}
+    sort_predictions(path, ["b", "a"])
+    assert path.read_text(encoding="utf-8") == line("b") + line("a")
+
+
 def test_a_run_that_has_not_begun_has_finished_nothing(path):
-    assert resume_predictions(path) == set()
+    assert resume_predictions(path) == {}
     assert path.read_bytes() == b""
 
 
@@ -135,7 +145,7 @@ LAST = '{"id": "b", "prediction": "caf\u00e9"}'.encode()
 def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
     whole = line("a")
     path.write_bytes(whole.encode() + LAST[:cut])
-    assert resume_predictions(path) == {"a"}
+    assert resume_predictions(path) == {"a": "Yes."}
     assert path.read_text(encoding="utf-8") == whole
     with path.open("a", encoding="utf-8") as file:
         file.write(line("b"))
@@ -144,13 +154,13 @@ def test_a_half_written_last_line_is_cut_and_the_file_goes_on(path, cut):
 
 def test_a_last_line_that_lacks_nothing_but_its_end_gets_it(path):
     path.write_text(line("a") + line("b")[:-1], encoding="utf-8")
-    assert resume_predictions(path) == {"a", "b"}
+    assert resume_predictions(path) == {"a": "Yes.", "b": "Yes."}
     assert path.read_text(encoding="utf-8") == line("a") + line("b")
 
 
 def test_whole_lines_are_left_as_they_are(path):
     path.write_text(line("a") + line("b"), encoding="utf-8")
-    assert resume_predictions(path) == {"a", "b"}
+    assert resume_predictions(path) == {"a": "Yes.", "b": "Yes."}
     assert path.read_text(encoding="utf-8") == line("a") + line("b")
 
 
@@ -196,3 +206,11 @@ def test_a_config_with_other_values_is_one_sentence(tmp_path, text):
     with pytest.raises(ValueError, match=r"config\.yaml") as refused:
         read_config(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_a_run_that_another_process_holds_is_refused(giqa, tmp_path):
+    (tmp_path / "predictions.jsonl").write_text(line("a"), encoding="utf-8")
+    with hold(tmp_path):
+        ran = giqa("score", tmp_path, "--data", "nowhere")
+    assert ran.code == 2
+    assert f" is in use by process {os.getpid()} on " in ran.err
