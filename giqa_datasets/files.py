@@ -148,7 +148,7 @@ def said(fault: Any) -> str:
     """Return one of a pydantic error's faults, after its place."""
     where = ".".join(map(str, fault["loc"]))
     where = f"{where}: " if where else ""
-    if fault["type"] in ("model_type", "model_attributes_type"):  # pydantic would name a class of ours
+    if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):  # pydantic would name a class of ours
         return f"{where}expected an object, got {type(fault['input']).__name__}"
     return f"{where}{fault['msg'][:1].lower()}{fault['msg'][1:]}"
 

@@ -22,7 +22,7 @@ class SetRequest(NamedTuple):
     """The sources of a set; each set has fields that it takes, and refuses to do without them."""
 
     name: str  # a key of `SETS`
-    root: Path | None = None  # a folder of photographs with a `metadata.jsonl`, or a reviewed data set folder
+    root: Path | None = None  # a folder of photographs with descriptions, or a reviewed data set folder
     q_pathway: Path | None = None  # the folder of Q-Instruct's `cleaned_labels.json`
     dq_495k: Path | None = None  # DataDepictQA's folder
     images: Sequence[Path] = ()  # folders with copies of the upstream images
@@ -30,6 +30,8 @@ class SetRequest(NamedTuple):
     exclude: Sequence[Path] = ()  # data set folders whose images may not occur
     seed: int | None = None  # of a set whose entries are drawn; None is 0
     limit: int | None = None  # of entries in each split
+    boxes: str | None = None  # the frame of the boxes in a folder's metadata, or a file of boxes
+    redistributable: bool = False  # the photographs of a folder that say nothing else
 
 
 class Entries(NamedTuple):
@@ -75,7 +77,7 @@ def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries
 def options_given(request: SetRequest) -> list[str]:
     """List the command's options that a request holds."""
     named = _OPTIONS | {"exclude": "--exclude", "seed": "--seed", "limit": "--limit"}
-    return [option for field, option in named.items() if getattr(request, field) not in (None, ())]
+    return [option for field, option in named.items() if getattr(request, field) not in (None, (), False)]
 
 
 class _Excluded:
@@ -111,7 +113,8 @@ def _name_of(folder: Path) -> str:
 def _folder(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     if request.root is None:
         raise InputError("expected a folder of photographs with a metadata.jsonl, got none")
-    return {"train": folder.entries(request.root, drop)}
+    told = {"boxes": request.boxes} if request.boxes else {}
+    return {"train": folder.entries(request.root, drop, redistributable=request.redistributable, **told)}
 
 
 def _giqa_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
@@ -152,7 +155,7 @@ class _Set(NamedTuple):
 
 
 SETS = {
-    "folder": _Set(_folder, frozenset({"root"}), keeps_files=True),
+    "folder": _Set(_folder, frozenset({"root", "boxes", "redistributable"}), keeps_files=True),
     "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"}), keeps_files=True),
     "giqa-bench": _Set(_giqa_bench, frozenset({"root"}), keeps_files=True),
     "giqa-bench-mini": _Set(_giqa_bench_mini, frozenset({"root"})),
@@ -162,3 +165,4 @@ SETS = {
 # The command's names of a request's fields
 _OPTIONS = {"root": "FOLDER", "q_pathway": "--q-pathway", "dq_495k": "--dq-495k"}
 _OPTIONS |= {"images": "--images", "manifest": "--manifest"}
+_OPTIONS |= {"boxes": "--boxes", "redistributable": "--redistributable"}

@@ -1,26 +1,34 @@
-"""Any photographs: a folder with a `metadata.jsonl`, which has at least one line per photograph.
+"""Any photographs: a folder with descriptions of them in a `metadata.jsonl`, or as `folder_metadata.py` reads them.
 
     {"file_name": "cat.jpg", "description": "A sharp cat.", "regions": [{"phrase": "cat", "boxes": [[0, 0, 1, 1]]}]}
 
-`file_name` and `description` are needed. With `regions`, even an empty list, the line is taken as it is; without, the
-pipeline looks for the boxes. `id`, `image_license`, `text_license` and `redistributable` are optional.
+`file_name` and `description` (or `text`, or `caption`) are needed. With `regions`, even an empty list, the line is
+taken as it is; without, the pipeline looks for the boxes. `id`, `image_license`, `text_license` and `redistributable`
+are optional; other columns are passed over, and named once.
 """
 
-from functools import partial
+import logging
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from giqa_datasets.boxes import to_boxes
+from giqa_datasets.console import printable
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, read_photograph
 from giqa_datasets.errors import GiqaError, InputError, MissingFileError
-from giqa_datasets.files import numbered_lines, read_line
+from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.questions import question_pool
 from giqa_datasets.records import Sample
-from giqa_datasets.regions import locate
+from giqa_datasets.regions import Region, locate
+from giqa_datasets.sources.folder_boxes import CORNERS, FRAMES, BoxFile, Size, to_corners, upright_size
+from giqa_datasets.sources.folder_metadata import read_metadata
+
+
+_DESCRIPTION = ("description", "text", "caption")
+logger = logging.getLogger(__name__)
 
 
 class _RegionLine(BaseModel):
@@ -30,70 +38,93 @@ class _RegionLine(BaseModel):
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(coerce_numbers_to_str=True)
     file_name: str
-    description: str
+    description: str = Field(validation_alias=AliasChoices(*_DESCRIPTION))
     regions: list[_RegionLine] | None = None
     id: str | None = None
     image_license: str = "unknown"
     text_license: str = "unknown"
-    redistributable: bool = False
+    redistributable: bool | None = None
 
 
-def entries(root: Path, drop: DropSink) -> list[Entry]:
+def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable: bool = False) -> list[Entry]:
     """List the folder's lines in their order, those of a photograph side by side; hand-made regions become a sample.
 
     The lines are the user's own, so a wrong one ends the run before anything is done. A broken photograph, or a
     description that is empty or holds markup, costs its own record.
 
+    Args:
+        root: The folder.
+        drop: Takes what costs its own record.
+        boxes: A name out of `FRAMES`, of the numbers in `regions`; or a file of COCO's or Label Studio's, whose names
+            that stand in a description become its regions.
+        redistributable: What a line without the key says.
+
     Raises:
-        FileNotFoundError: If the folder, its `metadata.jsonl` or a photograph is missing.
+        FileNotFoundError: If the folder, its descriptions or a photograph is missing.
         ValueError: If a line or a box is not valid, or an id occurs twice; the line is named.
     """
-    metadata = root / "metadata.jsonl"
-    if not metadata.is_file():
-        raise MissingFileError(f"expected {metadata} with one line per photograph, found none")
-    images = Folder(root)
+    metadata = read_metadata(root)
+    known = {*_Line.model_fields, *_DESCRIPTION}
+    if others := [column for column in metadata.columns if column not in known]:
+        logger.warning("%s: passed over %s", metadata.path, printable(", ".join(map(str, others))))
+    images, box_file = Folder(root), None if boxes in FRAMES else BoxFile(Path(boxes))
     made: dict[str, Entry] = {}
-    n_lines = 0
-    for place, raw in numbered_lines(metadata):
-        n_lines += 1
+    for place, row in metadata.rows:
         where = Path(place).name
-        line = read_line(raw, place, _Line)
         try:
-            entry = _entry(images, where, line)
+            line = _Line.model_validate(row)
+            size = cache(partial(upright_size, _photograph(images, line.file_name)))
+            regions = _regions(line, size, boxes if box_file is None else CORNERS)
+            if regions is None and box_file is not None:
+                regions = box_file.regions(line.file_name, line.description, size) or None
+            may_leave = redistributable if line.redistributable is None else line.redistributable
+            entry = _entry(images, where, line, regions, ImageSet("folder", line.image_license, may_leave))
             if entry.id in made:
                 raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
+        except ValidationError as error:
+            raise InputError(f"{place}: {fault_of(error)}") from error
         except GiqaError as error:
             raise type(error)(f"{place}: {error}") from error
-    if not n_lines:
-        raise InputError(f"expected at least one photograph in {metadata}, found none")
+    if box_file is not None:
+        box_file.require_used()
+        if unnamed := ", ".join(f"{name} {count}" for name, count in box_file.unnamed.most_common(10)):
+            logger.warning("%s: no description names %s", boxes, printable(unnamed))
     return by_photograph(made.values())
 
 
-def _entry(images: Folder, where: str, line: _Line) -> Entry:
+def _photograph(images: Folder, name: str) -> Path:
     try:
-        path = (images.root / line.file_name).resolve()
+        path = (images.root / name).resolve()
         is_file = path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a zero byte
         raise InputError(str(error)) from error
     if not path.is_relative_to(images.root):
-        raise InputError(f"file_name {line.file_name!r} lies outside the folder")
-    if Path(line.file_name).is_absolute():  # it would become the id
-        raise InputError(f"expected a file_name relative to the folder, got {line.file_name!r}")
+        raise InputError(f"file_name {name!r} lies outside the folder")
+    if Path(name).is_absolute():  # it would become the id
+        raise InputError(f"expected a file_name relative to the folder, got {name!r}")
     if not is_file:
         raise MissingFileError(f"photograph {path} is missing")
+    return path
+
+
+def _regions(line: _Line, size: Callable[[], Size], frame: str) -> tuple[Region, ...] | None:
+    if line.regions is None:
+        return None
+    return locate(line.description, [(each.phrase, to_corners(each.boxes, frame, size)) for each in line.regions])
+
+
+def _entry(images: Folder, where: str, line: _Line, regions: tuple[Region, ...] | None, rights: ImageSet) -> Entry:
     identifier = line.id or Path(line.file_name).with_suffix("").as_posix()
     samples: tuple[Sample, ...] = ()
-    if line.regions is None:
+    if regions is None:
         check_text(line.description, line.file_name)
     else:
-        boxed = [(region.phrase, to_boxes(np.array(region.boxes))) for region in line.regions]
-        regions, question = locate(line.description, boxed), question_pool()[0]
+        question = question_pool()[0]
         samples = (Sample(f"{identifier}-des", "des", "des", question, line.description, answer_regions=regions),)
-    rights = ImageSet("folder", line.image_license, line.redistributable)
     photograph = partial(read_photograph, images, line.file_name, rights, verify=bool(samples))
     return Entry(identifier, where, line.file_name, line.description, line.text_license, photograph, samples)

@@ -32,6 +32,7 @@ def annotate(
         typer.Argument(metavar="SET", help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny"),
     ],
     root: options.Root = None,
+    boxes: options.Boxes = None,
     q_pathway: options.QPathway = None,
     dq_495k: options.Dq495k = None,
     images: options.Images = None,
@@ -90,7 +91,9 @@ def annotate(
     from giqa_datasets.builders.sets import SetRequest, entries_of
     from giqa_datasets.pipeline.model_choice import PRESETS
 
-    request = SetRequest(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit)
+    request = SetRequest(
+        name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit, boxes
+    )
     with progress_bars() as progress:
         entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")

@@ -7,7 +7,7 @@ import typer
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.options import Dq495k, Exclude, Images, Limit, Manifest, Models, QPathway, Root, Seed
+from giqa_metrics.cli.options import Boxes, Dq495k, Exclude, Images, Limit, Manifest, Models, QPathway, Root, Seed
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -29,6 +29,14 @@ def build(
         ),
     ],
     root: Root = None,
+    boxes: Boxes = None,
+    redistributable: Annotated[
+        bool,
+        typer.Option(
+            "--redistributable",
+            help="for SET folder: others may have the pixels of photographs whose metadata says nothing else",
+        ),
+    ] = False,
     q_pathway: QPathway = None,
     dq_495k: Dq495k = None,
     images: Images = None,
@@ -57,7 +65,8 @@ def build(
     from giqa_datasets.builders.sets import SETS, SetRequest
     from giqa_datasets.pipeline.model_choice import PRESETS
 
-    request = SetRequest(name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed, limit)
+    sources = root, q_pathway, dq_495k, images or (), manifest, exclude or ()
+    request = SetRequest(name, *sources, seed, limit, boxes, redistributable)
     if name not in SETS:
         others = {
             "--annotations": annotations,

@@ -47,7 +47,7 @@ Root = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FOLDER]",
-        help="photographs with a metadata.jsonl, for SET folder; a reviewed data set folder, for a benchmark",
+        help="photographs with descriptions, for SET folder; a reviewed data set folder, for a benchmark",
     ),
 ]
 QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]
@@ -55,6 +55,14 @@ Dq495k = Annotated[Path | None, typer.Option("--dq-495k", help="DataDepictQA's f
 Images = Annotated[list[Path] | None, typer.Option(help="a folder with copies of upstream images; may be repeated")]
 Manifest = Annotated[
     Path | None, typer.Option(help="images.jsonl of a built set: finds the copies by sha256, under any name")
+]
+Boxes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FRAME|FILE",
+        help="for SET folder: the numbers of boxes in its metadata are corners (from 0 to 1; the default), pixels "
+        "(x1 y1 x2 y2) or xywh (pixels, too); or a file of boxes, of COCO or Label Studio",
+    ),
 ]
 Exclude = Annotated[
     list[Path] | None,

@@ -14,12 +14,10 @@ from PIL import Image, ImageOps
 
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.images import decode
+from giqa_datasets.sources.folder_metadata import SUFFIXES
 
 
 MAX_BYTES = 2**28  # of a file (ours); a larger one is not read
-# What a folder's photographs are called. HEIC and raw files are among them although Pillow reads none, so that they
-# are reviewed rather than left out.
-SUFFIXES = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|jxl|png|ppm|tga|tiff?|webp|arw|cr[23]|dng|nef)", re.I)
 
 
 class PhotoSource(NamedTuple):
