@@ -20,6 +20,7 @@ from giqa_datasets.console import printable
 from giqa_datasets.dataset_folder.columns import SplitCounts, features
 from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.package_files import shipped, templates
+from giqa_datasets.sources.folder_metadata import MACHINE_TEXT
 
 
 # The bounds of the Hub's size categories
@@ -58,6 +59,7 @@ def write_card(
         withheld=[(right, n_rows) for right, n_rows in sorted(rights.items()) if not right.redistributable],
         funnel=said.funnel,
         settings=said.settings,
+        machine_texts=sorted({right.text_license for right in rights if right.text_license.startswith(MACHINE_TEXT)}),
         **said.fields,
         examples=examples,
         views=", ".join([*tasks, "annotations"]),

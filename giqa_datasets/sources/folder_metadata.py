@@ -22,6 +22,8 @@ from giqa_datasets.image_stores import Folder
 # for rather than passed over.
 SUFFIXES = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|jxl|png|ppm|tga|tiff?|webp|arw|cr[23]|dng|nef)", re.I)
 
+MACHINE_TEXT = "machine text of "  # begins the `text_license` of a description by a model, whose name follows
+
 Row = tuple[str, dict[str, Any]]  # its place, and its columns without those that are null
 
 

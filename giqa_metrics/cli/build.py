@@ -7,7 +7,19 @@ import typer
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
-from giqa_metrics.cli.options import Boxes, Dq495k, Exclude, Images, Limit, Manifest, Models, QPathway, Root, Seed
+from giqa_metrics.cli.options import (
+    Boxes,
+    Dq495k,
+    Exclude,
+    Images,
+    Limit,
+    Manifest,
+    Models,
+    QPathway,
+    Root,
+    Seed,
+    Server,
+)
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
 
@@ -54,12 +66,24 @@ def build(
         bool,
         typer.Option("--keep-ungrounded", help="keep descriptions without a box, for experts to ground: giqa review"),
     ] = False,
+    describe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="for SET folder: let this model first describe the photographs without a line in its metadata.jsonl",
+        ),
+    ] = None,
+    server: Server = None,
     draft: Annotated[
         bool, typer.Option("--draft", help="write a benchmark out of a review although it is short of something")
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
+    if server is not None and describe is None:
+        raise InputError("expected --describe beside --server: the other models have options of giqa annotate")
+    if describe is not None:
+        _describe(name, root, describe, server, limit)
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.giqa_bench import Incomplete
     from giqa_datasets.builders.sets import SETS, SetRequest
@@ -126,6 +150,18 @@ def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwri
     typer.echo(f"joined: {joined.n_images} images")
     if joined.left_out:
         typer.echo(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
+
+
+def _describe(name: str, root: Path | None, model: str, server: str | None, limit: int | None) -> None:
+    from giqa_metrics.models.descriptions import describe
+
+    if name != "folder" or root is None or not root.is_dir():
+        raise InputError(f"expected --describe with SET folder and a folder of photographs, got {name} {root or ''}")
+    with progress_bars() as progress:
+        described = describe(root, model, server, limit=limit, progress=progress)
+    typer.echo(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}")
+    if described.left_out:
+        typer.echo(printable(f"without a description: {', '.join(described.left_out)}"))
 
 
 def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
