@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 from jinja2 import TemplateNotFound
 
-from giqa_datasets.builders.giqa_bench import REVIEW, card_fields, read_benchmark, unlike_review
+from giqa_datasets.builders.giqa_bench import REVIEW, Benchmark, card_fields, read_review, unlike_review
 from giqa_datasets.check_rows import Rows
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder import licence_gate
@@ -188,18 +188,18 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Spli
     try:
         rights = licence_gate.read_sources(folder / licence_gate.SOURCES)
         funnel, settings = read_pipeline(folder)
-        benchmark = read_benchmark(folder)
+        review = read_review(folder)
     except FileNotFoundError:
         return  # there is nothing to compare
     except (OSError, ValueError) as error:
         note("provenance", str(error))
         return
-    for where in unlike_review(folder / "data", benchmark) if benchmark else ():
+    for where in unlike_review(folder / "data", review) if isinstance(review, Benchmark) else ():
         note(where, f"expected the sample as the last round of {REVIEW} has it, got another")
     written = {split: replace(counts, rights=Counter[Rights]()) for split, counts in splits.items()}
     next(iter(written.values())).rights = rights
     try:
-        fields = card_fields(name, written, benchmark)
+        fields = card_fields(name, written, review)
         due = write_card(name, written, Provenance((), funnel, settings, fields), content="")
     except TemplateNotFound:
         return  # a set of someone else's

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded
 from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
 from giqa_datasets.records import Record, Sample
+from giqa_datasets.review.corrections import REJECTED, corrected, corrections, voted_on
+from giqa_datasets.review.rounds import Round, read_rounds
 
 
 UNGROUNDED = "kept without a box"  # the funnel's row of these descriptions
@@ -52,6 +55,7 @@ def build_set(
     *,
     box_format: str = "giqa",
     keep_ungrounded: bool = False,
+    review: Path | None = None,
     draft: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -65,6 +69,7 @@ def build_set(
         choice: The models; by default those with which the annotations were begun, else the set's own.
         box_format: Format of the boxes in `prompt` and `completion`.
         keep_ungrounded: Keep the descriptions without a box, so that experts can draw some.
+        review: The rounds of a review of the set, `FOLDER.review`: samples are written as the reviewers left them.
         draft: Write an incomplete benchmark out of a review.
         overwrite: Replace an existing data set folder.
         progress: Wraps the rows.
@@ -82,6 +87,9 @@ def build_set(
     reviewed = request.root if request.name in BENCHMARKS else None
     if draft and not reviewed:
         raise InputError(f"expected --draft with a benchmark out of a reviewed folder alone, got {request.name}")
+    if review and request.name in BENCHMARKS:
+        raise InputError(f"{request.name} takes no --review: it is made of the reviewed folder itself")
+    rounds = read_rounds(review) if review else []
     entries = entries_of(request, progress)
     benchmark = Benchmark.of_review(reviewed, entries.compared) if reviewed else None
     outcome, settings, splits = Outcome([], entries.left_out), None, entries.splits
@@ -93,7 +101,7 @@ def build_set(
         outcome = outcome._replace(drops=list(map(_stated_drop, outcome.drops)))
         settings = _stated(read_settings(annotations / SETTINGS))
         splits = {split: images_together(annotations, of_split) for split, of_split in splits.items()}
-    made = _Made(request.name, annotations, outcome, settings, benchmark, keep_ungrounded, draft)
+    made = _Made(request.name, annotations, outcome, settings, benchmark, keep_ungrounded, draft, rounds)
     records = {split: made.records(of_split, split, progress) for split, of_split in splits.items()}
     counts = build_folder(out, request.name, records, made.say, box_format=box_format, overwrite=overwrite)
     return Built(counts, len(outcome.drops), made.short)
@@ -110,41 +118,64 @@ class _Made:
     benchmark: Benchmark | None
     keep_ungrounded: bool
     draft: bool
+    rounds: Sequence[Round]  # of the review that corrects it; may be empty
     short: list[str] = field(default_factory=list)
     _n_out: int = 0
     _n_ungrounded: int = 0
+    _n_samples: int = 0
+    _n_rejected: int = 0
     _late: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def _voted(self) -> dict[str, str]:
+        return voted_on(self.rounds)
 
     def records(self, entries: Sequence[Entry], split: str, progress: Progress) -> Iterator[Record]:
         listed = progress(entries, len(entries), f"{self.name} {split}")
-        sample = self._ungrounded if self.keep_ungrounded else None
-        for record in annotated(self.annotations, listed, self._drop, sample=sample):
-            self._n_out += 1
-            yield record
+        sample = self._ungrounded if self.keep_ungrounded or self.rounds else None
+        records = self._counted(annotated(self.annotations, listed, self._drop, sample=sample))
+        return corrected(records, self.rounds, self._reject) if self.rounds else records
 
     def say(self, counts: Mapping[str, SplitCounts]) -> Provenance:
         """The folder's provenance; raise Incomplete if a benchmark is incomplete and no draft."""
-        fields = card_fields(self.name, counts, self.benchmark)
+        review = self.benchmark or (corrections(self.rounds) if self.rounds else None)
+        fields = card_fields(self.name, counts, review)
         self.short = fields["short"]
         if counts and self.short and not self.draft:
             raise Incomplete(self.name, self.short)
-        files = benchmark_files(self.name, counts, self.benchmark)
+        files = benchmark_files(self.name, counts, review)
         funnel = self._funnel() if self.settings is not None else ()
         return Provenance(self.outcome.drops, funnel, self.settings, fields, files)
+
+    def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        for record in records:
+            self._n_out += 1
+            self._n_samples += len(record.samples)
+            yield record
 
     def _drop(self, left_out: Drop) -> None:
         self.outcome.drops.append(left_out)
         self._late[left_out.reason] += 1
 
-    def _ungrounded(self, record: Record) -> Sample:
+    def _reject(self, left_out: Drop) -> None:
+        self.outcome.drops.append(left_out)
+        self._n_rejected += left_out.reason == REJECTED
+
+    def _ungrounded(self, record: Record) -> Sample | None:
+        sample = ungrounded(record)
+        if not self.keep_ungrounded and sample.id not in self._voted:
+            return None
         self._n_ungrounded += 1
-        return ungrounded(record)
+        return sample
 
     def _funnel(self) -> list[Row]:
         kept = [Row(UNGROUNDED, "descriptions", n, n, {}) for n in [self._n_ungrounded] if n]
         n_in = self._n_out + self._late.total()
         built = Row("build", "descriptions", n_in, self._n_out, dict(sorted(self._late.items())))
-        return [*self.outcome.funnel, *kept, built]
+        rejected = {REJECTED: self._n_rejected} if self._n_rejected else {}
+        left = self._n_samples - self._n_rejected
+        reviewed = [Row("review", "samples", self._n_samples, left, rejected)] if self.rounds else []
+        return [*self.outcome.funnel, *kept, built, *reviewed]
 
 
 def _stated(settings: dict[str, Any]) -> dict[str, Any]:

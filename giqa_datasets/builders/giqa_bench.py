@@ -1,7 +1,7 @@
 """giqa-bench: the requirements of a benchmark that experts made (protocol section 6), and the proof of each.
 
 Beside its rows, `provenance/review/` has all rounds without the annotators' names, and `provenance/compared.jsonl` the
-data sets with which it shares no image.
+data sets with which it shares no image. A set that reviewers corrected for training has `provenance/corrections.json`.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
 from giqa_datasets.builders.giqa_160k import beside_paper, count_samples
@@ -17,8 +17,9 @@ from giqa_datasets.dataset_folder.columns import Columns, SplitCounts
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import read_lines
+from giqa_datasets.files import fault_of, read_lines
 from giqa_datasets.review.agreement import Agreement, agreement
+from giqa_datasets.review.corrections import Corrections
 from giqa_datasets.review.items import review_path, state_of
 from giqa_datasets.review.rounds import Round, anonymous, is_scripted, read_rounds, round_files
 from giqa_datasets.review.states import State, content, stored
@@ -26,6 +27,7 @@ from giqa_datasets.review.states import State, content, stored
 
 REVIEW = Path("provenance", "review")  # in a data set folder
 COMPARED = Path("provenance", "compared.jsonl")
+CORRECTIONS = Path("provenance", "corrections.json")
 MIN_ANNOTATORS = 3  # of each sample
 # GIQA-Bench in the paper
 PAPER = {
@@ -104,24 +106,46 @@ def read_benchmark(folder: Path) -> Benchmark | None:
     return Benchmark(read_rounds(folder / REVIEW), [line for _, line in read_lines(folder / COMPARED, Compared)])
 
 
-def card_fields(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, Any]:
-    """Return the fields of a set's card that not every set has; `benchmark` is that of a benchmark with a review."""
+def read_review(folder: Path) -> Benchmark | Corrections | None:
+    """Read what reviewers did to a data set folder, of a benchmark or of another set; None if it has no review.
+
+    Raises as `read_benchmark`.
+    """
+    path = folder / CORRECTIONS
+    if not path.is_file():
+        return read_benchmark(folder)
+    try:
+        return Corrections.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{path}: {fault_of(error)}") from error
+
+
+def card_fields(
+    name: str, counts: Mapping[str, SplitCounts], review: Benchmark | Corrections | None
+) -> dict[str, Any]:
+    """Return the fields of a set's card that not every set has; `review` is as of `read_review`."""
+    benchmark = review if isinstance(review, Benchmark) else None
     return {
         "beside_paper": beside_paper(counts, PAPER) if name == "giqa-bench" else beside_paper(counts),
         "benchmark": benchmark,
+        "corrections": review if isinstance(review, Corrections) else None,
         "short": short_of(name, counts, benchmark) if benchmark else [],
     }
 
 
-def benchmark_files(name: str, counts: Mapping[str, SplitCounts], benchmark: Benchmark | None) -> dict[str, str]:
-    """Return the texts of a benchmark's folder that not every set has, by path, as `read_benchmark` reads them."""
+def benchmark_files(
+    name: str, counts: Mapping[str, SplitCounts], review: Benchmark | Corrections | None
+) -> dict[str, str]:
+    """Return the texts of a folder that not every set has, by path, as `read_review` reads them."""
     files = {}
     if name in BENCHMARKS:
         views = {"des" if kind == "des" else "vqa" for split in counts.values() for kind in split.rows}
         files["eval.yaml"] = benchmark_eval_yaml(name, views)
-    if benchmark:
-        files |= {f"{REVIEW}/{path}": text for path, text in round_files(benchmark.rounds).items()}
-        files[str(COMPARED)] = "".join(f"{each.model_dump_json()}\n" for each in benchmark.compared)
+    if isinstance(review, Benchmark):
+        files |= {f"{REVIEW}/{path}": text for path, text in round_files(review.rounds).items()}
+        files[str(COMPARED)] = "".join(f"{each.model_dump_json()}\n" for each in review.compared)
+    elif review:
+        files[str(CORRECTIONS)] = review.model_dump_json(indent=2) + "\n"
     return files
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from giqa_datasets.builders.giqa_bench import Benchmark, benchmark_files, card_fields, read_benchmark
+from giqa_datasets.builders.giqa_bench import Benchmark, benchmark_files, card_fields, read_review
 from giqa_datasets.builders.sets import SETS
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import (
@@ -33,6 +33,7 @@ from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.records import Photograph
+from giqa_datasets.review.corrections import Corrections
 
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -55,13 +56,13 @@ class _Set(NamedTuple):
     sha256: Mapping[str, str]  # the manifest: the sha256 of each upstream name
     allowed: frozenset[Source]  # the sources that are redistributable
     provenance: Provenance  # as it was built
-    benchmark: Benchmark | None  # None of a set without a review
+    review: Benchmark | Corrections | None  # None of a set without a review
 
     def say(self, left_out: Sequence[Drop], counts: Mapping[str, SplitCounts]) -> Provenance:
         """The joined folder's provenance."""
         drops, funnel, settings = self.provenance[:3]
-        fields = card_fields(self.name, counts, self.benchmark)
-        files = benchmark_files(self.name, counts, self.benchmark)
+        fields = card_fields(self.name, counts, self.review)
+        files = benchmark_files(self.name, counts, self.review)
         return Provenance([*drops, *left_out], funnel, settings, fields, files)
 
 
@@ -216,7 +217,7 @@ def _read_set(folder: Path) -> _Set:
     earlier = read_drops(drops) if drops.exists() else []
     allowed = redistributable(folder)
     funnel, settings = read_pipeline(folder)
-    return _Set(name, files, sha256, allowed, Provenance(earlier, funnel, settings), read_benchmark(folder))
+    return _Set(name, files, sha256, allowed, Provenance(earlier, funnel, settings), read_review(folder))
 
 
 def _refuse(folder: Path, where: str, what: str) -> None:

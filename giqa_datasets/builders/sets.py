@@ -77,7 +77,7 @@ def entries_of(request: SetRequest, progress: Progress = no_progress) -> Entries
 def options_given(request: SetRequest) -> list[str]:
     """List the command's options that a request holds."""
     named = _OPTIONS | {"exclude": "--exclude", "seed": "--seed", "limit": "--limit"}
-    return [option for field, option in named.items() if getattr(request, field) not in (None, (), False)]
+    return [option for field, option in named.items() if getattr(request, field) != SetRequest._field_defaults[field]]
 
 
 class _Excluded:

@@ -60,7 +60,7 @@ def write_card(
         funnel=said.funnel,
         settings=said.settings,
         machine_texts=sorted({right.text_license for right in rights if right.text_license.startswith(MACHINE_TEXT)}),
-        **said.fields,
+        **({"corrections": None} | dict(said.fields)),
         examples=examples,
         views=", ".join([*tasks, "annotations"]),
     )

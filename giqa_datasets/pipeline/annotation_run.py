@@ -90,12 +90,12 @@ def annotate_into(
 
 
 def annotated(
-    folder: Path, entries: Iterable[Entry], drop: DropSink, *, sample: Callable[[Record], Sample] | None = None
+    folder: Path, entries: Iterable[Entry], drop: DropSink, *, sample: Callable[[Record], Sample | None] | None = None
 ) -> Iterator[Record]:
     """Yield the records of an annotation folder that have samples, and the entries that have samples of their own.
 
-    Unreadable and changed photographs go to `drop`; `sample` makes a sample for a record without one, which else is
-    left out.
+    Unreadable and changed photographs go to `drop`; `sample` makes a sample, or None, for a record without one, which
+    is left out if it has none then.
 
     Raises:
         ValueError: If a line of the folder is not valid.
@@ -106,10 +106,10 @@ def annotated(
         made = {line.id: (line.image_sha256, read_samples(line)) for line in lines if line.samples or sample}
         for record in load([entry for entry in window if entry.samples or entry.id in made], drop):
             sha256, samples = made.get(record.id, (record.photograph.sha256, record.samples))
-            if sha256 == record.photograph.sha256:
-                yield replace(record, samples=samples or ((sample(record),) if sample else ()))
-            else:
+            if sha256 != record.photograph.sha256:
                 drop(Drop(record.id, "source", "changed_image", record.photograph.file))
+            elif samples := samples or tuple(filter(None, [sample(record)] if sample else ())):
+                yield replace(record, samples=samples)
 
 
 def begun(folder: Path) -> Choice | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from giqa_datasets import __version__
-from giqa_datasets.builders.giqa_bench import COMPARED
+from giqa_datasets.builders.giqa_bench import COMPARED, CORRECTIONS
 from giqa_datasets.check import Examined, examine_dataset
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
@@ -20,7 +20,7 @@ from giqa_datasets.publish.hub import Release, Sum
 
 _FILES = ("README.md", "eval.yaml")
 _FOLDERS = ("annotations", "data", "provenance")
-_PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS, COMPARED.name)
+_PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS, COMPARED.name, CORRECTIONS.name)
 _OF_REVIEW = re.compile(r"review(/round-[0-9]{1,4}(/begin\.jsonl|/votes(/[A-Za-z0-9_-]{1,40}\.jsonl)?)?)?")
 
 

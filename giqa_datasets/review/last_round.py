@@ -14,11 +14,11 @@ from giqa_datasets.entries import Entry, Refused
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import read_manifest
-from giqa_datasets.records import Distortion, Photograph, Sample
-from giqa_datasets.regions import ROLES
+from giqa_datasets.records import Distortion, Photograph
+from giqa_datasets.review.corrections import sample_of
 from giqa_datasets.review.items import Review, open_review, review_path
 from giqa_datasets.review.rounds import anonymous, read_rounds
-from giqa_datasets.review.states import State, grounding
+from giqa_datasets.review.states import State
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -51,7 +51,7 @@ def entries(folder: Path) -> list[Entry]:
             may_leave = (row.source, row.image_license, row.text_license) in allowed
             photograph = partial(_photograph, review, row, file=files.get(sha256, ""), redistributable=may_leave)
             name = names[sha256] if number == 1 else f"{names[sha256]} {number}"
-            of_group = tuple(map(_sample, group))
+            of_group = tuple(map(sample_of, group))
             made.append(Entry(name, name, name, of_group[0].answer, license, photograph, of_group))
     return made
 
@@ -73,11 +73,6 @@ def _rows(folder: Path) -> dict[str, Columns]:
             f"expected candidates in one split, since a benchmark is not trained on, got {sorted(splits)}"
         )
     return rows
-
-
-def _sample(state: State) -> Sample:
-    regions = (grounding(state, role) for role in ROLES)
-    return Sample(state.id, state.task, state.question_type, state.question, state.answer, *regions)
 
 
 def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:

@@ -66,6 +66,13 @@ def build(
         bool,
         typer.Option("--keep-ungrounded", help="keep descriptions without a box, for experts to ground: giqa review"),
     ] = False,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER.review",
+            help="write the samples as the reviewers of FOLDER left them; --annotations is then FOLDER.annotations",
+        ),
+    ] = None,
     describe: Annotated[
         str | None,
         typer.Option(
@@ -97,12 +104,14 @@ def build(
             "--models": models,
             "--box-format": box_format != "giqa",
             "--keep-ungrounded": keep_ungrounded,
+            "--review": review,
             "--draft": draft,
         }
         _join(request, out, [option for option, given in others.items() if given], overwrite=overwrite)
         return
     out = out or Path(name)
-    annotations = annotations or Path(f"{out}.annotations")
+    begun = review.with_name(review.name.removesuffix(".review")) if review else out
+    annotations = annotations or begun.with_name(f"{begun.name}.annotations")
     try:
         with progress_bars() as progress:
             built = build_set(
@@ -112,6 +121,7 @@ def build(
                 PRESETS[models] if models else None,
                 box_format=box_format,
                 keep_ungrounded=keep_ungrounded,
+                review=review,
                 draft=draft,
                 overwrite=overwrite,
                 progress=progress,

@@ -320,6 +320,35 @@ function cycle(step) {
   return true;
 }
 
+// --- boxes that were corrected in a description, for the same words in the picture's questions -----------------------
+
+const wordsOf = (now, { role, start, end }) => now[role].slice(start, end).toLowerCase();
+const isDescription = ({ task, question_type }) => (task ?? question_type) === "des"; // of a model, of an entry of the list
+
+function offers() {
+  if (isDescription(sample)) return [];
+  const changed = [...opened.values()].filter((other) => isDescription(other) && other.image.sha256 === sample.image.sha256 && other.begin && !other.now.isRejected);
+  return sample.now.regions.flatMap((region) => {
+    const words = wordsOf(sample.now, region);
+    const boxesIn = (now) => now.regions.filter((one) => wordsOf(now, one) === words).flatMap(({ boxes }) => boxes);
+    return changed.flatMap(({ begin, now }) => {
+      const [before, after] = [boxesIn(read(begin)), boxesIn(now)];
+      return after.length && String(before) === String(region.boxes) && String(after) !== String(before) ? [[region, after]] : [];
+    }).slice(0, 1);
+  });
+}
+
+function takeOffers() {
+  const offered = offers();
+  if (!offered.length) return say("No box of these words was corrected in a description.");
+  change(() => { for (const [region, boxes] of offered) region.boxes = structuredClone(boxes); });
+}
+
+async function fetchDescriptions({ image }) {
+  const missing = samples.filter((entry) => isDescription(entry) && entry.image.sha256 === image.sha256 && !opened.has(entry.id));
+  await Promise.all(missing.map((entry) => fetchSample(entry, patiently)));
+}
+
 // --- the picture --------------------------------------------------------------------------------------------------
 
 const stage = new Konva.Stage({ container: "stage", width: 10, height: 10 });
@@ -486,6 +515,8 @@ function drawHint() {
     hint("Now drag a box around ", named(phraseOf(region)), " on the picture, or press b for one to move with the arrow keys.");
   } else if (region) {
     hint("Drag on the picture to add a box for ", named(phraseOf(region)), "; click a box to change it, or Tab from box to box. Esc lets go.");
+  } else if (offers().length) {
+    hint("You corrected the boxes of ", named(phraseOf(offers()[0][0])), " in the description. Press d to take them here, too.");
   } else if (sample.verdict === "reject") {
     hint(`Rejected: it will be left out. Press a to take it back in. ${go}`);
   } else if (sample.verdict === "accept") {
@@ -619,6 +650,7 @@ async function open(at) {
   sample = null;
   try {
     if (!opened.has(samples[at].id)) await fetchSample(samples[at], patiently);
+    await fetchDescriptions(samples[at]);
     if (mine !== turn) return;
     show(opened.get(samples[at].id));
     await showPixels(mine);
@@ -725,7 +757,7 @@ function add() {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const COMMANDS = {
   a: accept, r: reject, j: () => open(here + 1), k: () => open(here - 1), n: () => $("note").focus(),
-  e: () => fields.answer.focus(), q: () => fields.question.focus(), g: toggleGrid, b: newBox, "?": () => $("keys").showModal(),
+  e: () => fields.answer.focus(), q: () => fields.question.focus(), g: toggleGrid, b: newBox, d: takeOffers, "?": () => $("keys").showModal(),
   "+": add, Delete: removeBox, Backspace: removeBox, Escape: () => choose(box === null ? null : chosen),
 };
 

@@ -48,7 +48,18 @@ def test_agreement_is_printed_with_what_to_discuss(voted, giqa):
     assert f"{found['mean_iou']:.3f}" in said
     assert 0.9 < found["mean_iou"] < 1
     assert "gamma-des: verdicts differ" in said
-    assert said.endswith("to discuss: 2 samples\n")
+    assert said.endswith("to discuss: 2 samples\nvotes: ann 6, ben 6, eve 6\n")
+
+
+def test_what_became_of_the_boxes_is_printed_and_who_voted(voted, giqa):
+    said = giqa("--corrections")
+    lines = [line.split() for line in said.splitlines()]
+    for row in ("ann 6 0 0 0", "ben 5 1 0 0", "eve 5 0 1 0"):  # accept, rewrite, reject, new
+        assert row.split() in lines
+    found = json.loads(giqa("--corrections", "--format", "json"))
+    n_boxes = sum(len(region.boxes) for state in voted.begin.values() for region in state.regions)
+    whole = {"question_type": "all", "samples": 6, "rejected": 0, "boxes": n_boxes, "kept": n_boxes}
+    assert found["tallies"][-1] == whole | {"moved": 0, "added": 0}  # of three, one who moves a box moves nothing
 
 
 def test_a_merger_closes_the_round_and_begins_the_next(voted, giqa, folder):
@@ -63,7 +74,21 @@ def test_a_merger_closes_the_round_and_begins_the_next(voted, giqa, folder):
 
 def test_only_one_thing_at_once(folder):
     done = CliRunner().invoke(commands, ["review", str(folder), "--agreement", "--merge"])
-    assert "got both" in str(done.exception)
+    assert "got more than one" in str(done.exception)
+
+
+@pytest.mark.slow
+def test_agreement_counts_a_vote_that_the_running_page_saved_a_moment_ago(review, vote_on, folder, giqa):
+    command = [sys.executable, "-m", "giqa_metrics.cli", "review", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        address = re.search(r"http://127\.0\.0\.1:\d+", server.stderr.readline())[0]
+        for annotator in ("ann", "bob"):
+            vote = vote_on(review.begin["alpha-des"], annotator).model_dump_json(exclude={"at"}).encode()
+            urllib.request.urlopen(urllib.request.Request(f"{address}/api/votes", vote, {"Origin": address}))
+            said = giqa("--agreement")
+            assert said.endswith("votes: ann 1\n" if annotator == "ann" else "votes: ann 1, bob 1\n")
+        assert re.search(r"samples with two votes or more +1 *\n", said)
+        server.terminate()
 
 
 @pytest.mark.slow

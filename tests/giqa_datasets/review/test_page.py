@@ -179,6 +179,28 @@ def test_a_box_is_moved_and_resized_by_the_mouse(url, visit, review):
     assert boxes(kept(review)["alpha-des"], "red square") == [(0.3, 0.3, 1.0, 1.0)]
 
 
+def test_a_box_corrected_in_a_description_is_offered_for_the_same_words_in_its_questions(url, visit, review):
+    page = visit(url, "ann")
+    hint = page.locator("#next")
+    go(page, 2)
+    expect(hint).not_to_contain_text("Press d")  # nothing was corrected yet
+    go(page, 1)
+    keys(page, "1", "Tab", "ArrowRight", "ArrowRight")
+    saved(page)
+    page.reload()  # what was corrected in another session counts, too
+    go(page, 2)
+    expect(hint).to_contain_text("You corrected the boxes of “red square” in the description. Press d")
+    keys(page, "d")
+    saved(page)
+    moved = [(0.26, 0.25, 0.76, 0.75)]
+    vote = kept(review)["alpha-vqa-1"]
+    assert [boxes(vote, "red square", role) for role in ("question", "answer")] == [moved, moved]
+    go(page, 3)  # of the cat, which was not touched
+    expect(hint).not_to_contain_text("Press d")
+    go(page, 5)  # of another picture
+    expect(hint).not_to_contain_text("Press d")
+
+
 def test_undo_goes_back_over_words_phrases_and_boxes_alike(url, visit, review):
     page = visit(url, "ann")
     go(page, 2)
