@@ -16,11 +16,13 @@ from giqa_datasets.dataset_folder.write import shards_digest
 from giqa_datasets.errors import InputError
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.publish.hub import Release, Sum
+from giqa_datasets.sources.folder import SOURCE as FOLDER
 
 
 _FILES = ("README.md", "eval.yaml")
 _FOLDERS = ("annotations", "data", "provenance")
 _PROVENANCE = ("images.jsonl", "sources.jsonl", DROPS, FUNNEL, SETTINGS, COMPARED.name, CORRECTIONS.name)
+_HOW = ": giqa build --redistributable marks all photographs of a folder, the column redistributable single ones"
 _OF_REVIEW = re.compile(r"review(/round-[0-9]{1,4}(/begin\.jsonl|/votes(/[A-Za-z0-9_-]{1,40}\.jsonl)?)?)?")
 
 
@@ -89,7 +91,7 @@ def dataset_release(
     same = {path: known for path, known in sums.items() if files[path] == folder / path}
     withheld = [
         f"without their pixels: {absent.rows:,} rows of {absent.images:,} images of {source} ({image_license}), "
-        "which is not marked redistributable"
+        f"which is not marked redistributable{_HOW if source == FOLDER else ''}"
         for (source, image_license), absent in shareable.absent.items()
     ]
     return Release("dataset", folder.resolve().name, files, owns=_is_ours, sums=same), withheld

@@ -23,6 +23,7 @@ Kind = Literal["dataset", "space", "model"]
 TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself has no limit
 _BEGUN = "initial commit"  # of the Hub, which fills a new Space with a page
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NO_XET = re.compile(r"\b(404|405|501)\b.*/xet-(read|write)-token/")  # as hf_xet says it
 _NO_BRANCH = re.compile(r"refs/|[0-9a-f]{40}$")
 
 
@@ -153,6 +154,10 @@ def one_sentence(repo: str) -> Iterator[None]:
     except ValueError as error:
         raise InputError(str(error)) from error
     except OSError as error:
+        if _NO_XET.search(str(error)):
+            raise UnavailableError(
+                f"{repo}: this Hub has no Xet storage; publish again with HF_HUB_DISABLE_XET=1 in the environment"
+            ) from error
         raise UnavailableError(str(error)) from error
     except Exception as error:  # httpx's own, and the RuntimeError of an upload that was tried five times
         said = printable(str(error) or type(error).__name__)[:200]

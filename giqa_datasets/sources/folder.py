@@ -27,6 +27,7 @@ from giqa_datasets.sources.folder_boxes import CORNERS, FRAMES, BoxFile, Size, t
 from giqa_datasets.sources.folder_metadata import read_metadata
 
 
+SOURCE = "folder"  # in the column of that name
 _DESCRIPTION = ("description", "text", "caption")
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
             if regions is None and box_file is not None:
                 regions = box_file.regions(line.file_name, line.description, size) or None
             may_leave = redistributable if line.redistributable is None else line.redistributable
-            entry = _entry(images, where, line, regions, ImageSet("folder", line.image_license, may_leave))
+            entry = _entry(images, where, line, regions, ImageSet(SOURCE, line.image_license, may_leave))
             if entry.id in made:
                 raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry

@@ -85,8 +85,8 @@ def publish(
         bars.close()
         others = None if create_pr else foreign(planned)
         if format is OutputFormat.human:
+            typer.echo("".join(f"{printable(remark)}\n" for remark in remarks), nl=False)
             print_plan(planned, diff)
-            typer.echo("".join(f"{remark}\n" for remark in remarks), nl=False)
         if others and not (onto and len(onto) > 6 and str(planned.remote.head).startswith(onto)):
             raise InputError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
         published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)

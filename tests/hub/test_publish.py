@@ -3,6 +3,8 @@
 import io
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pyarrow.parquet as pq
@@ -120,15 +122,40 @@ def test_options_that_do_not_fit(hub, giqa, folder, options):
     assert not hub.requests
 
 
+def test_a_hub_without_xet_is_named_with_the_switch_that_helps(hub, folder, tmp_path):
+    command = [sys.executable, "-m", "giqa_metrics.cli", "publish", folder, "org/set"]
+    env = hub.environ(tmp_path)
+    assert env.pop("HF_HUB_DISABLE_XET") == "1"
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("giqa: "))
+    assert said == (
+        "giqa: org/set: this Hub has no Xet storage; publish again with HF_HUB_DISABLE_XET=1 in the environment"
+    )
+    assert TOKEN not in done.stderr
+    done = subprocess.run(command, env=env | {"HF_HUB_DISABLE_XET": "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert on_hub(hub).keys() == local(folder).keys()
+
+
 # The licence gate
+
+
+def test_the_first_line_of_the_plan_says_how_a_folders_own_photographs_may_leave(hub, client, giqa, built):
+    first = giqa("publish", built, "org/set", "--dry-run").splitlines()[0]
+    assert first == (
+        "without their pixels: 3 rows of 3 images of folder (unknown), which is not marked redistributable: giqa "
+        "build --redistributable marks all photographs of a folder, the column redistributable single ones"
+    )
 
 
 def test_pixels_that_may_not_leave_do_not_and_come_back_from_own_copies(hub, client, giqa, mixed, tmp_path):
     said = giqa("publish", mixed, "org/set")
-    assert (
+    first, title = said.splitlines()[:2]
+    assert first == (
         "without their pixels: 12 rows of 4 images of kept (research only), which is not marked redistributable"
-        in said
     )
+    assert title.startswith("mixed to the dataset org/set")
     sent = b"".join(asked.body for asked in hub.requests) + b"".join(hub.storage.values())
     for number in range(9):
         assert (photograph(number)[60:] in sent) == (number % 3 > 0)

@@ -1,13 +1,17 @@
 """From a folder of photographs to a set, through a reviewer's hands, and back to a corrected set."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 
 from giqa_datasets.builders.build import build_set
+from giqa_datasets.builders.join import join_copies
 from giqa_datasets.builders.sets import SetRequest
 from giqa_datasets.check import examine_dataset
+from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.pipeline.model_choice import Choice
 from giqa_datasets.review.corrections import BoxTally, corrections, left_behind, reviewers
 from giqa_datasets.review.items import open_review
@@ -143,6 +147,21 @@ def test_the_card_says_who_reviewed_how_much_and_what_became_of_the_boxes(voted,
     assert any("| ann | 7 | 2 | 1 | 1 |" in finding.what for finding in examine_dataset(here / "corrected").findings)
     told.write_text('{"reviewers": -1}')
     assert any("corrections.json" in finding.what for finding in examine_dataset(here / "corrected").findings)
+
+
+def test_a_corrected_set_without_pixels_is_joined_to_the_same_bytes(voted, here):
+    rebuild()
+    (here / "bare").mkdir()
+    shards = without_pixels(here / "corrected", here / "bare").shards
+    bare = Path(shutil.copytree(here / "corrected", here / "published"))
+    for name, path in shards.items():
+        shutil.copy(path, bare / "data" / name)
+    assert load_dataset(str(bare), split="train")["image"][0] is None
+    join_copies(bare, [(here / "photos").resolve()], here / "joined")
+    files = [path.relative_to(here / "corrected") for path in (here / "corrected").rglob("*") if path.is_file()]
+    assert Path("provenance", "corrections.json") in files
+    for path in files:
+        assert (here / "joined" / path).read_bytes() == (here / "corrected" / path).read_bytes(), path
 
 
 def test_a_merged_round_and_an_open_one_give_the_same_set(voted, here):
