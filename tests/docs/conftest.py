@@ -57,13 +57,20 @@ def assert_shown(shown: str, printed: str) -> None:
 def run_page(tmp_path, programs) -> Callable[..., Path]:
     """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared.
 
-    With `cold`, each program begins anew: what starts others and hands them pipes, as Ray does, cannot be forked.
+    With `cold`, each program begins anew: what starts others and hands them pipes, as Ray does, cannot be forked, and
+    what reads its environment as it is imported must find that of `env`, which by default is the tests' own.
     """
 
-    def run(page: str, replaced: Mapping[str, str] | None = None, *, cold: bool = False) -> Path:
+    def run(
+        page: str,
+        replaced: Mapping[str, str] | None = None,
+        *,
+        cold: bool = False,
+        env: Mapping[str, str] = os.environ,
+    ) -> Path:
         (tmp_path / "recipes").symlink_to(shipped("recipes"))
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if cold else programs
-        env = os.environ | {"PATH": path}
+        env = dict(env) | {"PATH": path}
         unused = set(replaced or ())
         ran = 0
         for (language, text), after in pairwise([*blocks(page), Block("", "")]):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.hub.server import Hub
 
-# What experts do on the page, here by a program: each accepts what is there
+
+# What experts do on the page, here by a program: each moves a box, deletes one, and accepts the other samples
 VOTES = """python - <<'END'
 import json
 from pathlib import Path
@@ -15,17 +17,57 @@ open_review(Path("giqa-bench-mini"))
 rounds = Path("giqa-bench-mini.review/round-1")
 for name in ("ann", "bob"):
     said = {"annotator": name, "round": 1, "verdict": "accept", "note": "", "at": "2026-01-31T12:00:00Z"}
-    votes = [json.dumps(json.loads(line) | said) for line in (rounds / "begin.jsonl").read_text().splitlines()]
+    votes = [json.loads(line) | said for line in (rounds / "begin.jsonl").read_text().splitlines()]
+    first, second, *_ = (vote for vote in votes if len(vote["regions"]) > 1)
+    first["regions"][0]["boxes"][0][2] -= 0.05
+    second["regions"].pop()
+    first["verdict"] = second["verdict"] = "rewrite"
     (rounds / "votes").mkdir(exist_ok=True)
-    (rounds / "votes" / f"{name}.jsonl").write_text("\\n".join(votes) + "\\n")
+    (rounds / "votes" / f"{name}.jsonl").write_text("".join(json.dumps(vote) + "\\n" for vote in votes))
 END
 #"""
 
 
+# The cup's box pulled down, in its questions too, and a box for the spoon
+CORRECTED = """python - <<'END'
+from pathlib import Path
+
+from giqa_datasets.review.items import open_review
+from giqa_datasets.review.states import Vote
+from giqa_datasets.review.votes import append_vote
+
+
+CUP, SPOON = [0.288, 0.043, 0.682, 0.77], [0.53, 0.60, 0.68, 0.81]
+review = open_review(Path("my-set"))
+for state in (state for name, state in review.begin.items() if name.startswith("coffee-")):
+    said = state.model_dump()
+    said["regions"] = [region | {"boxes": [CUP]} for region in said["regions"]]
+    if state.task == "des":
+        begin = state.answer.index("spoon")
+        span = {"span": (begin, begin + len("spoon"))}
+        said["regions"].append({"phrase": "spoon", "role": "answer", "boxes": [SPOON]} | span)
+    vote = {"annotator": "me", "round": 1, "verdict": "rewrite", "note": "", "at": "2026-01-31T12:00:00Z"}
+    append_vote(review, Vote.model_validate(said | vote))
+END
+#"""
+
+
+@pytest.fixture
+def hub():
+    hub = Hub()
+    yield hub
+    hub.stop()
+
+
 @pytest.mark.slow
-def test_annotate_runs_as_it_stands(run_page):
-    work = run_page("annotate.md")
-    assert (work / "my-set.annotations" / "explain" / "cat-77af778b.png").is_file()
+def test_annotate_runs_as_it_stands_but_for_the_hand_on_the_mouse(run_page, hub, tmp_path_factory):
+    env = hub.environ(tmp_path_factory.mktemp("home"))
+    work = run_page("annotate.md", {"giqa review my-set": CORRECTED}, cold=True, env=env)
+    assert (work / "my-set.annotations" / "explain" / "coffee-37290d74.png").is_file()
+    card = hub.files("datasets/me/my-set")["README.md"].decode()
+    assert "| me | 0 | 4 | 0 | 0 |" in card
+    assert "language_creators" not in card
+    assert (work / "tiny-llava-sft" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow
