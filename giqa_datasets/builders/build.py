@@ -90,6 +90,8 @@ def build_set(
     if review and request.name in BENCHMARKS:
         raise InputError(f"{request.name} takes no --review: it is made of the reviewed folder itself")
     rounds = read_rounds(review) if review else []
+    if review and not voted_on(rounds):
+        raise InputError(f"expected votes in {review}, found none")
     entries = entries_of(request, progress)
     benchmark = Benchmark.of_review(reviewed, entries.compared) if reviewed else None
     outcome, settings, splits = Outcome([], entries.left_out), None, entries.splits

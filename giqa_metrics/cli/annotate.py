@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from giqa_datasets.console import printable
 from giqa_datasets.defaults import BOX_THRESHOLD, MERGE_AREA, MERGE_COVERAGE, TEXT_THRESHOLD
+from giqa_datasets.errors import InputError
 from giqa_metrics.cli import options
 from giqa_metrics.cli.progress import progress_bars
 from giqa_metrics.cli.tables import new_table, print_table
@@ -33,6 +35,8 @@ def annotate(
     ],
     root: options.Root = None,
     boxes: options.Boxes = None,
+    describe: options.Describe = None,
+    server: options.Server = None,
     q_pathway: options.QPathway = None,
     dq_495k: options.Dq495k = None,
     images: options.Images = None,
@@ -94,6 +98,7 @@ def annotate(
     request = SetRequest(
         name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit, boxes
     )
+    describe_first(name, root, describe, server, limit)
     with progress_bars() as progress:
         entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")
@@ -121,6 +126,23 @@ def annotate(
     if outcome.n_faults:
         typer.echo(f"{outcome.n_faults} records failed at a model; the same command tries them again", err=True)
         raise typer.Exit(1)
+
+
+def describe_first(name: str, root: Path | None, model: str | None, server: str | None, limit: int | None) -> None:
+    """Let a model, if one is named, describe the photographs of SET folder that have no description yet."""
+    if model is None:
+        if server is not None:
+            raise InputError("expected --describe beside --server: the pipeline's own server is --llm-url of annotate")
+        return
+    from giqa_metrics.models.descriptions import describe
+
+    if name != "folder" or root is None or not root.is_dir():
+        raise InputError(f"expected --describe with SET folder and a folder of photographs, got {name} {root or ''}")
+    with progress_bars() as progress:
+        described = describe(root, model, server, limit=limit, progress=progress)
+    typer.echo(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}", err=True)
+    if described.left_out:
+        typer.echo(printable(f"without a description: {', '.join(described.left_out)}"), err=True)
 
 
 def _print_funnel(rows: "Sequence[Row]") -> None:

@@ -7,8 +7,10 @@ import typer
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
+from giqa_metrics.cli.annotate import describe_first
 from giqa_metrics.cli.options import (
     Boxes,
+    Describe,
     Dq495k,
     Exclude,
     Images,
@@ -73,13 +75,7 @@ def build(
             help="write the samples as the reviewers of FOLDER left them; --annotations is then FOLDER.annotations",
         ),
     ] = None,
-    describe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="for SET folder: let this model first describe the photographs without a line in its metadata.jsonl",
-        ),
-    ] = None,
+    describe: Describe = None,
     server: Server = None,
     draft: Annotated[
         bool, typer.Option("--draft", help="write a benchmark out of a review although it is short of something")
@@ -87,13 +83,10 @@ def build(
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
-    if server is not None and describe is None:
-        raise InputError("expected --describe beside --server: the other models have options of giqa annotate")
-    if describe is not None:
-        _describe(name, root, describe, server, limit)
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.giqa_bench import Incomplete
     from giqa_datasets.builders.sets import SETS, SetRequest
+    from giqa_datasets.dataset_folder.write import refuse_existing
     from giqa_datasets.pipeline.model_choice import PRESETS
 
     sources = root, q_pathway, dq_495k, images or (), manifest, exclude or ()
@@ -105,19 +98,22 @@ def build(
             "--box-format": box_format != "giqa",
             "--keep-ungrounded": keep_ungrounded,
             "--review": review,
+            "--describe": describe,
+            "--server": server,
             "--draft": draft,
         }
         _join(request, out, [option for option, given in others.items() if given], overwrite=overwrite)
         return
     out = out or Path(name)
-    begun = review.with_name(review.name.removesuffix(".review")) if review else out
-    annotations = annotations or begun.with_name(f"{begun.name}.annotations")
+    begun = str(review).removesuffix(".review") if review else out
+    refuse_existing(out, overwrite=overwrite)
+    describe_first(name, root, describe, server, limit)
     try:
         with progress_bars() as progress:
             built = build_set(
                 request,
                 out,
-                annotations,
+                annotations or Path(f"{begun}.annotations"),
                 PRESETS[models] if models else None,
                 box_format=box_format,
                 keep_ungrounded=keep_ungrounded,
@@ -160,18 +156,6 @@ def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwri
     typer.echo(f"joined: {joined.n_images} images")
     if joined.left_out:
         typer.echo(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
-
-
-def _describe(name: str, root: Path | None, model: str, server: str | None, limit: int | None) -> None:
-    from giqa_metrics.models.descriptions import describe
-
-    if name != "folder" or root is None or not root.is_dir():
-        raise InputError(f"expected --describe with SET folder and a folder of photographs, got {name} {root or ''}")
-    with progress_bars() as progress:
-        described = describe(root, model, server, limit=limit, progress=progress)
-    typer.echo(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}")
-    if described.left_out:
-        typer.echo(printable(f"without a description: {', '.join(described.left_out)}"))
 
 
 def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:

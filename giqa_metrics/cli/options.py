@@ -64,6 +64,13 @@ Boxes = Annotated[
         "(x1 y1 x2 y2) or xywh (pixels, too); or a file of boxes, of COCO or Label Studio",
     ),
 ]
+Describe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="for SET folder: let this model first describe the photographs without a line in its metadata.jsonl",
+    ),
+]
 Exclude = Annotated[
     list[Path] | None,
     typer.Option(help="a data set folder whose images, and their look-alikes, stay out; may be repeated"),

@@ -64,6 +64,8 @@ def review(
 
         rounds = read_rounds(opened.path)
         counted = count(rounds)
+        if not counted.reviewers:
+            raise InputError(f"expected votes in {opened.path}, found none")
         if format is OutputFormat.json:
             typer.echo(counted.model_dump_json(indent=2))
         else:

@@ -206,6 +206,13 @@ def test_a_review_that_does_not_fit_ends_in_one_sentence(here, arguments, says):
     assert refusal(giqa("build", *arguments, "--out", "corrected")).startswith(says)
 
 
+@pytest.mark.parametrize(
+    "command", [["build", "folder", "photos", "--review", "my-set.review"], ["review", "my-set", "--corrections"]]
+)
+def test_a_review_without_a_vote_is_refused(review, command):
+    assert refusal(giqa(*command)).endswith("my-set.review, found none")
+
+
 def test_boxes_are_kept_moved_deleted_or_added(review, vote_on):
     begin = review.begin["cat-des"]
     (region,) = begin.regions

@@ -51,7 +51,7 @@ def test_a_build_asks_a_server_first_and_everything_says_that_a_model_wrote_the_
     out = tmp_path / "set"
     done = giqa("build", "folder", photos, "--describe", "org/vlm", "--server", describing.url, "--out", out)
     assert done.code == 0, done.stderr
-    assert f"{photos}/metadata.jsonl: 2 photographs described by org/vlm\n" in done.stdout
+    assert f"{photos}/metadata.jsonl: 2 photographs described by org/vlm\n" in done.stderr
     mark = {"text_license": "machine text of org/vlm"}
     assert lines(photos) == [
         {"file_name": "cat.png", "description": "The fur of the cat is sharp."} | mark,
@@ -70,6 +70,23 @@ def test_a_build_asks_a_server_first_and_everything_says_that_a_model_wrote_the_
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"our-key" not in written
     assert b"hub-secret" not in written + json.dumps([asked.headers for asked in describing.asked]).encode()
+
+
+def test_annotate_asks_first_too(photos, describing, tmp_path):
+    out = tmp_path / "made.annotations"
+    options = ("--describe", "org/vlm", "--server", describing.url, "--out", out, "--format", "json")
+    done = giqa("annotate", "folder", photos, *options)
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)[0]["n_out"] == 2
+    records = (out / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["description"] for line in records] == [line["description"] for line in lines(photos)]
+
+
+def test_a_set_that_is_there_is_not_described_in_vain(photos, describing, tmp_path):
+    (tmp_path / "set").mkdir()
+    options = ("--describe", "org/vlm", "--server", describing.url, "--out", tmp_path / "set")
+    assert "--overwrite replaces" in refusal(giqa("build", "folder", photos, *options))
+    assert describing.asked == []
 
 
 def test_a_card_of_peoples_texts_says_nothing_of_a_model(photos, tmp_path):
