@@ -18,6 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, RootModel, ValidationError
 
 from giqa_datasets.boxes import Boxes, to_boxes
+from giqa_datasets.entries import Refused
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import fault_of
 from giqa_datasets.images import FORMATS
@@ -48,10 +49,11 @@ def to_corners(numbers: Numbers, frame: str, size: Callable[[], Size]) -> Boxes:
         [[0.1, 0.1, 0.5, 0.3]]
     """
     boxes = np.array(numbers, np.float64).reshape(-1, 4)
+    counted = (1, 1) if frame == CORNERS else size()
     try:
         if frame != CORNERS and boxes.size and boxes.max() <= 1:
             raise InputError(f"expected boxes in pixels, got {boxes.tolist()}")
-        return to_boxes(FRAMES[frame](boxes, size() if frame != CORNERS else (1, 1)))
+        return to_boxes(FRAMES[frame](boxes, counted))
     except InputError as error:
         fit = next((other for other in FRAMES if other != frame and _fits(boxes, other, size)), None)
         hint = f"; it looks like {fit}: --boxes {fit}" if fit else ""
@@ -62,7 +64,7 @@ def upright_size(path: Path) -> Size:
     """Return (width, height) of a photograph as it is seen, by its header.
 
     Raises:
-        ValueError: If it is no image.
+        Refused: If it is no image.
     """
     try:
         with Image.open(path) as image:
@@ -71,7 +73,7 @@ def upright_size(path: Path) -> Size:
             width, height = image.size
             return (height, width) if image.getexif().get(0x0112, 1) >= 5 else (width, height)
     except Exception as error:  # a hostile file may raise anything
-        raise InputError(f"image {path.name!r} cannot be read: {error}") from error
+        raise Refused("broken_image", f"image {path.name!r} cannot be read: {error}") from error
 
 
 class _Named(NamedTuple):

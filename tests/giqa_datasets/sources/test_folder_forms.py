@@ -173,6 +173,18 @@ def test_pixels_are_those_of_the_upright_photograph(photos):
     assert listed(photos, boxes="pixels")[0][0][2] == [[("cat", (10, 13), [[0, 0, 0.5, 1]])]]
 
 
+def test_a_broken_photograph_costs_its_own_record_whatever_its_boxes_count_in(photos):
+    (photos / "broken.png").write_bytes((photos / "cat.png").read_bytes()[:20])
+    lines = [
+        ROWS[0] | {"file_name": name, "regions": [{"phrase": "cat", "boxes": [IN["xywh"]]}]}
+        for name in ("broken.png", "cat.png")
+    ]
+    write_jsonl(photos, lines)
+    found, (drop,) = listed(photos, boxes="xywh")
+    assert [name for name, _, _ in found] == ["cat"]
+    assert (drop.reason, drop.id) == ("broken_image", "metadata.jsonl line 1")
+
+
 def coco(**changes):
     file = {
         "images": [{"id": 7, "file_name": "images/cat.png", "width": 2 * WIDE, "height": 2 * HIGH}],
