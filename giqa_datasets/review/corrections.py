@@ -65,8 +65,14 @@ class BoxTally(BaseModel):
 class Corrections(BaseModel):
     """A review in numbers."""
 
+    samples: Count  # with which it began
     reviewers: list[Reviewer]
     tallies: list[BoxTally]  # the last one is of all types together
+
+    @property
+    def voted(self) -> int:
+        """The number of those samples that have a vote."""
+        return self.tallies[-1].samples + self.tallies[-1].rejected if self.tallies else 0
 
 
 def corrections(rounds: Sequence[Round]) -> Corrections:
@@ -80,6 +86,7 @@ def corrections(rounds: Sequence[Round]) -> Corrections:
         for tally in (tallies[begin.question_type], tallies["all"]) if begin.id in voted else ():
             _count(tally, begin, last.get(begin.id))
     return Corrections(
+        samples=len(rounds[0].begin),
         reviewers=reviewers(rounds),
         tallies=[tally for tally in tallies.values() if tally.samples or tally.rejected],
     )

@@ -105,6 +105,7 @@ def _print_corrections(found: "Corrections", title: str) -> None:
         shares = ("-" if share is None else f"{share:.3f}" for share in (tally.precision, tally.recall))
         table.add_row(tally.question_type, *(str(getattr(tally, column)) for column in columns), *shares)
     print_table(table)
+    typer.echo(f"{found.voted} of {found.samples} samples have a vote")
 
 
 def _print_agreement(found: "Agreement", title: str) -> None:

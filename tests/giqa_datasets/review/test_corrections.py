@@ -138,6 +138,7 @@ def test_the_card_says_who_reviewed_how_much_and_what_became_of_the_boxes(voted,
     rebuild()
     card = (here / "corrected" / "README.md").read_text(encoding="utf-8")
     assert "| ann | 1 | 2 | 1 | 1 |" in card
+    assert f"\n4 of the {len(voted.begin)} samples that were to be reviewed have a vote" in card
     assert "| des | 3 | 0 | 2 | 1 | 1 | 0 | 1 | 1.000 | 0.667 |" in card
     assert "nobody has looked at them" not in card
     assert "- expert-generated" in card
