@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -98,15 +97,14 @@ class BoxFile:
             raise MissingFileError(f"expected --boxes {', '.join(FRAMES)} or a file of boxes, got {str(path)!r}")
         try:
             raw = json.loads(path.read_bytes())
-            read = _coco(_Coco.model_validate(raw)) if isinstance(raw, dict) else _label_studio(_Tasks(raw))
-            self._boxes = read
+            self._boxes = _coco(_Coco.model_validate(raw)) if isinstance(raw, dict) else _label_studio(_Tasks(raw))
         except ValidationError as error:
             raise InputError(f"{path}: expected COCO's or Label Studio's JSON: {fault_of(error)}") from error
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: expected COCO's or Label Studio's JSON: {error}") from error
         self.path = path
         self._files: dict[str, list[str]] = {}  # by the names that they may have here
-        for file in read:
+        for file in self._boxes:
             for name in _names(file):
                 self._files.setdefault(name, []).append(file)
         self.unnamed: Counter[str] = Counter()  # boxes whose name no description holds
@@ -129,7 +127,7 @@ class BoxFile:
             actual = size()
             if counted == actual[::-1] != actual:
                 raise InputError(f"expected boxes on the upright photograph, {actual}, got them on {counted}")
-            found.setdefault(span, []).append(to_corners([xywh], "xywh", partial(_same, counted or actual)))
+            found.setdefault(span, []).append(to_boxes(FRAMES["xywh"](np.array([xywh]), counted or actual)))
         return tuple(
             Region(description[slice(*span)], span, np.vstack(boxes)) for span, boxes in sorted(found.items())
         )
@@ -151,10 +149,6 @@ class BoxFile:
         if self._taken.setdefault(fit[0], file_name) != file_name:
             raise InputError(f"{fit[0]!r} in {self.path} may be {self._taken[fit[0]]!r} or {file_name!r}")
         return self._boxes[fit[0]]
-
-
-def _same(size: Size) -> Size:
-    return size
 
 
 def _in_pixels(boxes: Boxes, size: Size) -> Boxes:

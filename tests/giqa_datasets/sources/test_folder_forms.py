@@ -234,7 +234,7 @@ def test_a_file_of_boxes_ties_its_names_to_the_words_of_the_description(photos, 
         (coco(images=[{"id": 7, "file_name": "lost.png"}]), "expected boxes of the folder's photographs"),
         (coco(images=[{"id": 7, "file_name": "cat.png", "width": HIGH, "height": WIDE}]), "upright photograph"),
         (label_studio(rotation=20), "expected boxes that are not turned, got one by 20.0 degrees"),
-        (label_studio(width=200), "expected boxes with 0 <= x1"),
+        (label_studio(width=200), "expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got [[0.125, 0.25, 2"),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value)[:20],
 )
