@@ -103,4 +103,4 @@ def _questions(images: Folder, names: Sequence[str]) -> Iterator[Question]:
 
 
 def _plain(answer: Answer) -> str:
-    return " ".join(strip(cut(answer.prediction).text).split())
+    return " ".join(strip(cut(answer.prediction or "").text).split())
