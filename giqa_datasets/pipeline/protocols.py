@@ -10,6 +10,9 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.records import QuestionType, Tag
 
 
+UNSURE = "unsure"  # the quality of a tag of which the description may say something else
+
+
 class Failure(NamedTuple):
     """A model's failure at one item of a batch.
 
@@ -34,7 +37,7 @@ class Tagger(Protocol):
     """Stage 1: finds the objects of a description (Llama 3 in the paper)."""
 
     def tag(self, descriptions: Sequence[str]) -> Sequence[list[Tag] | Failure]:
-        """Tag each description, also with tags that have no quality or are no object: the stage drops these.
+        """Tag each description, also with tags without a quality, or that are no object: the stage drops these.
 
         A tag's span is the place of its phrase in the description; (0, 0) if it is not there.
         """

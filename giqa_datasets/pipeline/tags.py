@@ -6,13 +6,13 @@ from pathlib import Path
 
 from giqa_datasets.batches import batches, each
 from giqa_datasets.drops import Drop, DropSink, fault
-from giqa_datasets.pipeline.protocols import Failure, Tagger
+from giqa_datasets.pipeline.protocols import UNSURE, Failure, Tagger
 from giqa_datasets.records import Record, Tag
 
 
 # T_e drops words that are no object, "image" for one (protocol section 3); the other words are ours.
-# The paper's own figure boxes a background, so since v2 that is an object, if it can be found
-NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.v2.txt").read_text(encoding="utf-8").split())
+# The paper's own figure boxes a background, so that is an object, if it can be found
+NO_OBJECTS = frozenset((Path(__file__).parent / "no_objects.v3.txt").read_text(encoding="utf-8").split())
 
 OBJECTS = frozenset({"traffic light", "traffic lights", "street light", "street lights"})  # lamps
 
@@ -52,6 +52,8 @@ def _fault_of(tag: Tag, description: str, taken: bytearray) -> str | None:
         return "no_object"
     if not tag.quality:
         return "no_quality"
+    if tag.quality == UNSURE:
+        return "unsure_quality"
     if description[slice(*tag.span)] != tag.phrase:
         return "not_in_description"
     return "overlapping" if any(taken[slice(*tag.span)]) else None

@@ -1,4 +1,10 @@
-"""Tags from spaCy's noun chunks and the lexicon of quality words: the offline stand-in for Llama 3."""
+"""Tags from spaCy's noun chunks and the lexicon of quality words: the offline stand-in for Llama 3.
+
+A quality goes to the object of which the grammar says it: as a modifier, in its own predicate or relative clause, as
+what something does to it ("noise covers the cup"). Nothing is inherited from a neighbour. Where it is denied,
+compared, weakened or imagined, and where it stands behind a word that turns ("but", "unlike"), it is unsure: a wrong
+label is worse than none.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -8,6 +14,8 @@ import numpy as np
 
 from giqa_datasets.extras import require
 from giqa_datasets.pipeline.backends.quality_words import QualityWord, quality_words
+from giqa_datasets.pipeline.protocols import UNSURE
+from giqa_datasets.pipeline.tags import NO_OBJECTS
 from giqa_datasets.records import Tag
 
 
@@ -15,12 +23,25 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Span, Token
 
-_SUBJECTS = ("nsubj", "nsubjpass")
-REACH = 10  # tokens between a name and a quality word of its sentence that still go together (ours)
+_SUBJECTS = frozenset({"nsubj", "nsubjpass"})
+_CLAUSES = frozenset({"acl", "advcl", "ccomp", "conj", "csubj", "parataxis", "relcl", "xcomp"})
+_PARTS = frozenset({"acl", "acomp", "advmod", "amod", "attr", "conj", "dobj", "oprd", "pobj", "prep", "prt", "xcomp"})
+_LONGEST = 3  # words of an expression in the lexicon
+# A line each: prepositions of a place; those that lead to a quality ("out of focus"); what lets a clause say less than
+# its words, or the opposite (words and lemmas); what turns a sentence to something else; colours and materials, of
+# which a quality word before them is a shade
+_WORDS = """
+across all at in inside on over throughout within
+from in into of out to with
+almost anything apart as barely cannot could enough except fail far half hardly hope hypothetically if instead lack least less lose may mean miss might n't nearly neither never no nobody none nor not nothing only ought partly rarely scarcely seldom should suppose supposedly than unless unlike wish without would
+although but except however instead nevertheless only though unlike whereas while yet ; :
+beige black blond blue brown gold gray green grey orange pink purple red silver white wood yellow
+"""  # noqa: E501
+_PLACES, _WITHIN, _DOUBTS, _TURNS, _COLOURS = (frozenset(line.split()) for line in _WORDS.strip().splitlines())
 
 
 class SpacyTagger:
-    """Tags every noun chunk with the quality word that its grammar points to, else with the nearest of its sentence.
+    """Tags every noun chunk with the quality word that the grammar says of it.
 
     Raises:
         ImportError: If spaCy or its model package is not installed.
@@ -32,7 +53,7 @@ class SpacyTagger:
         self._nlp = _pipeline()
 
     def tag(self, descriptions: Sequence[str]) -> list[list[Tag]]:
-        """Tag each description; a tag without a quality has an empty `quality`."""
+        """Tag each description; a tag without a quality has an empty `quality`, one that is in doubt `UNSURE`."""
         return [
             [tag for chunk in doc.noun_chunks if (tag := _tag(chunk)) is not None]
             for doc in self._nlp.pipe(descriptions)
@@ -51,53 +72,142 @@ def _pipeline() -> "Language":
 def _tag(chunk: "Span") -> Tag | None:
     """A noun chunk as a tag; None for a pronoun, or for a chunk that is itself a quality ("heavy noise")."""
     words = quality_words()
-    if chunk.root.pos_ not in ("NOUN", "PROPN") or chunk.root.lower_ in words:
+    if chunk.root.pos_ not in ("NOUN", "PROPN") or _quality_of(chunk.root) is not None:
         return None
     names = [token for token in chunk if token.i <= chunk.root.i]
     while names[0] is not chunk.root and (
-        names[0].pos_ in ("DET", "PRON", "PUNCT", "ADV", "CCONJ", "PART", "NUM", "SPACE") or names[0].lower_ in words
+        names[0].pos_ in ("DET", "PRON", "PUNCT", "ADV", "CCONJ", "PART", "NUM", "SPACE", "ADP")
+        or (names[0].lower_ in words and not _is_shade(names[0]))
     ):
         names.pop(0)
     start, end = names[0].idx, chunk.root.idx + len(chunk.root)
-    found = _quality(chunk)
-    quality, effect = (found.says, found.effect) if found else ("", "none")
-    return Tag(chunk.doc.text[start:end], (start, end), quality, effect, np.zeros((0, 4)))
+    cue = next((token for token in _said_of(chunk.root) if _quality_of(token) is not None), None)
+    quality = None if cue is None else _quality_of(cue)
+    no_boxes = np.zeros((0, 4))
+    if cue is None or quality is None:
+        return Tag(chunk.doc.text[start:end], (start, end), "", "none", no_boxes)
+    if _is_doubtful(cue, chunk):
+        return Tag(chunk.doc.text[start:end], (start, end), UNSURE, "none", no_boxes)
+    return Tag(chunk.doc.text[start:end], (start, end), quality.says, quality.effect, no_boxes)
 
 
-def _quality(chunk: "Span") -> QualityWord | None:
-    """The quality word of a chunk: inside it, in its predicate, else the nearest in the sentence."""
-    words = quality_words()
-    near = sorted(chunk.sent, key=lambda token: _distance(chunk, token))
-    near = [token for token in near if _distance(chunk, token) <= REACH]
-    for token in [*chunk, *_predicate(chunk.root), *near]:
-        if token.lower_ in words:
-            return words[token.lower_]
-    return None
+def _quality_of(token: "Token") -> QualityWord | None:
+    """The entry of a word, or of the expression that it ends: "out of focus". The other words of one have none."""
+    words, doc = quality_words(), token.doc
+    for length in range(_LONGEST, 1, -1):
+        for start in range(max(0, token.i - length + 1), token.i + 1):
+            found = words.get(doc[start : start + length].text.lower().replace("-", " "))
+            if found is not None:
+                return found if start + length == token.i + 1 else None
+    return None if _is_shade(token) else words.get(token.lower_)
 
 
-def _predicate(name: "Token") -> Iterator["Token"]:
-    """Yield the words that the grammar says of a name, nearest first: modifiers, the verb and the verb's dependants.
+def _is_shade(token: "Token") -> bool:
+    """Whether a word says which colour a thing has, not how well it is seen: "dark blue", "the black cat"."""
+    following = token.doc[token.i + 1].lower_ if token.i + 1 < len(token.doc) else ""
+    return token.lower_ in quality_words() and (
+        following in _COLOURS or (token.lower_ in _COLOURS and token.dep_ == "amod")
+    )
 
-    A part of the sentence with a subject of its own is about another name and is left out; a verb's object ("noise
-    covers the cup") has the verb's subject as well.
-    """
-    is_subject = name.dep_ in _SUBJECTS
-    queue = [*name.children, name.head]
-    seen = {name}
+
+def _said_of(name: "Token") -> Iterator["Token"]:
+    """Yield the words that are said of a name: its modifiers, its predicate, and what is done to it."""
+    for child in name.children:
+        is_relative = child.dep_ == "relcl" and not any(map(_names_another, child.children))
+        if is_relative or child.dep_ in ("amod", "acl", "compound", "nmod"):
+            yield from _predicate(child)
+    first = name
+    while first.dep_ == "conj" and first.head.pos_ in ("NOUN", "PROPN") and _are_alike(first.head, first):
+        first = first.head
+    head = first.head
+    if first.dep_ in _SUBJECTS:
+        yield from _predicate(head)
+    elif first.dep_ in ("dobj", "agent") or (first.dep_ == "pobj" and head.dep_ == "prep"):
+        doer = first if first.dep_ == "dobj" else head
+        place = doer.head
+        if first.dep_ == "pobj" and head.lower_ not in _PLACES:
+            return
+        if place.pos_ == "VERB" and first.dep_ == "dobj":
+            yield from (word for word in place.children if word.dep_ in _SUBJECTS)
+            yield from (word for word in place.children if word.dep_ == "oprd")
+        elif place.pos_ in ("NOUN", "PROPN"):
+            yield place
+
+
+def _are_alike(one: "Token", other: "Token") -> bool:
+    """Whether two names are joined by "and", so that what is said of the one is said of the other."""
+    between = one.doc[one.i + 1 : other.i]
+    return not any(token.lower_ in _TURNS or token.dep_ == "neg" for token in between) and any(
+        token.lower_ in ("and", ",", "or") for token in between
+    )
+
+
+def _predicate(head: "Token") -> Iterator["Token"]:
+    """Yield a word and what depends on it, nearest first, but for parts that speak of something else."""
+    queue = [head]
     while queue:
         token = queue.pop(0)
-        if token not in seen:
-            seen.add(token)
-            yield token
-            queue += [
-                child
-                for child in token.children
-                if not (is_subject and child.dep_ in _SUBJECTS)
-                and not any(part.dep_ in _SUBJECTS for part in child.children)
-            ]
+        yield token
+        is_thing = token.pos_ in ("NOUN", "PROPN") and token.lower_ not in NO_OBJECTS and _quality_of(token) is None
+        if is_thing and token is not head:
+            continue  # with modifiers of its own, unlike the "outlines" that an object has
+        queue += [
+            child
+            for child in token.children
+            if child.dep_ in _PARTS
+            and (child.dep_ != "prep" or child.lower_ in _WITHIN)
+            and not any(part.dep_ in _SUBJECTS for part in child.children)
+        ]
 
 
-def _distance(chunk: "Span", token: "Token") -> int:
-    """Tokens between a chunk and a token; those before a name count double, as in English its quality follows."""
-    after = token.i - chunk.end + 1
-    return after if after > 0 else 2 * (chunk.start - token.i)
+def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
+    """Whether the text may say something else of an object than the word of a quality that belongs to it."""
+    inside = chunk.start <= cue.i < chunk.end
+    if inside:
+        words = list(chunk)
+        if chunk.root.dep_ not in _SUBJECTS:
+            words += list(_clause(chunk.root))
+    else:
+        between = cue.doc[chunk.end : cue.i] if cue.i > chunk.start else cue.doc[cue.i + 1 : chunk.start]
+        if any(token.lower_ in _TURNS or _names_another(token) for token in between):
+            return True
+        words = [*_clause(cue), *_clause(chunk.root), *chunk]
+    comma = next((token.i for token in cue.doc[cue.i :] if token.lower_ in (",", ";")), len(cue.doc))
+    words = [token for token in words if token.i < comma]  # what comes behind one adds something else
+    if any(token.lower_ in _DOUBTS or token.lemma_.lower() in _DOUBTS for token in words):
+        return True
+    if any(token.dep_ == "aux" and token.lower_ == "to" for token in _path(cue)):
+        return True
+    return cue.sent.text.rstrip().endswith("?")
+
+
+def _names_another(token: "Token") -> bool:
+    """Whether a word begins to speak of another object: it is a subject, and no relative pronoun."""
+    return token.dep_ in _SUBJECTS and token.tag_ not in ("WDT", "WP")
+
+
+def _path(token: "Token") -> Iterator["Token"]:
+    """Yield the words that depend on a word or on one above it in its clause."""
+    while True:
+        yield from token.children
+        if token.dep_ in ("ROOT", "conj", "advcl", "relcl"):
+            return
+        token = token.head
+
+
+def _clause(token: "Token") -> Iterator["Token"]:
+    """Yield the words of the clause of a word, and of those that it is the content of: "I wish it were"."""
+    head = token
+    while head.dep_ != "ROOT" and not _is_clause(head):
+        head = head.head
+    if head.dep_ in ("ccomp", "xcomp"):
+        yield from _clause(head.head)
+    queue = [head]
+    while queue:
+        word = queue.pop()
+        yield word
+        queue += [child for child in word.children if not _is_clause(child)]
+
+
+def _is_clause(head: "Token") -> bool:
+    return head.dep_ in _CLAUSES and any(child.dep_ in _SUBJECTS for child in head.children)

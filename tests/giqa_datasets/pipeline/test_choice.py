@@ -40,8 +40,7 @@ def test_every_prompt_pool_and_list_of_words_is_versioned():
         "ask.v2.txt",
         "verify.v1.txt",
         "des_questions.v1.txt",
-        "no_objects.v1.txt",
-        "no_objects.v2.txt",
+        "no_objects.v3.txt",
         "quality_words.json",
         "coco_words.json",
     } <= set(Choice().settings()["files"])
