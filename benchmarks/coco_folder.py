@@ -135,4 +135,4 @@ def _photograph(root: Path, image: _Image) -> Photograph:
         raise ValueError(
             f"image {image.file_name!r}: expected {image.width}x{image.height}, got {encoded.width}x{encoded.height}"
         )
-    return Photograph(*encoded, sha256=hashlib.sha256(raw).hexdigest(), source="coco", license="unknown")
+    return Photograph(*encoded[:3], sha256=hashlib.sha256(raw).hexdigest(), source="coco", license="unknown")

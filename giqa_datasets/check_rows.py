@@ -1,7 +1,6 @@
 """The faults of the rows of a data set, read in their order."""
 
 import hashlib
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
@@ -9,7 +8,6 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
 
-from PIL import Image
 from pydantic import ValidationError
 
 from giqa_datasets.boxes import to_boxes
@@ -17,7 +15,7 @@ from giqa_datasets.dataset_folder.columns import Columns, Rights, Source, SplitC
 from giqa_datasets.dataset_folder.licence_gate import Pixels
 from giqa_datasets.dataset_folder.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
-from giqa_datasets.images import decode
+from giqa_datasets.images import decode, faults_of_baked
 from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
 from giqa_datasets.regions import Region
 from giqa_datasets.text import parse
@@ -111,20 +109,21 @@ class Rows:
         """The faults of a row's image; those of the image itself only at its first row."""
         seen = (split, row.image_sha256, image and image.raw, image is None)
         if seen != self._last:
+            beside = self._last is not None and self._last[2:] == seen[2:]  # two files that became one image
             self._last, self._size = seen, None
-            yield from self._faults_of_new_image(split, row, image)
+            yield from self._faults_of_new_image(split, row, image, beside=beside)
         if self._size and self._size != (row.width, row.height):
             got = "{}x{}".format(*self._size)
             yield f"expected an image of {row.width}x{row.height}, as the row says, got {got}"
 
-    def _faults_of_new_image(self, split: str, row: Columns, image: _Image | None) -> Iterator[str]:
+    def _faults_of_new_image(self, split: str, row: Columns, image: _Image | None, *, beside: bool) -> Iterator[str]:
         """The faults of an image that the row before did not have."""
         other = self._split_of.setdefault(row.image_sha256, split)
         if other != split and row.image_sha256 not in self.splits[split].files:
             yield f"expected an image of one split, got one whose sha256 is in {other} too"
         raw = image.raw if image else None
         key = (split, hashlib.sha256(raw).digest() if raw else bytes.fromhex(row.image_sha256))
-        if (raw or image is None) and self._first.setdefault(key, row.id) != row.id:
+        if (raw or image is None) and self._first.setdefault(key, row.id) != row.id and not (raw and beside):
             yield f"expected the rows of an image side by side, got this one apart from {self._first[key]!r}"
         if image is None and row.image_sha256 in self.kept:
             return
@@ -156,7 +155,7 @@ def _look(raw: bytes | None, name: str, *, is_hashed: bool = False) -> _Look:
         except ValueError as error:
             return _Look(None, None, (str(error),))
         size = image.size
-    return _Look(size, hash_decoded(image) if is_hashed else None, tuple(_faults_of_file(raw or b"")))
+    return _Look(size, hash_decoded(image) if is_hashed else None, tuple(faults_of_baked(raw or b"")))
 
 
 def _faults_of_row(row: Columns) -> Iterator[str]:
@@ -183,13 +182,3 @@ def _cells(regions: Iterable[Region]) -> list[tuple[str, list[list[int]]]]:
         (region.phrase, [list(cells) for cells in dict.fromkeys(map(tuple, boxes_to_cells(region.boxes).tolist()))])
         for region in regions
     )
-
-
-def _faults_of_file(raw: bytes) -> Iterator[str]:
-    """The faults of an image that can be decoded but is not upright RGB or grey."""
-    with Image.open(io.BytesIO(raw)) as image:
-        mode, orientation = image.mode, image.getexif().get(0x0112, 1)
-    if mode not in ("RGB", "L"):
-        yield f"expected an image in RGB or L, got {mode!r}"
-    if orientation != 1:
-        yield f"expected an upright image, got the EXIF orientation {orientation!r}"

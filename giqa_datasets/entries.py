@@ -123,7 +123,8 @@ def read_photograph(
     except (OSError, ValueError) as error:
         raise Refused("broken_image", error) from error
     sha256 = hashlib.sha256(raw).hexdigest()
-    return Photograph(*encoded, sha256, rights.source, rights.license, distortions, file, rights.redistributable)
+    source, terms, may_leave = rights
+    return Photograph(*encoded[:3], sha256, source, terms, distortions, file, may_leave, encoded.changes)
 
 
 def checked_name(name: str) -> str:

@@ -37,7 +37,7 @@ class Distortion:
 class Photograph:
     """A photograph's pixels, source and licence."""
 
-    image: bytes  # the encoded file, EXIF orientation baked in
+    image: bytes  # the encoded file as `images.bake` makes it: upright, sRGB, without metadata
     width: int  # of the decoded image, in pixels
     height: int  # of the decoded image, in pixels
     sha256: str  # of the original file, hexadecimal
@@ -46,6 +46,7 @@ class Photograph:
     distortions: tuple[Distortion, ...] = ()  # the known artificial ones
     file: str = ""  # its upstream name, relative to the root of its set; may be empty
     redistributable: bool = False  # the pixels' own terms let others pass them on
+    changes: tuple[str, ...] = ()  # of the original file, that a reader does not see; see `images.CHANGES`
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,4 +102,5 @@ def _photograph(file: str, distortion: dict[str, Any] | None) -> Photograph:
         encoded = encode(distort(image, name, severity=severity, xyxy=xyxy))
         distortions = (Distortion(name, severity),)
     sha256 = hashlib.sha256(raw).hexdigest()
-    return Photograph(*encoded, sha256, source, license, distortions, file, redistributable)
+    baked = encoded[:3]
+    return Photograph(*baked, sha256, source, license, distortions, file, redistributable, encoded.changes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from giqa_datasets.formats import Sizes
-from giqa_datasets.images import data_uri, decode, encode, shrink
+from giqa_datasets.images import bake, data_uri
 from giqa_datasets.package_files import templates
 from giqa_datasets.reply import read
 from giqa_datasets.text import GroundedText, parse
@@ -79,11 +79,8 @@ def _goodness(row: Mapping[str, Any]) -> tuple[float, str]:
 
 def _picture(raw: bytes, *, name: str) -> dict[str, Any]:
     """A picture as the report embeds it, scaled down if need be."""
-    image = decode(raw, name=name)
-    if max(image.size) > MAX_SIDE:
-        image = shrink(image, MAX_SIDE)
-        raw = encode(image).image
-    return {"uri": data_uri(raw), "width": image.width, "height": image.height}
+    baked = bake(raw, name=name, max_side=MAX_SIDE)
+    return {"uri": data_uri(baked.image), "width": baked.width, "height": baked.height}
 
 
 def _sample(row: Mapping[str, Any], key: str, picture: dict[str, Any], box_format: str) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(sid
 @pytest.mark.parametrize("max_side", [None, 64, 1000])
 def test_a_file_that_fits_keeps_its_bytes(form, mode, max_side):
     raw = file_of(smooth(mode), form)
-    assert bake(raw, name="x", max_side=max_side) == (raw, 64, 48)
+    assert bake(raw, name="x", max_side=max_side) == (raw, 64, 48, ())
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_any_other_file_becomes_a_jpeg_that_fits(raw):
         assert (stored.format, stored.mode, stored.size) == ("JPEG", "RGB", (baked.width, baked.height))
     error = np.asarray(decode(baked.image, name="x")).astype(int) - np.asarray(decode(raw, name="x"))
     assert np.abs(error).mean() < 3
-    assert bake(baked.image, name="x") == baked
+    assert bake(baked.image, name="x") == baked._replace(changes=())
 
 
 @pytest.mark.parametrize(
@@ -257,3 +257,204 @@ def test_a_format_for_which_another_program_would_run_is_refused():
     eps = file_of(smooth(), "EPS")
     with pytest.raises(ValueError, match=r"'a\.jpg' cannot be read: expected a format out of AVIF.* got EPS"):
         decode(eps, name="a.jpg")
+
+
+# Colours
+
+
+def profile_of(space, *tags, kind=b"scnr"):
+    """An ICC profile (ICC.1:2001-04): a header, a table of tags, and their contents."""
+    begin = 128 + 4 + 12 * len(tags)
+    table, content = struct.pack(">I", len(tags)), b""
+    for name, said in tags:
+        table += name + struct.pack(">II", begin + len(content), len(said))
+        content += said + bytes(-len(said) % 4)
+    pcs = b"Lab " if space == b"CMYK" else b"XYZ "
+    header = (
+        struct.pack(">I4xI", begin + len(content), 0x02400000) + kind + space + pcs + bytes(12) + b"acsp" + bytes(28)
+    )
+    header += struct.pack(">III", 0xF6D6, 0x10000, 0xD32D)
+    return header + bytes(128 - len(header)) + table + content
+
+
+def xyz(*values):
+    return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+
+def gamma(value):
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(value * 256))
+
+
+def described(space, *tags, **options):
+    text = b"made here\0"
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)
+    tags = ((b"desc", desc), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", xyz(0.9642, 1, 0.8249)), *tags)
+    return profile_of(space, *tags, **options)
+
+
+def cmyk_profile():
+    """Inks of our own: one of 16 corners of the cube, and between them a straight line, in L*a*b*."""
+    corners = np.indices((2, 2, 2, 2)).reshape(4, -1).T
+    lightness = 255 * np.prod(1 - corners * (0.3, 0.4, 0.1, 0.9), axis=1)
+    table = np.stack([lightness, *(np.full(16, 128),) * 2], axis=1).astype(np.uint8).tobytes()
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536, 0, 0, 0, 65536, 0, 0, 0, 65536))
+    return described(b"CMYK", (b"A2B0", b"mft1\0\0\0\0\4\3\2\0" + matrix + ramp * 4 + table + ramp * 3), kind=b"prtr")
+
+
+ADOBE = described(
+    b"RGB ",
+    (b"rXYZ", xyz(0.60974, 0.31111, 0.01947)),
+    (b"gXYZ", xyz(0.20528, 0.62567, 0.06087)),
+    (b"bXYZ", xyz(0.14919, 0.06322, 0.74457)),
+    *((name, gamma(563 / 256)) for name in (b"rTRC", b"gTRC", b"bTRC")),
+)
+GREY_GAMMA = described(b"GRAY", (b"kTRC", gamma(1.75)))
+CMYK = cmyk_profile()
+CONVERTED, BROKEN = "colours converted to sRGB", "broken colour profile taken out"
+
+
+def from_adobe(levels):
+    """Adobe RGB (1998) to sRGB (IEC 61966-2-1) by their formulas, both under D65."""
+    linear = (levels / 255) ** (563 / 256)
+    to_xyz = [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
+    to_rgb = [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
+    return encoded_srgb(linear @ np.transpose(to_xyz) @ np.transpose(to_rgb))
+
+
+def encoded_srgb(linear):
+    linear = linear.clip(0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_other_colours_become_those_of_srgb_whatever_the_orientation(pixels, form, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    raw = file_of(Image.fromarray(pixels), form, icc_profile=ADOBE, exif=exif, **lossless)
+    expected = UPRIGHT[orientation](from_adobe(pixels.astype(float)))
+    assert np.abs(np.asarray(decode(raw, name="x")) - expected).max() <= 2
+    assert np.abs(np.asarray(decode(raw, name="x")).astype(int) - UPRIGHT[orientation](pixels)).max() > 20
+    baked = bake(raw, name="x")
+    assert CONVERTED in baked.changes
+    with Image.open(io.BytesIO(baked.image)) as stored:
+        assert "icc_profile" not in stored.info
+
+
+def test_a_jpeg_of_other_colours_is_encoded_again():
+    baked = bake(file_of(smooth(), "JPEG", icc_profile=ADOBE, quality=95), name="x")
+    expected = from_adobe(np.asarray(smooth()).astype(float))
+    assert np.abs(np.asarray(decode(baked.image, name="x")) - expected).mean() < 2
+    assert baked.changes == (CONVERTED,)
+
+
+def test_grey_under_a_profile_becomes_the_grey_of_srgb():
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    raw = file_of(ramp, "PNG", icc_profile=GREY_GAMMA)
+    decoded = np.asarray(decode(raw, name="x"))[0, :, 0]
+    assert np.abs(decoded - encoded_srgb((np.arange(256) / 255) ** 1.75)).max() <= 2
+    assert bake(raw, name="x").changes == (CONVERTED,)
+
+
+def test_inks_under_a_profile_become_its_colours():
+    black = Image.new("CMYK", (8, 8), (0, 0, 0, 255))
+    raw = file_of(black, "TIFF", icc_profile=CMYK)
+    level = np.asarray(decode(raw, name="x"))[0, 0].astype(int)
+    assert np.ptp(level) <= 2
+    assert np.abs(level - np.asarray(decode(file_of(black, "TIFF"), name="x"))[0, 0]).max() <= 60
+    half = Image.new("CMYK", (8, 8), (0, 0, 255, 0))  # yellow ink is a light grey here
+    inked = np.asarray(decode(file_of(half, "TIFF", icc_profile=CMYK), name="x"))[0, 0].astype(int)
+    assert np.ptp(inked) <= 2
+    assert inked.min() > 180
+    assert bake(raw, name="x").changes == (CONVERTED,)
+
+
+def test_transparency_under_a_profile_is_put_on_white():
+    image = Image.new("RGBA", (2, 1), (0, 200, 0, 255))
+    image.putpixel((1, 0), (0, 200, 0, 0))
+    decoded = np.asarray(decode(file_of(image, "PNG", icc_profile=ADOBE), name="x"))[0]
+    assert np.abs(decoded[0] - from_adobe(np.array([0.0, 200, 0]))).max() <= 2
+    assert decoded[1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    "profile", [b"no profile", ADOBE[:200], CMYK, GREY_GAMMA], ids=["bytes", "torn", "cmyk", "grey"]
+)
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_profile_that_cannot_be_the_files_is_taken_out_and_said(form, profile):
+    raw = file_of(smooth(), form, icc_profile=profile)
+    baked = bake(raw, name="x")
+    assert tuple(baked) == (file_of(smooth(), form), 64, 48, (BROKEN,))
+    assert (np.asarray(decode(raw, name="x")) == np.asarray(decode(baked.image, name="x"))).all()
+
+
+# Grey levels of more than 8 bits
+
+
+def tiff(levels, *, bits, sample_format=1, photometric=1, largest=None):
+    """A minimal TIFF of one strip (TIFF 6.0), little-endian."""
+    height, width = levels.shape
+    data = levels.tobytes()
+    kind = {1: 4, 2: 9, 3: 11}[sample_format]
+    tags = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
+    tags += [(277, 3, 1), (278, 4, height), (279, 4, len(data)), (339, 3, sample_format)]
+    tags += [] if largest is None else [(341, kind, largest)]
+    form = {3: "<HHIHxx", 4: "<HHII", 9: "<HHIi", 11: "<HHIf"}
+    listed = b"".join(struct.pack(form[kind], tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + listed + bytes(4)
+
+
+def pgm(levels, maxval):
+    height, width = levels.shape
+    return b"P5\n%d %d\n%d\n" % (width, height, maxval) + levels.astype(">u2").tobytes()
+
+
+def pfm(levels):
+    height, width = levels.shape
+    return b"Pf\n%d %d\n-1.0\n" % (width, height) + levels[::-1].astype("<f4").tobytes()
+
+
+RAMP = np.linspace(0, 1, 64 * 48).reshape(48, 64)
+WHOLE_RAMPS = {
+    "PGM, 16 bits": pgm((RAMP * 65535).round(), 65535),
+    "PGM, 10 bits": pgm((RAMP * 1023).round(), 1023),
+    "PGM, maxval 300": pgm((RAMP * 300).round(), 300),
+    "PFM": pfm(RAMP),
+    "PNG, 16 bits": file_of(Image.fromarray((RAMP * 65535).astype(np.uint16)), "PNG"),
+    "TIFF, 16 bits": tiff((RAMP * 65535).astype("<u2"), bits=16),
+    "TIFF, 16 bits, white is zero": tiff(((1 - RAMP) * 65535).astype("<u2"), bits=16, photometric=0),
+    "TIFF, 32 bits": tiff((RAMP * (2**32 - 1)).astype("<u4"), bits=32),
+    "TIFF, 32 bits signed, white said": tiff((RAMP * 4095).astype("<i4"), bits=32, sample_format=2, largest=4095),
+    "TIFF, float": tiff(RAMP.astype("<f4"), bits=32, sample_format=3),
+    "TIFF, float, white said": tiff((RAMP * 250).astype("<f4"), bits=32, sample_format=3, largest=250.0),
+    "TIFF, float, white is zero": tiff((1 - RAMP).astype("<f4"), bits=32, sample_format=3, photometric=0),
+}
+NO_WHITE = {
+    "float to 255": tiff((RAMP * 255).astype("<f4"), bits=32, sample_format=3),
+    "float below zero": tiff((RAMP - 0.5).astype("<f4"), bits=32, sample_format=3),
+    "not a number": tiff(np.where(RAMP > 0.5, np.nan, RAMP).astype("<f4"), bits=32, sample_format=3),
+    "infinite": pfm(np.where(RAMP > 0.5, np.inf, RAMP)),
+    "signed": tiff((RAMP * 255).astype("<i4"), bits=32, sample_format=2),
+    "signed, 16 bits": tiff((RAMP * 255).astype("<i2"), bits=16, sample_format=2),
+    "above the white said": tiff((RAMP * 300).astype("<f4"), bits=32, sample_format=3, largest=250.0),
+}
+
+
+@pytest.mark.parametrize("raw", WHOLE_RAMPS.values(), ids=WHOLE_RAMPS)
+def test_deep_grey_is_scaled_by_the_white_that_the_file_states(raw):
+    decoded = np.asarray(decode(raw, name="x")).astype(int)
+    assert np.abs(decoded - (RAMP * 255)[..., None]).max() <= 1
+    assert np.abs(np.asarray(decode(bake(raw, name="x").image, name="x")) - decoded).max() <= 4
+
+
+@pytest.mark.parametrize("raw", NO_WHITE.values(), ids=NO_WHITE)
+def test_deep_grey_without_a_white_is_refused_and_never_clipped(raw):
+    for read in (decode, bake):
+        with pytest.raises(ValueError, match=r"^image 'x' cannot be read: expected grey levels from 0 to "):
+            read(raw, name="x")

@@ -68,7 +68,9 @@ def doc_to_visual(row: Row) -> list[Any]:
     """
     if row["image"] is None:
         raise InputError(f"image {row['id']!r} came without its pixels")
-    return [row["image"].convert("RGB")]
+    image = row["image"].convert("RGB")
+    image.info.clear()  # a model's client would send it along
+    return [image]
 
 
 def doc_to_text(row: Row, declared: Row) -> str:

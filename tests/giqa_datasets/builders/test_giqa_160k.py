@@ -72,6 +72,11 @@ def encoded(image: Pillow.Image, kind: str = "JPEG", **options) -> bytes:
     return buffer.getvalue()
 
 
+def rotten(raw: bytes) -> bytes:
+    """A file of the same size whose middle is gone."""
+    return raw[: len(raw) // 3] + bytes(len(raw) // 3) + raw[len(raw) // 3 * 2 :]
+
+
 def turned(image: Pillow.Image) -> bytes:
     """A JPEG that lies on its side, and whose EXIF orientation says so."""
     exif = Pillow.Exif()
@@ -298,7 +303,9 @@ BAD = [  # (row, the reason for which the source leaves it out, None where it is
 ]
 BROKEN = {
     "spaq_koniq/00010.jpg": b"no image at all",
-    "spaq_koniq/00011.jpg": IMAGES[CAT][: len(IMAGES[CAT]) // 2],  # has a header, so the detector finds out
+    "spaq_koniq/00011.jpg": rotten(
+        encoded(Pillow.open(io.BytesIO(IMAGES[CAT])), "PNG")
+    ),  # whole by its header, so the detector finds out
 }
 LATER = [pathway("spaq_koniq/00011.jpg", "The cat is dark."), pathway(CUP, "The castle is blurred.")]
 SINGLES = [
