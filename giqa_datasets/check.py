@@ -24,7 +24,7 @@ from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.provenance import Provenance, read_drops, read_pipeline
 from giqa_datasets.dataset_folder.shards import Note, Shard, open_shards
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
-from giqa_datasets.image_stores import OwnCopies, differences, read_manifest
+from giqa_datasets.image_stores import OwnCopies, differences, read_changes, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.records import QUESTION_TYPES
 
@@ -187,6 +187,7 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Spli
     """Compare each line of the card's tables with a card of these rows."""
     try:
         rights = licence_gate.read_sources(folder / licence_gate.SOURCES)
+        changes = read_changes(folder / "provenance" / "images.jsonl")
         funnel, settings = read_pipeline(folder)
         review = read_review(folder)
     except FileNotFoundError:
@@ -197,7 +198,8 @@ def _check_numbers(folder: Path, name: str, card: str, splits: Mapping[str, Spli
     for where in unlike_review(folder / "data", review) if isinstance(review, Benchmark) else ():
         note(where, f"expected the sample as the last round of {REVIEW} has it, got another")
     written = {split: replace(counts, rights=Counter[Rights]()) for split, counts in splits.items()}
-    next(iter(written.values())).rights = rights
+    first = next(iter(written.values()))
+    first.rights, first.changes = rights, changes
     try:
         fields = card_fields(name, written, review)
         due = write_card(name, written, Provenance((), funnel, settings, fields), content="")

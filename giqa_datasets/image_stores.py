@@ -1,15 +1,19 @@
 """The image files of an upstream set: in a folder, in a tar read in place, or the user's own copies found by hash.
 
-Upstream names are hostile: a name is a relative POSIX path, nothing outside its store is ever read, nothing is
-unpacked, and no file larger than `MAX_BYTES` is read into memory. An error about a file does not tell its place on
-this machine, since it ends in the data set.
+Upstream names are hostile: a name is a relative path, nothing outside its store is ever read, nothing is unpacked, and
+no file larger than `MAX_BYTES` is read into memory. If no file has a name to the letter, the one is read whose name
+differs in its Unicode form or its slashes only. An error about a file does not tell its place on this machine, since
+it ends in the data set.
 """
 
 import hashlib
 import os
 import tarfile
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, Protocol
 
@@ -18,6 +22,7 @@ from pydantic import BaseModel, Field
 from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import json_line, read_lines, write_whole
+from giqa_datasets.images import Change
 
 
 MAX_BYTES = 128 * 1024**2  # ours; a photograph of `images.MAX_PIXELS` pixels is smaller in every usual format
@@ -36,7 +41,7 @@ class ImageStore(Protocol):
 
 
 def safe_name(name: str) -> str:
-    """Bring an upstream name to its one form.
+    """Bring an upstream name to its one form, with forward slashes.
 
     Raises:
         ValueError: If the name is not a relative path that stays inside its store on every system.
@@ -45,8 +50,8 @@ def safe_name(name: str) -> str:
         >>> safe_name("./spaq_koniq//00003.jpg")
         'spaq_koniq/00003.jpg'
     """
-    path = PurePosixPath(name)
-    foreign = "\\" in name or PureWindowsPath(name).drive
+    path = PurePosixPath(name.replace("\\", "/"))
+    foreign = PureWindowsPath(name).drive
     # Categories C and Z: control characters, halves of pairs, line separators; spaces of any kind are fine
     strange = any(not letter.isprintable() and unicodedata.category(letter) != "Zs" for letter in name)
     if foreign or path.is_absolute() or ".." in path.parts or not path.name or strange:
@@ -63,17 +68,43 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes; see `ImageStore`."""
+        return _bounded(self.find(name), name)
+
+    def find(self, name: str) -> Path:
+        """Return the place of the one file that fits a name, its links followed; raises as `read`."""
         name = safe_name(name)
         try:
             path = (self.root / name).resolve()
-            inside = path.is_relative_to(self.root)
-            if inside and path.is_file():
-                return _bounded(path, name)
+            if not path.is_file():
+                path = (self.root / _fitting(self._names, name)).resolve()
+            inside, is_file = path.is_relative_to(self.root), path.is_file()
         except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
             raise _unreadable(name, error) from error
         if not inside:
             raise InputError(f"{name!r} is a link that leads out of {self.root.name}")
-        raise MissingFileError(f"expected {name!r} in {self.root.name}, found none")
+        if not is_file:
+            raise MissingFileError(f"expected {name!r} in {self.root.name}, found none")
+        return path
+
+    def first_names(self, names: Iterable[str]) -> dict[str, str]:
+        """Return for each name the first one of the same bytes; files of equal size are read. Raises as `find`."""
+        paths = {name: self.find(name) for name in names}
+        sizes = {path: path.stat().st_size for path in paths.values()}
+        like = Counter(sizes.values())
+        first: dict[object, str] = {}
+        return {
+            name: first.setdefault(_content(path) if like[sizes[path]] > 1 else path, name)
+            for name, path in paths.items()
+        }
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        paths = (Path(folder, name) for folder, _, names in os.walk(self.root) for name in names)
+        return _by_form(path.relative_to(self.root).as_posix() for path in paths)
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """Leave the names behind, which a worker seldom needs."""
+        return Folder, (self.root,)
 
 
 class Tar:
@@ -97,6 +128,7 @@ class Tar:
                 self._index(tar)
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
             raise InputError(f"expected an uncompressed tar in {path}: {error}") from error
+        self._names = _by_form(self._places)
 
     def _index(self, tar: tarfile.TarFile) -> None:
         end = -1
@@ -115,7 +147,7 @@ class Tar:
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes; see `ImageStore`."""
-        place = self._places.get(safe_name(name))
+        place = self._places.get(_fitting(self._names, safe_name(name)))
         if place is None:
             raise MissingFileError(f"expected {name!r} in {self.path.name}, found none")
         offset, size = place
@@ -159,6 +191,7 @@ class OwnCopies:
             FileNotFoundError: If a folder does not exist.
         """
         self.sha256 = sha256
+        self._names = _by_form(sha256)
         self._found: dict[str, Path] = {}
         self._namesakes: dict[str, Path] = {}
         wanted = set(sha256.values())
@@ -173,7 +206,7 @@ class OwnCopies:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of the user's copy; see `ImageStore`."""
-        name = safe_name(name)
+        name = _fitting(self._names, safe_name(name))
         expected = self.sha256.get(name)
         if expected is None:
             raise MissingFileError(f"expected {name!r} in the manifest, found none")
@@ -216,20 +249,29 @@ def copies_of(folders: Sequence[Path], manifest: Path | None, progress: Progress
 
 
 class ImageFile(NamedTuple):
-    """One line of a manifest: an upstream name and the sha256 of its file, hexadecimal."""
+    """One line of a manifest: an upstream name, the sha256 of its file, hexadecimal, and `images.CHANGES` of it."""
 
     file: str
     sha256: str
+    changes: tuple[str, ...] = ()
 
 
 class _Line(BaseModel):
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    changes: tuple[Change, ...] = ()
 
 
 def write_manifest(path: Path, entries: Iterable[ImageFile]) -> None:
-    """Write a manifest: JSON Lines of `{"file", "sha256"}`."""
-    write_whole(path, (json_line(entry._asdict()) for entry in entries))
+    """Write a manifest: JSON Lines of `{"file", "sha256"}`, and of `changes` if there are some."""
+    said = ({name: value for name, value in entry._asdict().items() if value} for entry in entries)
+    write_whole(path, map(json_line, said))
+
+
+def read_changes(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read what was changed of a manifest's files, by sha256; empty without a manifest. Raises as `read_manifest`."""
+    lines = read_lines(path, _Line) if path.exists() else ()
+    return {line.sha256: line.changes for _, line in lines if line.changes}
 
 
 def read_manifest(path: Path) -> dict[str, str]:
@@ -262,6 +304,33 @@ def differences(store: ImageStore, sha256: Mapping[str, str]) -> list[str]:
             if got != expected:
                 found.append(f"expected the sha256 {expected} of {name!r}, got {got}")
     return found
+
+
+def _by_form(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by the form that those share which differ in their Unicode form or slashes only."""
+    found = defaultdict(list)
+    for name in names:
+        found[_form(name)].append(name)
+    return dict(found)
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def _fitting(by_form: Mapping[str, Sequence[str]], name: str) -> str:
+    """The name if it is known or nothing fits it, else the one that fits; raise ValueError if several do."""
+    known = by_form.get(_form(name), [name])
+    if name not in known and len(known) > 1:
+        raise InputError(f"expected one file that fits {name!r}, got {', '.join(map(ascii, known))}")
+    return name if name in known else known[0]
+
+
+def _content(path: Path) -> object:
+    """The sha256 of a file, or its path if it cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+    return path
 
 
 def _bounded(path: Path, name: str) -> bytes:

@@ -38,7 +38,10 @@ def card_front_matter() -> "re.Pattern[str]":
     return REGEX_YAML_BLOCK
 
 
-def dataset_cache(name: str, mark: str) -> Path:
+INSTALLED = "giqa-install"  # the mark of the cache entries that `giqa install` makes
+
+
+def dataset_cache(name: str, mark: str = INSTALLED) -> Path:
     """Return the folder in which datasets, offline, looks for the config `default` of a set that it loaded before."""
     from datasets import config
     from datasets.naming import camelcase_to_snakecase

@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 
 from giqa_datasets.errors import InputError, MissingFileError
-from giqa_datasets.private_interfaces import dataset_cache, fill_dataset_cache, metric_cache
+from giqa_datasets.private_interfaces import INSTALLED, dataset_cache, fill_dataset_cache, metric_cache
 from giqa_metrics import METRICS
+from giqa_metrics.runs.files import plain_path
 
 
 # Names of the cache entries that are ours to replace and to remove
-_DATA_HASH = "giqa-install"
-_MODULE_HASH = hashlib.sha256(b"giqa-install").hexdigest()  # evaluate takes only names of 64 characters
+_MODULE_HASH = hashlib.sha256(INSTALLED.encode()).hexdigest()  # evaluate takes only names of 64 characters
 
 
 def install(folder: Path) -> list[Path]:
@@ -32,7 +32,7 @@ def install(folder: Path) -> list[Path]:
 
 def remove(name: str) -> list[Path]:
     """Remove the entries of `install` for a data set's name and for the metrics, and return those that existed."""
-    entries = (dataset_cache(name, _DATA_HASH), *(metric_cache(metric, _MODULE_HASH) for metric in METRICS))
+    entries = (dataset_cache(name), *(metric_cache(metric, _MODULE_HASH) for metric in METRICS))
     gone = [path for path in entries if path.exists()]
     for path in gone:
         shutil.rmtree(path)
@@ -45,15 +45,15 @@ def _install_data(folder: Path) -> Path:
 
     folder = folder.resolve()
     files: dict[str, list[str]] = {}
-    shards = (folder / "data").glob("*.parquet")
+    shards = (plain_path(folder) / "data").glob("*.parquet")
     for shard in sorted(shards, key=lambda path: (not path.name.startswith("train-"), path.name)):
         files.setdefault(shard.name.split("-")[0], []).append(str(shard))
     if not files:
         raise MissingFileError(f"expected a data set folder with data/*.parquet at {folder}, found none")
-    entry = dataset_cache(folder.name, _DATA_HASH)
+    entry = dataset_cache(folder.name)
     shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
     try:
-        fill_dataset_cache(folder.name, _DATA_HASH, files)
+        fill_dataset_cache(folder.name, INSTALLED, files)
     except (DatasetsError, ValueError) as error:  # pyarrow's are ValueErrors
         raise InputError(f"{folder} cannot be read as a data set: {error.__cause__ or error}") from error
     return entry

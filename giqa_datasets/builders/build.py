@@ -150,7 +150,18 @@ class _Made:
         return Provenance(self.outcome.drops, funnel, self.settings, fields, files)
 
     def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass the records on, but for those whose image stands elsewhere in the set under another file's name."""
+        seen: dict[int, str] = {}  # the file of each image, by the hash of its bytes, which the writer needs anyway
+        last = None
         for record in records:
+            photograph = record.photograph
+            key = hash(photograph.image)
+            if key in seen and key != last:
+                same = f"{photograph.file} becomes the same image as {seen[key]}, whose rows stand elsewhere"
+                self._drop(Drop(record.id, "source", "same_image", same))
+                continue
+            seen.setdefault(key, photograph.file)
+            last = key
             self._n_out += 1
             self._n_samples += len(record.samples)
             yield record

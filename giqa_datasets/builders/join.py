@@ -30,7 +30,7 @@ from giqa_datasets.dataset_folder.write import refuse_existing, set_name, write_
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, ImageSet, Refused, read_photograph
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.image_stores import OwnCopies, read_manifest
+from giqa_datasets.image_stores import OwnCopies, read_changes, read_manifest
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.records import Photograph
 from giqa_datasets.review.corrections import Corrections
@@ -54,6 +54,7 @@ class _Set(NamedTuple):
     name: str
     files: Mapping[str, Sequence[str]]  # the upstream names of each image, by sha256
     sha256: Mapping[str, str]  # the manifest: the sha256 of each upstream name
+    changes: Mapping[str, tuple[str, ...]]  # of the original files, by sha256
     allowed: frozenset[Source]  # the sources that are redistributable
     provenance: Provenance  # as it was built
     review: Benchmark | Corrections | None  # None of a set without a review
@@ -174,7 +175,8 @@ def _checked(columns: dict[str, Any], shard: Shard, said: _Set) -> SetRow:
     files = said.files.get(columns["image_sha256"])
     if files is None:
         refuse(where, f"expected the sha256 of its image in provenance/images.jsonl, got {columns['image_sha256']}")
-    return SetRow(columns, files, tuple(columns[name] for name in SOURCE) in said.allowed)
+    changes = said.changes.get(columns["image_sha256"], ())
+    return SetRow(columns, files, tuple(columns[name] for name in SOURCE) in said.allowed, changes)
 
 
 def _image(row: SetRow, photograph: Photograph | Refused) -> dict[str, Any]:
@@ -209,7 +211,8 @@ def _read_set(folder: Path) -> _Set:
     if name not in known:
         raise InputError(f"expected the card of one of {known}, whose images are upstream files, got {name!r}")
     read_sources(folder / SOURCES)  # raises if it is not valid
-    sha256 = read_manifest(folder / "provenance" / "images.jsonl")
+    manifest = folder / "provenance" / "images.jsonl"
+    sha256, changes = read_manifest(manifest), read_changes(manifest)
     files: defaultdict[str, list[str]] = defaultdict(list)
     for file, digest in sha256.items():
         files[digest].append(file)
@@ -217,7 +220,7 @@ def _read_set(folder: Path) -> _Set:
     earlier = read_drops(drops) if drops.exists() else []
     allowed = redistributable(folder)
     funnel, settings = read_pipeline(folder)
-    return _Set(name, files, sha256, allowed, Provenance(earlier, funnel, settings), read_review(folder))
+    return _Set(name, files, sha256, changes, allowed, Provenance(earlier, funnel, settings), read_review(folder))
 
 
 def _refuse(folder: Path, where: str, what: str) -> None:

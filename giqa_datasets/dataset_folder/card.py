@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from giqa_datasets import __version__
 from giqa_datasets.console import printable
 from giqa_datasets.dataset_folder.columns import SplitCounts, features
 from giqa_datasets.dataset_folder.provenance import Provenance
+from giqa_datasets.images import CHANGES
 from giqa_datasets.package_files import shipped, templates
 from giqa_datasets.sources.folder_metadata import MACHINE_TEXT
 
@@ -95,8 +97,15 @@ def example_rows(data: Path) -> list[dict[str, Any]]:
 def _template(name: str) -> jinja2.Template:
     environment = templates(shipped("cards") / "datasets")
     as_share = lambda share: "-" if share is None else f"{share:.3f}"  # noqa: E731  # of agreement
-    environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": as_share}
+    environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": as_share, "changes": _changes}
     return environment.get_template(f"{name}.md")
+
+
+def _changes(splits: Iterable[SplitCounts]) -> list[tuple[str, int]]:
+    """The changes of original files, in their order, each with the number of images."""
+    of_image = {sha256: made for split in splits for sha256, made in split.changes.items()}
+    counted = Counter(chain.from_iterable(of_image.values()))
+    return [(change, counted[change]) for change in CHANGES if counted[change]]
 
 
 def _configs(splits: list[str], tasks: list[str], content: str) -> list[dict[str, Any]]:

@@ -25,11 +25,12 @@ class Rights(NamedTuple):
 
 
 class SetRow(NamedTuple):
-    """A row of a data set, with two facts that no column has."""
+    """A row of a data set, with three facts that no column has."""
 
     columns: dict[str, Any]  # by name; an `image` without bytes is written as null
     files: Sequence[str]  # the upstream names of its image
     redistributable: bool  # the pixels' own terms let others pass them on
+    changes: tuple[str, ...] = ()  # of its image's original file, `images.CHANGES`
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class SplitCounts:
     n_yes: int = 0  # Yes/No questions that are answered Yes
     files: dict[str, str] = field(default_factory=dict)  # sha256 of each original image by its upstream name
     rights: Counter[Rights] = field(default_factory=Counter)  # rows by source and licences
+    changes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of original images, by their sha256
 
     @property
     def images(self) -> set[str]:
@@ -52,6 +54,8 @@ class SplitCounts:
         self.rows[columns["question_type"]] += 1
         self.n_yes += columns["question_type"] == "yes_no" and columns["answer"].lower().startswith("yes")
         self.files |= dict.fromkeys(row.files, columns["image_sha256"])
+        if row.changes:
+            self.changes[columns["image_sha256"]] = row.changes
         source, pixels, text = (columns[name] for name in SOURCE)
         self.rights[Rights(source, pixels, text, row.redistributable)] += 1
 
@@ -134,7 +138,7 @@ def set_rows(records: Iterable[Record], *, box_format: str) -> Iterator[SetRow]:
     for record in records:
         photograph = record.photograph
         for row in rows(record, box_format=box_format):
-            yield SetRow(row, (photograph.file or record.id,), photograph.redistributable)
+            yield SetRow(row, (photograph.file or record.id,), photograph.redistributable, photograph.changes)
 
 
 def pixels_of(row: Mapping[str, Any]) -> bytes | None:

@@ -48,7 +48,9 @@ def write_provenance(folder: Path, counts: Mapping[str, SplitCounts], said: Prov
     """Write the provenance files, in a folder of their own: load_dataset would take those at the top for data."""
     folder.mkdir()
     files = {name: digest for split in counts.values() for name, digest in split.files.items()}
-    write_manifest(folder / "images.jsonl", (ImageFile(*file) for file in sorted(files.items())))
+    changes = {sha256: made for split in counts.values() for sha256, made in split.changes.items()}
+    listed = (ImageFile(file, sha256, changes.get(sha256, ())) for file, sha256 in sorted(files.items()))
+    write_manifest(folder / "images.jsonl", listed)
     rights = sum((split.rights for split in counts.values()), start=Counter[Rights]())
     sources = (json.dumps(right._asdict() | {"rows": rows}) + "\n" for right, rows in sorted(rights.items()))
     write_whole(folder / "sources.jsonl", sources)

@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from giqa_datasets import __version__
@@ -14,6 +16,8 @@ from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.parquet import write_annotations
 from giqa_datasets.dataset_folder.write import shards_digest
 from giqa_datasets.errors import InputError
+from giqa_datasets.image_stores import read_changes
+from giqa_datasets.images import CHANGES
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
 from giqa_datasets.publish.hub import Release, Sum
 from giqa_datasets.sources.folder import SOURCE as FOLDER
@@ -71,7 +75,7 @@ def dataset_release(
     """List the files of a data set folder's repo: all, without the pixels that others may not pass on.
 
     The folder has no findings, and `work` is an empty folder for the shards that lose pixels. With the release comes a
-    sentence for each source whose rows go without their pixels.
+    sentence for each source whose rows go without their pixels, and for each kind of change of the original files.
 
     Raises:
         ValueError: If a shard is damaged.
@@ -89,12 +93,15 @@ def dataset_release(
     for path, known in sums.items():  # what was written again was read again
         known.require(folder / path)
     same = {path: known for path, known in sums.items() if files[path] == folder / path}
-    withheld = [
+    remarks = [
         f"without their pixels: {absent.rows:,} rows of {absent.images:,} images of {source} ({image_license}), "
         f"which is not marked redistributable{_HOW if source == FOLDER else ''}"
         for (source, image_license), absent in shareable.absent.items()
     ]
-    return Release("dataset", folder.resolve().name, files, owns=_is_ours, sums=same), withheld
+    changes = read_changes(folder / "provenance" / "images.jsonl")
+    changed = Counter(chain.from_iterable(changes.values()))
+    remarks += [f"{change}: of {changed[change]:,} images" for change in CHANGES if changed[change]]
+    return Release("dataset", folder.resolve().name, files, owns=_is_ours, sums=same), remarks
 
 
 def _is_ours(path: str) -> bool:

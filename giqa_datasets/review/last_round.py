@@ -13,7 +13,7 @@ from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.entries import Entry, Refused
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
-from giqa_datasets.image_stores import read_manifest
+from giqa_datasets.image_stores import read_changes, read_manifest
 from giqa_datasets.records import Distortion, Photograph
 from giqa_datasets.review.corrections import sample_of
 from giqa_datasets.review.items import Review, open_review, review_path
@@ -34,7 +34,9 @@ def entries(folder: Path) -> list[Entry]:
     review = open_review(folder)
     rows = _rows(folder)
     first = {row.image_sha256: row for row in reversed(rows.values())}
-    files = {sha256: file for file, sha256 in reversed(read_manifest(folder / "provenance" / "images.jsonl").items())}
+    manifest = folder / "provenance" / "images.jsonl"
+    files = {sha256: file for file, sha256 in reversed(read_manifest(manifest).items())}
+    changes = read_changes(manifest)
     allowed = redistributable(folder)
     names = {image.sha256: image.id for image in review.images}
     by_image: dict[str, list[State]] = {image.sha256: [] for image in review.images}
@@ -49,7 +51,8 @@ def entries(folder: Path) -> list[Entry]:
         row = first[sha256]
         for number, (license, group) in enumerate(groupby(states, key=text_license), start=1):
             may_leave = (row.source, row.image_license, row.text_license) in allowed
-            photograph = partial(_photograph, review, row, file=files.get(sha256, ""), redistributable=may_leave)
+            of_file = (files.get(sha256, ""), may_leave, changes.get(sha256, ()))
+            photograph = partial(_photograph, review, row, of_file)
             name = names[sha256] if number == 1 else f"{names[sha256]} {number}"
             of_group = tuple(map(sample_of, group))
             made.append(Entry(name, name, name, of_group[0].answer, license, photograph, of_group))
@@ -75,12 +78,15 @@ def _rows(folder: Path) -> dict[str, Columns]:
     return rows
 
 
-def _photograph(review: Review, row: Columns, *, file: str, redistributable: bool) -> Photograph:
-    """Read a photograph out of the data set folder; raise Refused if the folder has changed meanwhile."""
+def _photograph(review: Review, row: Columns, of_file: tuple[str, bool, tuple[str, ...]]) -> Photograph:
+    """Read a photograph out of the data set folder; raise Refused if the folder has changed meanwhile.
+
+    `of_file` is the last three fields of a `Photograph`.
+    """
     try:
         image = review.image_bytes(row.image_sha256)
     except (OSError, ValueError) as error:
         raise Refused("broken_image", error) from error
     distortions = tuple(Distortion(each.name, each.severity) for each in row.distortions)
     about = (row.width, row.height, row.image_sha256, row.source, row.image_license)
-    return Photograph(image, *about, distortions, file, redistributable)
+    return Photograph(image, *about, distortions, *of_file)

@@ -10,16 +10,16 @@ are optional; other columns are passed over, and named once.
 import logging
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from giqa_datasets.console import printable
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, read_photograph
-from giqa_datasets.errors import GiqaError, InputError, MissingFileError
+from giqa_datasets.errors import GiqaError, InputError
 from giqa_datasets.files import fault_of
-from giqa_datasets.image_stores import Folder
+from giqa_datasets.image_stores import Folder, safe_name
 from giqa_datasets.questions import question_pool
 from giqa_datasets.records import Sample
 from giqa_datasets.regions import Region, locate
@@ -76,12 +76,14 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
         where = Path(place).name
         try:
             line = _Line.model_validate(row)
-            size = cache(partial(upright_size, _photograph(images, line.file_name)))
+            name = safe_name(line.file_name)
+            size = cache(partial(upright_size, images.find(name)))
             regions = _regions(line, size, boxes if box_file is None else CORNERS)
             if regions is None and box_file is not None:
-                regions = box_file.regions(line.file_name, line.description, size) or None
+                regions = box_file.regions(name, line.description, size) or None
             may_leave = redistributable if line.redistributable is None else line.redistributable
-            entry = _entry(images, where, line, regions, ImageSet(SOURCE, line.image_license, may_leave))
+            rights = ImageSet(SOURCE, line.image_license, may_leave)
+            entry = _entry(images, where, line, name, regions, rights)
             if entry.id in made:
                 raise InputError(f"expected unique ids, got {entry.id!r} twice; a key id gives a line its own")
             made[entry.id] = entry
@@ -95,22 +97,8 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
         box_file.require_used()
         if unnamed := ", ".join(f"{name} {count}" for name, count in box_file.unnamed.most_common(10)):
             logger.warning("%s: no description names %s", boxes, printable(unnamed))
-    return by_photograph(made.values())
-
-
-def _photograph(images: Folder, name: str) -> Path:
-    try:
-        path = (images.root / name).resolve()
-        is_file = path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a zero byte
-        raise InputError(str(error)) from error
-    if not path.is_relative_to(images.root):
-        raise InputError(f"file_name {name!r} lies outside the folder")
-    if Path(name).is_absolute():  # it would become the id
-        raise InputError(f"expected a file_name relative to the folder, got {name!r}")
-    if not is_file:
-        raise MissingFileError(f"photograph {path} is missing")
-    return path
+    first_names = images.first_names({entry.file for entry in made.values()})
+    return by_photograph(made.values(), key=lambda entry: first_names[entry.file])
 
 
 def _regions(line: _Line, size: Callable[[], Size], frame: str) -> tuple[Region, ...] | None:
@@ -119,13 +107,15 @@ def _regions(line: _Line, size: Callable[[], Size], frame: str) -> tuple[Region,
     return locate(line.description, [(each.phrase, to_corners(each.boxes, frame, size)) for each in line.regions])
 
 
-def _entry(images: Folder, where: str, line: _Line, regions: tuple[Region, ...] | None, rights: ImageSet) -> Entry:
-    identifier = line.id or Path(line.file_name).with_suffix("").as_posix()
+def _entry(
+    images: Folder, where: str, line: _Line, name: str, regions: tuple[Region, ...] | None, rights: ImageSet
+) -> Entry:
+    identifier = line.id or str(PurePosixPath(name).with_suffix(""))
     samples: tuple[Sample, ...] = ()
     if regions is None:
-        check_text(line.description, line.file_name)
+        check_text(line.description, name)
     else:
         question = question_pool()[0]
         samples = (Sample(f"{identifier}-des", "des", "des", question, line.description, answer_regions=regions),)
-    photograph = partial(read_photograph, images, line.file_name, rights, verify=bool(samples))
-    return Entry(identifier, where, line.file_name, line.description, line.text_license, photograph, samples)
+    photograph = partial(read_photograph, images, name, rights, verify=bool(samples))
+    return Entry(identifier, where, name, line.description, line.text_license, photograph, samples)

@@ -4,7 +4,7 @@ Results go to stdout, progress and errors to stderr. Exit codes:
 
 - 0: done.
 - 1: the verb has findings; nothing was wrong with the command.
-- 2: bad input, one sentence: a `GiqaError`, or an error of the operating system, such as a full disk.
+- 2: bad input, one sentence: a `GiqaError`, or the operating system's error, such as a full disk or a loop of links.
 - 3: `giqa inspect` says REVIEW.
 - 70: a fault of giqa's own: its traceback, and the address for a report.
 """
@@ -53,7 +53,8 @@ def main() -> None:
     try:
         commands()
     except Exception as error:
-        is_said = isinstance(error, GiqaError) or (isinstance(error, OSError) and error.errno is not None)
+        is_loop = isinstance(error, RuntimeError) and str(error).startswith("Symlink loop")  # pathlib's, until 3.12
+        is_said = is_loop or isinstance(error, GiqaError) or (isinstance(error, OSError) and error.errno is not None)
         if not is_said or os.environ.get("GIQA_TRACEBACK", "0") not in ("", "0"):
             sys.stderr.write("".join(format_exception(error)))
         said = " ".join(str(error).split())

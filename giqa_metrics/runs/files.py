@@ -1,14 +1,20 @@
 """The files of a run: `config.yaml`, `predictions.jsonl` and what scoring adds."""
 
+import hashlib
 import json
+import os
+import re
+import shutil
 from collections.abc import Iterator, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from giqa_datasets.errors import InputError, MissingFileError, UnavailableError
+from giqa_datasets.errors import GiqaError, InputError, MissingFileError, UnavailableError
 from giqa_datasets.files import mend, numbered_lines, read_line, write_whole
+from giqa_datasets.private_interfaces import dataset_cache
 
 
 # What predicting, scoring and the report read
@@ -310,11 +316,43 @@ def load_split(data: str, config: str | None, split: str, *, needs_pixels: bool 
         FileNotFoundError: If there is neither.
         ValueError: If there is no such split, or it lacks the columns of a GIQA data set with pixels.
     """
+    try:
+        return _load_split(data, config, split, needs_pixels=needs_pixels)
+    except GiqaError as error:
+        is_hidden = Path(data).is_dir() and Path(data).name == data and dataset_cache(data).is_dir()
+        if not is_hidden:
+            raise
+        hides = f"the folder {str(Path(data).absolute())!r} hides the installed data set {data!r}"
+        raise InputError(f"{error}; {hides}: rename it, or go elsewhere") from error
+
+
+def plain_path(folder: Path) -> Path:
+    """Return a path of a data set folder in which datasets finds no wildcard: its own, or one of links in the cache.
+
+    The datasets library expands the brackets, stars and question marks of a path, also where a link leads to.
+    """
+    folder = folder.resolve()
+    if not has_magic(str(folder)):
+        return folder
+    from huggingface_hub.constants import HF_HOME
+
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    plain = Path(HF_HOME, "giqa", "folders", digest, re.sub(r"[][*?]", "_", folder.name))
+    shutil.rmtree(plain, ignore_errors=True)
+    for file in (folder / "README.md", *folder.glob("data/*"), *folder.glob("annotations/*")):
+        link = plain / file.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    return plain
+
+
+def _load_split(data: str, config: str | None, split: str, *, needs_pixels: bool) -> Any:
     from datasets import Image, load_dataset
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
+    place = str(plain_path(Path(data))) if Path(data).is_dir() else data
     try:
-        rows = load_dataset(data, config, split=split)
+        rows = load_dataset(place, config, split=split)
     except (ConnectionError, DatasetNotFoundError) as error:
         raise MissingFileError(
             f"data set {data!r} is no folder here, is not installed, and cannot be fetched"

@@ -1,7 +1,10 @@
 import hashlib
 import io
 import os
+import pickle
 import tarfile
+import unicodedata
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +13,7 @@ from giqa_datasets.image_stores import (
     FirstOf,
     Folder,
     ImageFile,
+    ImageStore,
     OwnCopies,
     Tar,
     differences,
@@ -78,6 +82,51 @@ def test_no_store_takes_an_unsafe_name(store, name):
 
 def test_a_safe_name_stays_as_it_is():
     assert [safe_name(name) for name in FILES] == list(FILES)
+
+
+NFC, NFD = "K\u00fcche [1].jpg", "Ku\u0308che [1].jpg"
+
+
+@pytest.mark.parametrize("store", ["folder", "tar", "copies"])
+def test_a_name_is_found_in_another_unicode_form_or_with_other_slashes(store, tmp_path):
+    files = {f"a b/{NFD}": b"kitchen", "a b/plain.jpg": b"plain"}
+    stores: dict[str, Callable[[], ImageStore]] = {
+        "folder": lambda: Folder(put(tmp_path, files)),
+        "tar": lambda: Tar(pack(tmp_path / "images.tar", *files.items())),
+        "copies": lambda: OwnCopies(
+            {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}, [put(tmp_path / "own", files)]
+        ),
+    }
+    made = stores[store]()
+    for name in (f"a b/{NFD}", f"a b/{NFC}", f"a b\\{NFC}", f".\\a b\\{NFD}"):
+        assert made.read(name) == b"kitchen"
+    assert made.read("a b\\plain.jpg") == b"plain"
+    with pytest.raises(FileNotFoundError):
+        made.read("a b/Kuche [1].jpg")
+
+
+def test_of_two_files_that_fit_the_one_to_the_letter_is_read_and_else_none(tmp_path):
+    folder = Folder(put(tmp_path, {NFC: b"composed", NFD: b"decomposed"}))
+    assert (folder.read(NFC), folder.read(NFD)) == (b"composed", b"decomposed")
+    half = unicodedata.normalize("NFD", "\u01d6.jpg")  # u, diaeresis, macron: three forms
+    put(tmp_path, {half: b"3", unicodedata.normalize("NFC", half): b"1"})
+    with pytest.raises(ValueError, match="expected one file that fits"):
+        Folder(tmp_path).read("\u00fc\u0304.jpg")
+
+
+def test_names_of_one_file_and_of_its_copies_are_told(tmp_path):
+    folder = Folder(put(tmp_path, {"a": b"one", "b": b"two", "c": b"one", "d": b"three"}))
+    (tmp_path / "e").symlink_to("b")
+    names = list("abcde")
+    assert folder.first_names(names) == dict(zip(names, "abadb", strict=True))
+
+
+def test_a_folder_that_is_sent_leaves_its_names_behind(tmp_path):
+    folder = Folder(put(tmp_path, {NFC: b"kitchen"}))
+    assert folder.read(NFD) == b"kitchen"
+    sent = pickle.dumps(folder)
+    assert len(sent) < 500
+    assert pickle.loads(sent).read(NFD) == b"kitchen"
 
 
 def test_a_folder_does_not_follow_a_link_that_leads_out(tmp_path):
