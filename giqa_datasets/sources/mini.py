@@ -94,13 +94,11 @@ def _photograph(file: str, distortion: dict[str, Any] | None) -> Photograph:
     raw = wheel_file(file).read_bytes()
     source, license, redistributable = wheel_rights(file)
     distortions: tuple[Distortion, ...] = ()
-    if distortion is None:
-        encoded = bake(raw, name=file, max_side=MAX_SIDE)
-    else:
+    encoded = bake(raw, name=file, max_side=MAX_SIDE)
+    if distortion is not None:
         name, severity, xyxy = distortion["name"], distortion["severity"], tuple(distortion["box"])
         image = shrink(decode(raw, name=file), MAX_SIDE)
-        encoded = encode(distort(image, name, severity=severity, xyxy=xyxy))
+        encoded = encode(distort(image, name, severity=severity, xyxy=xyxy))._replace(changes=encoded.changes)
         distortions = (Distortion(name, severity),)
     sha256 = hashlib.sha256(raw).hexdigest()
-    baked = encoded[:3]
-    return Photograph(*baked, sha256, source, license, distortions, file, redistributable, encoded.changes)
+    return Photograph(*encoded[:3], sha256, source, license, distortions, file, redistributable, encoded.changes)

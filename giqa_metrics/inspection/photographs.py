@@ -165,9 +165,12 @@ def _read(path: Path, root: Path | None) -> bytes:
 
 def _as_png(image: Image.Image) -> bytes:
     """Write an image as a file, upright."""
+    if image.mode in ("F", "I"):  # convert() would clip it
+        raise InputError(f"expected an image whose white is known, got the mode {image.mode}")
     buffer = io.BytesIO()
     upright = ImageOps.exif_transpose(image)
-    (upright if upright.mode in ("L", "LA", "P", "RGB", "RGBA") else upright.convert("RGB")).save(buffer, "PNG")
+    is_kept = upright.mode in ("I;16", "L", "LA", "P", "RGB", "RGBA")
+    (upright if is_kept else upright.convert("RGB")).save(buffer, "PNG")
     return buffer.getvalue()
 
 

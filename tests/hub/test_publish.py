@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
-from .releases import REPO, SIZE_WH, commits, local, on_hub, photograph, record, start, write
+from .releases import REPO, SIZE_WH, commits, giqa_in, local, on_hub, photograph, record, sent, start, write
 from .server import TOKEN
 
 
@@ -300,3 +302,34 @@ def test_an_error_is_one_sentence_without_the_token(hub, tmp_path):
     assert err.splitlines()[-1] == "giqa: org/set: the Hub answered 500: injected"
     assert "Traceback" not in err
     assert TOKEN not in err
+
+
+def test_the_plan_counts_the_photographs_whose_metadata_was_taken_out_and_none_of_it_is_sent(hub, giqa, tmp_path):
+    owner = Image.Exif()
+    owner[0x013B] = "SOMEBODY"
+    (tmp_path / "photos [1]").mkdir()
+    lines = []
+    for number in range(3):
+        photo = Image.open(io.BytesIO(photograph(number)))
+        photo.save(tmp_path / "photos [1]" / f"{number} *.jpg", **({"exif": owner} if number else {}))
+        line = {"file_name": f"{number} *.jpg", "description": "It is noise.", "regions": [], "redistributable": True}
+        lines.append(json.dumps(line))
+    (tmp_path / "photos [1]" / "metadata.jsonl").write_text("\n".join(lines))
+    done = giqa_in(hub, tmp_path, "build", "folder", "photos [1]", "--out", "my [set]")
+    assert done.returncode == 0, done.stderr
+    assert "\nmetadata taken out: of 2 images\n" in giqa("publish", tmp_path / "my [set]", "org/set")
+    assert "SOMEBODY" in (tmp_path / "photos [1]" / "1 *.jpg").read_bytes().decode("latin-1")
+    assert b"SOMEBODY" not in sent(hub)
+
+
+def test_a_set_whose_photographs_name_their_owner_is_not_published(hub, giqa, tmp_path):
+    owner = Image.Exif()
+    owner[0x013B] = "SOMEBODY"
+    raw = io.BytesIO()
+    Image.open(io.BytesIO(photograph(1))).save(raw, "PNG", exif=owner)
+    made = record(1)
+    foreign = replace(made, photograph=replace(made.photograph, image=raw.getvalue()))
+    write(tmp_path / "foreign", train=[foreign])
+    said = giqa("publish", tmp_path / "foreign", "org/set", code=1)
+    assert "train '1-des': expected an image without metadata, got EXIF, Artist" in said
+    assert b"SOMEBODY" not in sent(hub)
