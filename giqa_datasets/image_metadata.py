@@ -6,7 +6,6 @@ A file is hostile: a walk looks at each byte once, and ends in `ValueError` at a
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -37,17 +36,13 @@ _PRIVATE |= {0x9C9E: "XPKeywords", 0x9C9F: "XPSubject", 0x02BC: "XMP", 0x83BB: "
 _EXIF_IFD = 0x8769
 
 
-class Cut(NamedTuple):
-    """A file without its metadata."""
-
-    image: bytes
-    names: tuple[str, ...]  # of what was cut out, without repeats
-
-
-def cut_metadata(raw: bytes, *, keep_profile: bool) -> Cut:
+def cut_metadata(raw: bytes, *, keep_profile: bool) -> tuple[bytes, tuple[str, ...]]:
     """Cut out of a JPEG or PNG file all that its pixels do not need, and what trails after its end.
 
     The pixels of the two files are the same; with `keep_profile` an ICC profile stays. Time is linear in the bytes.
+
+    Returns:
+        The file that is left, and the names of what was cut out, without repeats.
 
     Raises:
         ValueError: If it is neither, or not whole.
@@ -66,7 +61,7 @@ def cut_metadata(raw: bytes, *, keep_profile: bool) -> Cut:
             pieces.append(raw[end:start])
             names[name] = None
             end = stop
-    return Cut(b"".join([*pieces, raw[end:]]) if names else raw, tuple(names))
+    return b"".join([*pieces, raw[end:]]) if names else raw, tuple(names)
 
 
 def private_tags(image: Image.Image) -> list[str]:
@@ -122,5 +117,5 @@ def _png_spans(raw: bytes) -> Iterator[tuple[str, int, int]]:
                 yield TRAILER, end, len(raw)
             return
         if kind not in _KEPT_CHUNKS:
-            yield _CHUNKS.get(kind, f"chunk {kind!a}"), start, end
+            yield _CHUNKS.get(kind, "unknown chunk"), start, end
     raise InputError("expected a whole PNG file")

@@ -75,8 +75,8 @@ class Folder:
         name = safe_name(name)
         try:
             path = (self.root / name).resolve()
-            if not path.is_file():
-                path = (self.root / _fitting(self._names, name)).resolve()
+            if not path.is_file() and (known := _fitting(self._names, name)) != name:
+                path = (self.root / known).resolve()
             inside, is_file = path.is_relative_to(self.root), path.is_file()
         except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
             raise _unreadable(name, error) from error

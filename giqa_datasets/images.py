@@ -23,12 +23,11 @@ SAME_LEVELS = 3  # by which a colour under a profile may differ from sRGB's and 
 
 Change = Literal["metadata taken out", "colours converted to sRGB", "broken colour profile taken out"]
 CHANGES: tuple[Change, ...] = get_args(Change)
-_SRGB = ImageCms.createProfile("sRGB")
 _ORIENTATION, _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT, _LARGEST_SAMPLE = 274, 262, 258, 339, 341  # TIFF's tags
 
 
 class Encoded(NamedTuple):
-    """An encoded image file, the size of its image, and what was changed that a reader does not see."""
+    """An encoded image file, the size of its image, and what was changed in the original file."""
 
     image: bytes
     width: int
@@ -100,7 +99,7 @@ def faults_of_baked(raw: bytes) -> list[str]:
     if transform is not None:
         faults.append("expected the colours of sRGB, got those of another profile")
     try:
-        names = cut_metadata(raw, keep_profile=told is None).names
+        _, names = cut_metadata(raw, keep_profile=told is None)
     except ValueError as error:
         return [*faults, str(error)]
     if names and (orientation := image.getexif().get(_ORIENTATION, 1)) != 1:
@@ -119,32 +118,35 @@ def _open(raw: bytes) -> Image.Image:
 
 
 def _without_metadata(raw: bytes) -> tuple[Encoded | None, tuple[Change, ...]]:
-    """A fit file without its metadata, by its header; None if it must be encoded again. With it come the changes."""
+    """Cut the metadata out of a fit file; None for one that must be encoded again. With it come the file's changes."""
     try:
         image = _open(raw)
         transform, told = _profile_of(image)
+        plain: bytes | None = None
         try:
-            cut = cut_metadata(raw, keep_profile=told is None)
-        except ValueError:
-            cut = None
-        names = private_tags(image) if cut is None else set(cut.names) - {PROFILE}
-        changes = tuple(change for change in CHANGES if change == told or (change == CHANGES[0] and names))
+            plain, names = cut_metadata(raw, keep_profile=told is None)
+        except InputError:  # another format, or not whole
+            names = tuple(private_tags(image))
+        has_more = set(names) - {PROFILE}
+        changes = tuple(change for change in CHANGES if change == told or (change == CHANGES[0] and has_more))
         is_fit = (
-            cut is not None
-            and transform is None
+            transform is None
             and image.mode in ("RGB", "L")
             and "transparency" not in image.info
             and (image.format == "MPO" or not getattr(image, "is_animated", False))
             and image.width * image.height <= MAX_PIXELS
-            and not (cut.names and image.getexif().get(_ORIENTATION) in range(2, 9))
+            and not (names and image.getexif().get(_ORIENTATION) in range(2, 9))
         )
     except Exception:  # `decode` names the fault
         return None, ()
-    return (Encoded(cut.image, *image.size, changes) if cut is not None and is_fit else None), changes
+    return Encoded(plain, *image.size, changes) if plain is not None and is_fit else None, changes
 
 
 def _profile_of(image: Image.Image) -> tuple[ImageCms.ImageCmsTransform | None, Change | None]:
-    """The way from an image's colours to sRGB, None if they are sRGB's or no profile says other, and the change."""
+    """The transform of an opened image's colours to sRGB, None if they are sRGB's by its profile or for want of one.
+
+    With it comes the change that it makes.
+    """
     profile = image.info.get("icc_profile")
     mode = "CMYK" if image.mode == "CMYK" else "L" if image.mode[0] in "1LIF" and image.mode != "LAB" else "RGB"
     return _to_srgb(profile, mode) if profile else (None, None)
@@ -154,8 +156,9 @@ def _profile_of(image: Image.Image) -> tuple[ImageCms.ImageCmsTransform | None, 
 def _to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, Change | None]:
     """See `_profile_of`; the mode is L, RGB or CMYK."""
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    srgb = ImageCms.createProfile("sRGB")
     try:
-        transform = ImageCms.buildTransform(io.BytesIO(profile), _SRGB, mode, "RGB", intent, flags)
+        transform = ImageCms.buildTransform(io.BytesIO(profile), srgb, mode, "RGB", intent, flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None, "broken colour profile taken out"
     levels = np.indices((6, 6, 6), np.uint8).T.reshape(1, -1, 3) * 51
