@@ -77,25 +77,26 @@ def private_tags(image: Image.Image) -> list[str]:
 
 def _jpeg_spans(raw: bytes) -> Iterator[tuple[str, int, int]]:
     """The spans of a JPEG file that its image does not need (ITU-T T.81, annex B), each after its name."""
-    end, is_scan = 2, False
+    end, is_scan, has_scan = 2, False, False
     while found := _MARKER.search(raw, end):
         start, code = found.start(), raw[found.end() - 1]
         if start > end and not is_scan:
             yield "stray bytes", end, start
-        if code == 0xD9:
+        if code == 0xD9 and has_scan:
             if found.end() < len(raw):
                 yield TRAILER, found.end(), len(raw)
             return
         end = found.end() + int.from_bytes(raw[found.end() : found.end() + 2], "big")
-        if code == 0xD8 or end < found.end() + 2 or end > len(raw):
+        if code in (0x01, 0xD8, 0xD9) or end < found.end() + 2 or end > len(raw):
             break
         content = raw[found.end() + 2 : min(end, found.end() + 32)]
-        says_colours = next((size for key, size in _COLOUR_SEGMENTS.items() if (code, content[:5]) == key), None)
-        if says_colours not in (None, end - start):  # it holds a thumbnail or something unknown
+        size = _COLOUR_SEGMENTS.get((code, content[:5]))
+        if size not in (None, end - start):  # it holds a thumbnail or something unknown
             break
-        if says_colours is None and code not in _KEPT_MARKERS:
+        if size is None and code not in _KEPT_MARKERS:
             yield _name_of(code, content), start, end
         is_scan = code == 0xDA
+        has_scan |= is_scan
     raise InputError("expected a whole JPEG file")
 
 

@@ -159,14 +159,18 @@ def test_very_many_pieces_are_walked_once(raw):
     assert len(cut_metadata(raw, keep_profile=True)[0]) <= max(len(JPEG), len(PNG)) + 2_000_000
 
 
-@pytest.mark.parametrize("name", ["a length of none", "a second beginning", "a thumbnail in JFIF", "Adobe's, longer"])
-def test_a_strange_segment_is_refused(name):
-    raw = {
-        "a length of none": after_start(JPEG, b"\xff\xe1\0\0"),
-        "a second beginning": after_start(JPEG, b"\xff\xd8"),
-        "a thumbnail in JFIF": after_start(JPEG, segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\1\1" + CANARY[:3])),
-        "Adobe's, longer": after_start(JPEG, segment(0xEE, b"Adobe\0\x64\0\0\0\0\1" + CANARY)),
-    }[name]
+STRANGE = {
+    "an end before its image": after_start(JPEG, b"\xff\xd9"),
+    "a marker without a length": after_start(JPEG, b"\xff\x01"),
+    "a length of none": after_start(JPEG, b"\xff\xe1\0\0"),
+    "a second beginning": after_start(JPEG, b"\xff\xd8"),
+    "a thumbnail in JFIF": after_start(JPEG, segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\1\1" + CANARY[:3])),
+    "Adobe's, longer": after_start(JPEG, segment(0xEE, b"Adobe\0\x64\0\0\0\0\1" + CANARY)),
+}
+
+
+@pytest.mark.parametrize("raw", STRANGE.values(), ids=STRANGE)
+def test_a_strange_segment_is_refused(raw):
     with pytest.raises(ValueError, match="expected a whole JPEG file"):
         cut_metadata(raw, keep_profile=True)
 
