@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,15 @@ from coco_folder import Scene, read
 from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
+from giqa_datasets.pipeline.backends.region_detector import RegionDetector
 from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
 from giqa_datasets.pipeline.detect import detect
+from giqa_datasets.pipeline.model_choice import COCO, REGIONS
+from giqa_datasets.pipeline.protocols import Detector
 from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.pipeline.tags import tags
 from giqa_datasets.records import Record
+from giqa_datasets.sources import mini
 from giqa_metrics.resampling import differences
 
 
@@ -41,6 +46,7 @@ class Options(NamedTuple):
     scenes: list[Scene]  # none without --coco
     seed: int
     n_records: int
+    photographs: Path | None  # of the sixty descriptions
 
 
 class Run(NamedTuple):
@@ -58,6 +64,7 @@ def main() -> None:
     parser.add_argument(
         "--coco", nargs=2, type=Path, metavar=("INSTANCES", "IMAGES"), help="a folder in COCO's format"
     )
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="of the descriptions in data/")
     parser.add_argument("--size", type=int, metavar="N", help="its first N photographs alone")
     parser.add_argument("--records", type=int, default=12_000, help="for what the pipeline costs")
     parser.add_argument("--seed", type=int, default=0)
@@ -69,7 +76,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     for part in options.only:
-        for table in PARTS[part](Options(scenes, options.seed, options.records)):
+        for table in PARTS[part](Options(scenes, options.seed, options.records, options.photographs)):
             show(table)
 
 
@@ -137,6 +144,42 @@ def variant_rows(by_variant: dict[str, list[Record]], scenes: list[Scene]) -> li
     return rows
 
 
+def descriptions(options: Options) -> Iterator[Table]:
+    """What people write, grounded by each offline detector, beside boxes made by hand."""
+    sets = {f"mini {split}": [entry.load() for entry in mini.hand_made(split)] for split in ("test", "train")}
+    if options.photographs is not None:
+        sets |= quality.described(options.photographs)
+    detectors = {COCO: CocoDetector(), REGIONS: RegionDetector()}
+    rows = [
+        {"set": of, "detector": name} | description_row(references, detector)
+        for of, references in sets.items()
+        for name, detector in detectors.items()
+    ]
+    title = f"descriptions grounded, and their boxes beside those made by hand, IoU >= {quality.MIN_IOU}"
+    yield Table(title, rows)
+
+
+def description_row(references: list[Record], detector: Detector) -> Row:
+    """Ground descriptions by tags, detection and refinement, and judge the boxes whose words a person boxed."""
+    tagged = list(tags(references, SpacyTagger(), lambda drop: None))
+    start = process_time()
+    looked_at = detect(tagged, detector, lambda drop: None)
+    by_id = {record.id: record for record in refine(looked_at, ClassicVerifier(), lambda drop: None)}
+    seconds = process_time() - start
+    right, n_judged, n_boxes = np.sum(
+        [quality.judged(by_id[each.id], each) for each in references if each.id in by_id], axis=0
+    ).tolist()
+    return {
+        "descriptions": len(references),
+        "grounded": sum(bool(record.tags) for record in by_id.values()),
+        "boxes": n_boxes,
+        "judged": n_judged,
+        "right": right,
+        "precision": right / n_judged if n_judged else None,
+        "CPU-s/photograph": seconds / len(references),
+    }
+
+
 def iqa_filter(options: Options) -> Iterator[Table]:
     """IQA-Filter on boxes of which one was distorted."""
     if options.scenes:
@@ -185,6 +228,7 @@ def cost(options: Options) -> Iterator[Table]:
 
 PARTS: dict[str, Callable[[Options], Iterator[Table]]] = {
     "grounding": grounding,
+    "descriptions": descriptions,
     "filter": iqa_filter,
     "cost": cost,
 }

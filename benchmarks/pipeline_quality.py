@@ -1,8 +1,11 @@
 """How good the offline pipeline is: its boxes beside COCO's, and IQA-Filter where the right answer is known."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,18 +13,21 @@ from coco_folder import Scene
 from PIL import Image
 
 from giqa_datasets.batches import seed_of
-from giqa_datasets.boxes import Boxes, area, intersection, iou
+from giqa_datasets.boxes import Boxes, area, intersection, iou, to_boxes
 from giqa_datasets.distortions import distort
-from giqa_datasets.images import decode
+from giqa_datasets.images import bake, decode
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
 from giqa_datasets.pipeline.backends.quality_words import quality_of
 from giqa_datasets.pipeline.protocols import Verifier
 from giqa_datasets.pipeline.refine import verdicts
-from giqa_datasets.records import Record, Tag
+from giqa_datasets.records import Photograph, Record, Sample, Tag
+from giqa_datasets.regions import locate
 from giqa_datasets.sources import mini
 
 
 NO_BOXES = np.zeros((0, 4))
+
+DESCRIPTIONS = Path(__file__).parent / "data" / "descriptions.jsonl"
 
 MIN_IOU = 0.5  # from which a box is right
 CROWD_SHARE = 0.5  # of a box inside a crowd box, from which it is neither right nor wrong, as in COCO's evaluation
@@ -78,6 +84,42 @@ def named(description: str) -> set[str]:
     """
     heads = (description[: word.end()] for word in re.finditer(r"\w+", description))
     return {name for head in heads if (name := coco_class(head)) is not None}
+
+
+def described(folder: Path) -> dict[str, list[Record]]:
+    """Read the sixty descriptions with their boxes and the photographs, by half: `build` and `measure`.
+
+    Raises:
+        FileNotFoundError: If the folder lacks one of the photographs.
+    """
+    files = {path.name: path for path in folder.rglob("*.jpg")}
+    halves: dict[str, list[Record]] = {}
+    for line in DESCRIPTIONS.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        name, text = row["file"], row["description"]
+        if name not in files:
+            raise FileNotFoundError(f"photograph {name!r} is not in {folder}")
+        raw = files[name].read_bytes()
+        photograph = Photograph(*bake(raw, name=name), hashlib.sha256(raw).hexdigest(), "described", "unknown")
+        boxed = locate(text, [(region["phrase"], to_boxes(region["boxes"])) for region in row["regions"]])
+        sample = Sample(name, "des", "des", mini.QUESTION, text, answer_regions=boxed)
+        halves.setdefault(row["half"], []).append(Record(name, photograph, text, "unknown", samples=(sample,)))
+    return halves
+
+
+def judged(record: Record, reference: Record) -> tuple[int, int, int]:
+    """How many boxes are right, how many stand at words that a person boxed, and how many there are.
+
+    A box is right if it has IoU >= 0.5 with one of these words' boxes that no other box has.
+    """
+    right = with_reference = 0
+    for tag in record.tags:
+        for region in reference.samples[0].answer_regions:
+            if tag.span[0] < region.span[1] and region.span[0] < tag.span[1]:
+                right += int(matched(tag.boxes, region.boxes).sum())
+                with_reference += len(tag.boxes)
+                break
+    return right, with_reference, sum(len(tag.boxes) for tag in record.tags)
 
 
 def matched(found: Boxes, references: Boxes) -> np.ndarray:

@@ -15,6 +15,7 @@ from giqa_datasets.pipeline.stages import Rules
 
 
 OFFLINE = "offline"
+COCO, REGIONS = "coco", "coco+regions"  # the offline detectors
 LLM_CALLS = 16  # at once, to a server
 DETECTOR = "IDEA-Research/grounding-dino-base"
 VERIFIER = "teowu/llava_v1.5_7b_qinstruct_preview_v0.1"  # Q-Instruct; converted to transformers' form where it is not
@@ -29,7 +30,7 @@ class Choice:
 
     llm: str = OFFLINE  # for tags and questions: a model folder, a model's name, or `offline` for spaCy and templates
     llm_url: str | None = None  # its OpenAI-compatible server; None runs it here
-    detector: str = OFFLINE  # Grounding DINO, a folder or a name, or `offline` for the COCO detector
+    detector: str = REGIONS  # Grounding DINO, a folder or a name; `coco+regions`, also called `offline`, or `coco`
     verifier: str = OFFLINE  # a vision-language model, a folder or a name, or `offline` for classic measures
     box_threshold: float = BOX_THRESHOLD  # the least score of a detector's box, in [0, 1]
     text_threshold: float = TEXT_THRESHOLD  # the least score of a box's word, in [0, 1]; Grounding DINO's
@@ -37,11 +38,13 @@ class Choice:
     device: str | None = None  # of models that run here; None is the GPU if there is one
 
     def __post_init__(self) -> None:
-        """Check what can be checked before a model is opened.
+        """Name the offline detector, and check what can be checked before a model is opened.
 
         Raises:
             ValueError: If a threshold is not in [0, 1], or a server is named without a model.
         """
+        if self.detector == OFFLINE:
+            object.__setattr__(self, "detector", REGIONS)
         if self.llm_url is not None and self.llm == OFFLINE:
             raise InputError(f"expected an LLM by the name under which {self.llm_url} knows it, got {OFFLINE!r}")
         thresholds = asdict(self) | asdict(self.rules)
@@ -102,10 +105,14 @@ class OpenModels:
     def detector(self) -> Detector:
         """Finds phrases in images."""
         choice = self.choice
-        if choice.detector == OFFLINE:
+        if choice.detector == COCO:
             from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
 
             return CocoDetector(box_threshold=choice.box_threshold)
+        if choice.detector == REGIONS:
+            from giqa_datasets.pipeline.backends.region_detector import RegionDetector
+
+            return RegionDetector(box_threshold=choice.box_threshold)
         from giqa_datasets.pipeline.backends.grounding_dino import GroundingDino
 
         return GroundingDino(

@@ -51,7 +51,9 @@ def annotate(
         str | None,
         typer.Option(help="its OpenAI-compatible server; its key is in GIQA_LLM_API_KEY; default: run it here"),
     ] = None,
-    detector: Annotated[str | None, typer.Option(help="a Grounding DINO: a model folder, a name, or offline")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="a Grounding DINO: a folder or name, or coco+regions, coco")
+    ] = None,
     verifier: Annotated[str | None, typer.Option(help="a vision-language model: a folder, a name, or offline")] = None,
     box_threshold: Annotated[
         float | None,
