@@ -91,7 +91,7 @@ def _either(image: Image.Image, phrase: str, xyxy: Boxes | None) -> Boxes | None
     if xyxy is None or not len(xyxy):
         found = regions(image, phrase)
         return xyxy if found is None else found
-    *modifiers, noun = _words(phrase)
+    *modifiers, noun = _words(phrase) or [""]
     if noun in region_words()["missed"]:
         return None
     return xyxy if _is_plural(noun) else _meant(image, modifiers, xyxy)
@@ -110,8 +110,8 @@ def _meant(image: Image.Image, modifiers: Sequence[str], xyxy: Boxes) -> Boxes:
         inside = [mask[y1:y2, x1:x2] for x1, y1, x2, y2 in (there * size).round().astype(int)]
         weights = np.array([part.mean() if part.size else 0 for part in inside])
     order = np.argsort(-weights, kind="stable")
-    unsure = len(there) > 1 and weights[order[0]] < CLEARLY * weights[order[1]]
-    return NO_BOXES if unsure else there[order[:1]]
+    is_sure = len(there) < 2 or weights[order[0]] > CLEARLY * weights[order[1]]
+    return there[order[:1]] if is_sure else NO_BOXES
 
 
 def _things(rgb: np.ndarray, mask: np.ndarray, several: bool) -> Boxes:

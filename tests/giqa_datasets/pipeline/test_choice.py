@@ -5,6 +5,7 @@ import pytest
 
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
+from giqa_datasets.pipeline.backends.region_detector import RegionDetector
 from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
 from giqa_datasets.pipeline.backends.template_asker import TemplateAsker
 from giqa_datasets.pipeline.model_choice import PRESETS, Choice, OpenModels
@@ -67,10 +68,16 @@ def test_a_server_needs_the_name_of_its_model():
 
 def test_the_offline_models_are_opened_once_each():
     models = OpenModels(Choice())
-    kinds = {"tagger": SpacyTagger, "detector": CocoDetector, "verifier": ClassicVerifier, "asker": TemplateAsker}
+    kinds = {"tagger": SpacyTagger, "detector": RegionDetector, "verifier": ClassicVerifier, "asker": TemplateAsker}
     for role, kind in kinds.items():
         assert isinstance(getattr(models, role), kind)
         assert getattr(models, role) is getattr(models, role)
+
+
+def test_the_offline_detector_is_named_and_its_rules_are_switched_off_by_a_word():
+    assert Choice().settings()["detector"] == Choice(detector="offline").settings()["detector"] == "coco+regions"
+    assert "region_words.json" in Choice().settings()["files"]
+    assert isinstance(OpenModels(Choice(detector="coco")).detector, CocoDetector)
 
 
 def test_a_model_that_cannot_be_had_is_named_when_it_is_asked_for(tmp_path):

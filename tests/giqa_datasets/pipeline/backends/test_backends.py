@@ -50,7 +50,7 @@ def test_someone_is_found_where_a_hand_drew_the_box(real, hand_made, photo, phra
     assert iou(found.boxes, drawn.boxes).max() > 0.5
 
 
-@pytest.mark.parametrize(("photo", "phrase"), [("camera", "tripod"), ("astronaut", "flag"), ("coffee", "red saucer")])
+@pytest.mark.parametrize(("photo", "phrase"), [("camera", "tripod"), ("astronaut", "flag"), ("rocket", "rocket")])
 def test_words_that_the_detector_does_not_know_are_dropped_and_written_down(real, photo, phrase):
     drops = {(drop.id, drop.stage, drop.reason, drop.what) for drop in real[1]}
     assert (photo, "detect", "unknown_word", phrase) in drops
@@ -80,7 +80,7 @@ def test_the_offline_detector_gives_valid_boxes_and_the_same_ones_again(offline,
 
 def test_the_offline_detectors_best_box_comes_first(offline, hand_made):
     motorcycle = hand_made["motorcycle"]
-    ((boxes,),) = offline.detector.detect([decode(motorcycle.photograph.image, name="x")], [["motorcycle"]])
+    ((boxes,),) = offline.detector.detect([decode(motorcycle.photograph.image, name="x")], [["motorcycles"]])
     (drawn,) = (region for region in motorcycle.samples[0].answer_regions if region.phrase == "motorcycle")
     overlaps = iou(boxes, drawn.boxes)[:, 0]
     assert len(overlaps) > 1
