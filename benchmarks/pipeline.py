@@ -46,7 +46,7 @@ class Options(NamedTuple):
     scenes: list[Scene]  # none without --coco
     seed: int
     n_records: int
-    photographs: Path | None  # of the sixty descriptions
+    described: dict[str, list[Record]]  # the sixty descriptions by half; none without --photographs
 
 
 class Run(NamedTuple):
@@ -73,10 +73,11 @@ def main() -> None:
         parser.error(f"expected sizes of at least 1, got {options.size} and {options.records}")
     try:
         scenes = read(*options.coco, size=options.size) if options.coco else []
+        described = quality.described(options.photographs) if options.photographs else {}
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     for part in options.only:
-        for table in PARTS[part](Options(scenes, options.seed, options.records, options.photographs)):
+        for table in PARTS[part](Options(scenes, options.seed, options.records, described)):
             show(table)
 
 
@@ -147,8 +148,7 @@ def variant_rows(by_variant: dict[str, list[Record]], scenes: list[Scene]) -> li
 def descriptions(options: Options) -> Iterator[Table]:
     """What people write, grounded by each offline detector, beside boxes made by hand."""
     sets = {f"mini {split}": [entry.load() for entry in mini.hand_made(split)] for split in ("test", "train")}
-    if options.photographs is not None:
-        sets |= quality.described(options.photographs)
+    sets |= options.described
     detectors = {COCO: CocoDetector(), REGIONS: RegionDetector()}
     rows = [
         {"set": of, "detector": name} | description_row(references, detector)

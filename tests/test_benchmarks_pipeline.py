@@ -13,7 +13,8 @@ import pytest
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import coco_class
-from giqa_datasets.records import Record, Tag
+from giqa_datasets.records import Record, Sample, Tag
+from giqa_datasets.regions import locate
 from giqa_datasets.sources import mini
 from tests.paths import BENCHMARKS
 
@@ -262,6 +263,8 @@ def test_the_command_says_what_is_wrong_in_one_sentence(tmp_path):
         assert done.returncode == 1
         assert says in done.stderr
         assert done.stderr.count("\n") == 1
+    done = command("--photographs", tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"photograph '000000000626.jpg' is not in {tmp_path}\n")
 
 
 def test_the_mini_set_needs_no_folder():
@@ -272,7 +275,7 @@ def test_the_mini_set_needs_no_folder():
 
 
 def test_the_cost_is_that_of_rows_that_were_written():
-    overhead, parquet = pipeline.cost(pipeline.Options([], 0, 130))
+    overhead, parquet = pipeline.cost(pipeline.Options([], 0, 130, {}))
     (row,) = overhead.rows
     assert row["records"] == 130
     assert 130 < row["rows"] <= 3 * 130  # a description each, and one question or two
@@ -280,3 +283,58 @@ def test_the_cost_is_that_of_rows_that_were_written():
     assert giqa["rows"] == plain["rows"] == row["rows"]
     assert plain["beside pyarrow"] == 1
     assert 1 <= giqa["stored / unique image bytes"] < 1.05
+
+
+def test_the_sixty_descriptions_are_halves_of_different_photographs():
+    rows = [json.loads(line) for line in quality.DESCRIPTIONS.read_text(encoding="utf-8").splitlines()]
+    assert Counter(row["half"] for row in rows) == {"build": 30, "measure": 30}
+    assert len({row["file"] for row in rows}) == 60
+    for row in rows:
+        located = locate(
+            row["description"], [(region["phrase"], to_boxes(region["boxes"])) for region in row["regions"]]
+        )
+        assert all(len(region.boxes) for region in located)
+        assert {region["boxes_by"] for region in row["regions"]} <= {"coco", "ours"}
+
+
+def test_described_photographs_are_read_from_any_folder_that_has_them_all(tmp_path, monkeypatch):
+    entry = mini.hand_made("train")[0]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "one.jpg").write_bytes(entry.load().photograph.image)
+    regions = [{"phrase": "cup", "boxes": [LEFT], "boxes_by": "ours"}]
+    row = {"half": "build", "file": "one.jpg", "description": "The cup is sharp.", "regions": regions}
+    monkeypatch.setattr(quality, "DESCRIPTIONS", tmp_path / "descriptions.jsonl")
+    quality.DESCRIPTIONS.write_text(json.dumps(row) + "\n")
+    ((half, (record,)),) = quality.described(tmp_path).items()
+    assert (half, record.description) == ("build", "The cup is sharp.")
+    assert record.samples[0].answer_regions[0].span == (4, 7)
+    with pytest.raises(FileNotFoundError, match=r"photograph 'one\.jpg' is not in"):
+        quality.described(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("tags", "counts"),
+    [
+        ([("cup", (8, 11), [LEFT])], (1, 1, 1)),
+        ([("red cup", (4, 11), [LEFT_HALF, RIGHT])], (1, 2, 2)),
+        ([("spoon", (25, 30), [LEFT])], (0, 0, 1)),
+        ([], (0, 0, 0)),
+    ],
+)
+def test_a_box_is_judged_where_a_person_boxed_its_words(photograph, tags, counts):
+    text = "The red cup is sharp. The spoon is soft."
+    boxed = locate(text, [("cup", to_boxes([LEFT]))])
+    sample = Sample("x", "des", "des", "?", text, answer_regions=boxed)
+    reference = Record("x", photograph, text, "unknown", samples=(sample,))
+    found = tuple(Tag(phrase, span, "sharp", "none", to_boxes(boxes)) for phrase, span, boxes in tags)
+    assert quality.judged(Record("x", photograph, text, "unknown", tags=found), reference) == counts
+
+
+def test_the_rules_ground_more_of_the_mini_set_and_no_less_often_right():
+    (table,) = pipeline.descriptions(pipeline.Options([], 0, 1, {}))
+    rows = {(row["set"], row["detector"]): row for row in table.rows}
+    coco, both = rows["mini test", "coco"], rows["mini test", "coco+regions"]
+    assert coco["grounded"] < 14 <= both["grounded"]
+    assert both["precision"] >= 0.65
+    for row in rows.values():
+        assert row["right"] <= row["judged"] <= row["boxes"]
