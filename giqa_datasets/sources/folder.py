@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from giqa_datasets.console import printable
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, read_photograph
+from giqa_datasets.entries import Entry, ImageSet, Refused, by_photograph, check_text, checked_name, read_photograph
 from giqa_datasets.errors import GiqaError, InputError
 from giqa_datasets.files import fault_of
 from giqa_datasets.image_stores import Folder, safe_name
@@ -53,7 +53,7 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
     """List the folder's lines in their order, those of a photograph side by side; hand-made regions become a sample.
 
     The lines are the user's own, so a wrong one ends the run before anything is done. A broken photograph, or a
-    description that is empty or holds markup, costs its own record.
+    description that is empty or holds markup, or control characters in a name, cost their own record.
 
     Args:
         root: The folder.
@@ -76,7 +76,8 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
         where = Path(place).name
         try:
             line = _Line.model_validate(row)
-            name = safe_name(line.file_name)
+            safe_name(printable(line.file_name))  # a path that leads out ends the run
+            name = checked_name(line.file_name)  # one with control characters costs its record
             size = cache(partial(upright_size, images.find(name)))
             regions = _regions(line, size, boxes if box_file is None else CORNERS)
             if regions is None and box_file is not None:
