@@ -604,7 +604,8 @@ def test_the_card_names_what_the_set_is(folder):
     assert not {"{{", "{%", "None"} & set(flat.split())
     models = dict(tables_of(text)["role", "model"])
     assert set(models) == {"tags and questions", "detection, score from 0.35", "IQA-Filter", "Box-Merge"}
-    assert models["detection, score from 0.35"] == "SSD-MobileNetV2, 80 COCO classes"
+    detector = "SSD-MobileNetV2, 80 COCO classes; rules for stuff and colours (coco+regions)"
+    assert models["detection, score from 0.35"] == detector
     assert "0.256" in models["Box-Merge"]
 
 
