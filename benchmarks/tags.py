@@ -19,6 +19,7 @@ PARTS = {
     "build": "to write the rules by",
     "measure": "written before the rules",
     "fresh": "written after them, harder",
+    "second": "by another author",
 }
 # A quality by the measure that could check it and its side
 QUALITIES = {

@@ -28,16 +28,23 @@ _CLAUSES = frozenset({"acl", "advcl", "ccomp", "conj", "csubj", "parataxis", "re
 _PARTS = frozenset({"acl", "acomp", "advmod", "amod", "attr", "conj", "dobj", "oprd", "pobj", "prep", "prt", "xcomp"})
 _LONGEST = 3  # words of an expression in the lexicon
 # A line each: prepositions of a place; those that lead to a quality ("out of focus"); what lets a clause say less than
-# its words, or the opposite (words and lemmas); what turns a sentence to something else; colours and materials, of
-# which a quality word before them is a shade
+# its words, or the opposite (words and lemmas); what does so for the phrase that it leads; qualities that are a shade
+# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; what turns a
+# sentence to something else; colours and materials
 _WORDS = """
 across all at in inside on over throughout within
 from in into of out to with
-almost anything apart as barely cannot could enough except fail far half hardly hope hypothetically if instead lack least less lose may mean miss might n't nearly neither never no nobody none nor not nothing only ought partly rarely scarcely seldom should suppose supposedly than unless unlike wish without would
+aim almost anything as attempt barely become cannot claim comparison could doubt either enough fail far first half hardly hope hypothetically if lack least less lose may mean miss might n't nearly neither never no nobody none nor not nothing nowhere only or ought partly rarely scarcely seldom should suppose supposedly than try unless want whether wish would
+apart except instead like unlike without
+bright clear dark faded pale soft
+clear soft
+where when until if
 although but except however instead nevertheless only though unlike whereas while yet ; :
 beige black blond blue brown gold gray green grey orange pink purple red silver white wood yellow
 """  # noqa: E501
-_PLACES, _WITHIN, _DOUBTS, _TURNS, _COLOURS = (frozenset(line.split()) for line in _WORDS.strip().splitlines())
+_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _TURNS, _COLOURS = (
+    frozenset(line.split()) for line in _WORDS.strip().splitlines()
+)
 
 
 class SpacyTagger:
@@ -105,9 +112,8 @@ def _quality_of(token: "Token") -> QualityWord | None:
 def _is_shade(token: "Token") -> bool:
     """Whether a word says which colour a thing has, not how well it is seen: "dark blue", "the black cat"."""
     following = token.doc[token.i + 1].lower_ if token.i + 1 < len(token.doc) else ""
-    return token.lower_ in quality_words() and (
-        following in _COLOURS or (token.lower_ in _COLOURS and token.dep_ == "amod")
-    )
+    is_shade = token.lower_ in _SHADES and (following in _COLOURS or (token.lower_ in _KINDS and token.dep_ == "amod"))
+    return is_shade or (token.lower_ in _COLOURS and token.dep_ == "amod")
 
 
 def _said_of(name: "Token") -> Iterator["Token"]:
@@ -130,7 +136,7 @@ def _said_of(name: "Token") -> Iterator["Token"]:
         if place.pos_ == "VERB" and first.dep_ == "dobj":
             yield from (word for word in place.children if word.dep_ in _SUBJECTS)
             yield from (word for word in place.children if word.dep_ == "oprd")
-        elif place.pos_ in ("NOUN", "PROPN"):
+        elif place.pos_ in ("NOUN", "PROPN") and place.lower_ in quality_words():
             yield place
 
 
@@ -148,7 +154,11 @@ def _predicate(head: "Token") -> Iterator["Token"]:
     while queue:
         token = queue.pop(0)
         yield token
-        is_thing = token.pos_ in ("NOUN", "PROPN") and token.lower_ not in NO_OBJECTS and _quality_of(token) is None
+        is_thing = (
+            token.pos_ in ("NOUN", "PROPN")
+            and token.lower_ not in NO_OBJECTS | _COLOURS
+            and _quality_of(token) is None
+        )
         if is_thing and token is not head:
             continue  # with modifiers of its own, unlike the "outlines" that an object has
         queue += [
@@ -162,23 +172,37 @@ def _predicate(head: "Token") -> Iterator["Token"]:
 
 def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
     """Whether the text may say something else of an object than the word of a quality that belongs to it."""
-    inside = chunk.start <= cue.i < chunk.end
-    if inside:
-        words = list(chunk)
-        if chunk.root.dep_ not in _SUBJECTS:
-            words += list(_clause(chunk.root))
+    if chunk.start <= cue.i < chunk.end:
+        words = [*chunk, *(() if chunk.root.dep_ in _SUBJECTS else _clause(chunk.root))]
     else:
         between = cue.doc[chunk.end : cue.i] if cue.i > chunk.start else cue.doc[cue.i + 1 : chunk.start]
         if any(token.lower_ in _TURNS or _names_another(token) for token in between):
             return True
         words = [*_clause(cue), *_clause(chunk.root), *chunk]
-    comma = next((token.i for token in cue.doc[cue.i :] if token.lower_ in (",", ";")), len(cue.doc))
-    words = [token for token in words if token.i < comma]  # what comes behind one adds something else
-    if any(token.lower_ in _DOUBTS or token.lemma_.lower() in _DOUBTS for token in words):
+    if any(_casts_doubt(token, cue) for token in words):
         return True
+    behind = [child for head in (cue, cue.head) for child in head.children if child.i > cue.i]
+    if any(token.lower_ in _LEADING for token in [*cue.ancestors, *chunk.root.ancestors, *behind]):
+        return True
+    before, after = cue.doc[max(cue.i - 1, 0) : cue.i].text, cue.doc[cue.i + 1 : cue.i + 2].text
+    if after.lower() in _LIMITS or before.lower() == "from":
+        return True  # "sharp where the light falls", "a long way from sharp"
     if any(token.dep_ == "aux" and token.lower_ == "to" for token in _path(cue)):
         return True
-    return cue.sent.text.rstrip().endswith("?")
+    if any(part.lower_ in NO_OBJECTS for prep in behind if prep.dep_ == "prep" for part in prep.children):
+        return True  # in the middle, at the edge
+    is_order = cue.sent.root.tag_ == "VB" and not any(word.dep_ in _SUBJECTS for word in cue.sent.root.children)
+    return is_order or cue.sent.text.rstrip().endswith("?")
+
+
+def _casts_doubt(token: "Token", cue: "Token") -> bool:
+    """Whether a word of a quality's clause is one that limits it; behind it, only if it belongs to it."""
+    if token.lower_ not in _DOUBTS and token.lemma_.lower() not in _DOUBTS:
+        return False
+    if token.i < cue.i:
+        return True
+    of_another = (word.pos_ in ("NOUN", "PROPN") for word in list(token.ancestors)[:2] if word is not cue)
+    return not any(of_another) and not any(word.lower_ in (",", ";") for word in cue.doc[cue.i : token.i])
 
 
 def _names_another(token: "Token") -> bool:
@@ -200,7 +224,7 @@ def _clause(token: "Token") -> Iterator["Token"]:
     head = token
     while head.dep_ != "ROOT" and not _is_clause(head):
         head = head.head
-    if head.dep_ in ("ccomp", "xcomp"):
+    if head.dep_ in ("acl", "ccomp", "xcomp"):
         yield from _clause(head.head)
     queue = [head]
     while queue:
