@@ -29,20 +29,21 @@ _PARTS = frozenset({"acl", "acomp", "advmod", "amod", "attr", "conj", "dobj", "o
 _LONGEST = 3  # words of an expression in the lexicon
 # A line each: prepositions of a place; those that lead to a quality ("out of focus"); what lets a clause say less than
 # its words, or the opposite (words and lemmas); what does so for the phrase that it leads; qualities that are a shade
-# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; what turns a
-# sentence to something else; colours and materials
+# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; doubts of a
+# predicate alone; what turns a sentence to something else; colours and materials
 _WORDS = """
-across all at in inside on over throughout within
+across all along at in inside near on over throughout toward towards within
 from in into of out to with
 aim almost anything as attempt barely become cannot claim comparison could doubt either enough fail far first half hardly hope hypothetically if lack least less lose may mean miss might n't nearly neither never no nobody none nor not nothing nowhere only or ought partly rarely scarcely seldom should suppose supposedly than try unless want whether wish would
 apart except instead like unlike without
 bright clear dark faded pale soft
 clear soft
 where when until if
+as enough far first only or
 although but except however instead nevertheless only though unlike whereas while yet ; :
 beige black blond blue brown gold gray green grey orange pink purple red silver white wood yellow
 """  # noqa: E501
-_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _TURNS, _COLOURS = (
+_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _OF_PREDICATES, _TURNS, _COLOURS = (
     frozenset(line.split()) for line in _WORDS.strip().splitlines()
 )
 
@@ -189,7 +190,7 @@ def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
         return True  # "sharp where the light falls", "a long way from sharp"
     if any(token.dep_ == "aux" and token.lower_ == "to" for token in _path(cue)):
         return True
-    if any(part.lower_ in NO_OBJECTS for prep in behind if prep.dep_ == "prep" for part in prep.children):
+    if any(part.lower_ in NO_OBJECTS for prep in behind if prep.lower_ in _PLACES for part in prep.children):
         return True  # in the middle, at the edge
     is_order = cue.sent.root.tag_ == "VB" and not any(word.dep_ in _SUBJECTS for word in cue.sent.root.children)
     return is_order or cue.sent.text.rstrip().endswith("?")
@@ -200,7 +201,9 @@ def _casts_doubt(token: "Token", cue: "Token") -> bool:
     if token.lower_ not in _DOUBTS and token.lemma_.lower() not in _DOUBTS:
         return False
     if token.i < cue.i:
-        return True
+        return not (cue.dep_ == "amod" and token.lower_ in _OF_PREDICATES)
+    if token.lower_ in ("almost", "nearly") and token.nbor(-1).pos_ == "ADP":
+        return False  # "bleaches to nearly pure white"
     of_another = (word.pos_ in ("NOUN", "PROPN") for word in list(token.ancestors)[:2] if word is not cue)
     return not any(of_another) and not any(word.lower_ in (",", ";") for word in cue.doc[cue.i : token.i])
 
