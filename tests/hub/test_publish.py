@@ -317,7 +317,7 @@ def test_the_plan_counts_the_photographs_whose_metadata_was_taken_out_and_none_o
     (tmp_path / "photos [1]" / "metadata.jsonl").write_text("\n".join(lines))
     done = giqa_in(hub, tmp_path, "build", "folder", "photos [1]", "--out", "my [set]")
     assert done.returncode == 0, done.stderr
-    assert "\nmetadata taken out: of 2 images\n" in giqa("publish", tmp_path / "my [set]", "org/set")
+    assert "metadata taken out: of 2 images\n" in giqa("publish", tmp_path / "my [set]", "org/set")
     assert "SOMEBODY" in (tmp_path / "photos [1]" / "1 *.jpg").read_bytes().decode("latin-1")
     assert b"SOMEBODY" not in sent(hub)
 

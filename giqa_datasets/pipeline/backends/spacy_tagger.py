@@ -29,8 +29,8 @@ _PARTS = frozenset({"acl", "acomp", "advmod", "amod", "attr", "conj", "dobj", "o
 _LONGEST = 3  # words of an expression in the lexicon
 # A line each: prepositions of a place; those that lead to a quality ("out of focus"); what lets a clause say less than
 # its words, or the opposite (words and lemmas); what does so for the phrase that it leads; qualities that are a shade
-# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; doubts of a
-# predicate alone; what turns a sentence to something else; colours and materials
+# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; parts; doubts
+# of a predicate alone; what many things are called together; what turns a sentence to something else; colours
 _WORDS = """
 across all along at in inside near on over throughout toward towards within
 from in into of out to with
@@ -39,11 +39,13 @@ apart except instead like unlike without
 bright clear dark faded pale soft
 clear soft
 where when until if
+area areas back bottom center centre corner corners edge edges end ends front left middle part parts place places right side sides spots stalk tip top
 as enough far first only or
+bunch couple crowd group herd flock handful line lot number pair pile row set stack team
 although but except however instead nevertheless only though unlike whereas while yet ; :
 beige black blond blue brown gold gray green grey orange pink purple red silver white wood yellow
 """  # noqa: E501
-_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _OF_PREDICATES, _TURNS, _COLOURS = (
+_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _ENDS, _OF_PREDICATES, _MANY, _TURNS, _COLOURS = (
     frozenset(line.split()) for line in _WORDS.strip().splitlines()
 )
 
@@ -119,6 +121,8 @@ def _is_shade(token: "Token") -> bool:
 
 def _said_of(name: "Token") -> Iterator["Token"]:
     """Yield the words that are said of a name: its modifiers, its predicate, and what is done to it."""
+    if name.dep_ == "pobj" and name.head.lower_ == "of" and name.head.head.lower_ in _MANY:
+        yield from _said_of(name.head.head)
     for child in name.children:
         is_relative = child.dep_ == "relcl" and not any(map(_names_another, child.children))
         if is_relative or child.dep_ in ("amod", "acl", "compound", "nmod"):
@@ -177,7 +181,8 @@ def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
         words = [*chunk, *(() if chunk.root.dep_ in _SUBJECTS else _clause(chunk.root))]
     else:
         between = cue.doc[chunk.end : cue.i] if cue.i > chunk.start else cue.doc[cue.i + 1 : chunk.start]
-        if any(token.lower_ in _TURNS or _names_another(token) for token in between):
+        others = [token for token in between if _names_another(token) and not token.is_ancestor(chunk.root)]
+        if others or any(token.lower_ in _TURNS for token in between):
             return True
         words = [*_clause(cue), *_clause(chunk.root), *chunk]
     if any(_casts_doubt(token, cue) for token in words):
@@ -190,7 +195,7 @@ def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
         return True  # "sharp where the light falls", "a long way from sharp"
     if any(token.dep_ == "aux" and token.lower_ == "to" for token in _path(cue)):
         return True
-    if any(part.lower_ in NO_OBJECTS for prep in behind if prep.lower_ in _PLACES for part in prep.children):
+    if any(part.lower_ in _ENDS for prep in behind if prep.lower_ in _PLACES for part in prep.children):
         return True  # in the middle, at the edge
     is_order = cue.sent.root.tag_ == "VB" and not any(word.dep_ in _SUBJECTS for word in cue.sent.root.children)
     return is_order or cue.sent.text.rstrip().endswith("?")
