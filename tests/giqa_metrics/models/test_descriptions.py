@@ -6,12 +6,13 @@ import json
 import pytest
 from datasets import load_dataset
 
+from giqa_datasets.images import bake
 from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.models.descriptions import PROMPT, describe
 from tests.command import giqa, refusal
 
 
-SAID = {"cat.png": "The fur of the cat is sharp.", "coffee.png": "The [cup](<5, 233>) is\n\nsharp."}
+SAID = {"cat.png": "The striped cat is sharp.", "coffee.png": "The [cup](<5, 233>) is\n\nsharp."}
 FILES = {"cat.png": "skimage/data/chelsea.png", "coffee.png": "skimage/data/coffee.png"}
 
 
@@ -27,7 +28,7 @@ def photos(tmp_path):
 @pytest.fixture
 def describing(server, answer, photos):
     """A server that says of each photograph what stands in SAID, after a thought."""
-    names = {path.read_bytes(): path.name for path in photos.iterdir()}
+    names = {bake(path.read_bytes(), name=path.name).image: path.name for path in photos.iterdir()}  # as it is sent
 
     def say(asked):
         image, _ = asked.body["messages"][-1]["content"]
@@ -54,7 +55,7 @@ def test_a_build_asks_a_server_first_and_everything_says_that_a_model_wrote_the_
     assert f"{photos}/metadata.jsonl: 2 photographs described by org/vlm\n" in done.stderr
     mark = {"text_license": "machine text of org/vlm"}
     assert lines(photos) == [
-        {"file_name": "cat.png", "description": "The fur of the cat is sharp."} | mark,
+        {"file_name": "cat.png", "description": "The striped cat is sharp."} | mark,
         {"file_name": "coffee.png", "description": "The cup is sharp."} | mark,
     ]
     rows = load_dataset(str(out), split="train")
