@@ -35,7 +35,7 @@ from giqa_datasets.text import parse, render
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.hub.repos import Answer, Asked
+from tests.hub.repos import Answer, Asked, Refused
 from tests.hub.server import REPO, REV, Hub, route
 
 
@@ -146,8 +146,10 @@ class CountingHub(Hub):
 
 
 @route("GET", f"{REPO}/xet-write-token/{REV}", writes=True)
-def xet_write_token(hub: CountingHub, asked: Asked, repo: Any, commit: Any) -> Answer:
-    """Where hf_xet shall write: into a folder, as into the real Hub's storage."""
+def xet_write_token(hub: Hub, asked: Asked, repo: Any, commit: Any) -> Answer:
+    """Where hf_xet shall write: into a folder, as into the real Hub's storage; a hub of another test has none."""
+    if not isinstance(hub, CountingHub):
+        raise Refused(404, "no such route")
     return Answer({"accessToken": "none", "exp": int(time.time()) + 3600, "casUrl": f"local://{hub.store}"})
 
 
