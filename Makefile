@@ -9,11 +9,8 @@ demo: .venv/.demo
 quick: .venv/.dev
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
-# One worker more than there are cores: a third of the time they wait for browsers and servers
-WORKERS := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
-
 test: .venv/.dev .venv-lmms/.ready
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev
 	$(BIN)/ruff check
