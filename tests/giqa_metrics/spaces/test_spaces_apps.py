@@ -141,7 +141,12 @@ def test_a_page_asks_nobody_else(urls, name, browser):
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(urls[name])
-    page.locator("tbody tr").first.click()
+    is_filled = "document.querySelector('textarea').value !== ''"
+    for _ in range(PATIENCE):  # a click before the page has come to life is lost
+        page.locator("tbody tr").first.click()
+        page.wait_for_timeout(1000)
+        if page.evaluate(is_filled):
+            break
     page.get_by_role("button", name="Submit").click()
     page.get_by_text('"signature"').wait_for(timeout=PATIENCE * 1000)
     page.close()
