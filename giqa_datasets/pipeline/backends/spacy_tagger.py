@@ -6,8 +6,10 @@ compared, weakened or imagined, and where it stands behind a word that turns ("b
 label is worse than none.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,27 +29,13 @@ _SUBJECTS = frozenset({"nsubj", "nsubjpass"})
 _CLAUSES = frozenset({"acl", "advcl", "ccomp", "conj", "csubj", "parataxis", "relcl", "xcomp"})
 _PARTS = frozenset({"acl", "acomp", "advmod", "amod", "attr", "conj", "dobj", "oprd", "pobj", "prep", "prt", "xcomp"})
 _LONGEST = 3  # words of an expression in the lexicon
-# A line each: prepositions of a place; those that lead to a quality ("out of focus"); what lets a clause say less than
-# its words, or the opposite (words and lemmas); what does so for the phrase that it leads; qualities that are a shade
-# of the colour behind them; those that may name a kind ("soft drink"); what limits a quality to a part; parts; doubts
-# of a predicate alone; what many things are called together; what turns a sentence to something else; colours
-_WORDS = """
-across all along at in inside near on over throughout toward towards within
-from in into of out to with
-aim almost anything as attempt barely become cannot claim comparison could doubt either enough fail far first half hardly hope hypothetically if lack least less lose may mean miss might n't nearly neither never no nobody none nor not nothing nowhere only or ought partly rarely scarcely seldom should suppose supposedly than try unless want whether wish would
-apart except instead like unlike without
-bright clear dark faded pale soft
-clear soft
-where when until if
-area areas back bottom center centre corner corners edge edges end ends front left middle part parts place places right side sides spots stalk tip top
-as enough far first only or
-bunch couple crowd group herd flock handful line lot number pair pile row set stack team
-although but except however instead nevertheless only though unlike whereas while yet ; :
-beige black blond blue brown gold gray green grey orange pink purple red silver white wood yellow
-"""  # noqa: E501
-_PLACES, _WITHIN, _DOUBTS, _LEADING, _SHADES, _KINDS, _LIMITS, _ENDS, _OF_PREDICATES, _MANY, _TURNS, _COLOURS = (
-    frozenset(line.split()) for line in _WORDS.strip().splitlines()
-)
+# Doubts are words and lemmas that let a clause say less than its words, or the opposite; some do so for a phrase that
+# they lead, or not where the quality stands before its noun. Shades are of the colour behind them, kinds as in "soft
+# drink". Limits and parts restrict a quality to a part. What is not alone is a quality in an expression only.
+_WORDS: dict[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in json.loads(Path(__file__).with_name("clause_words.json").read_text(encoding="utf-8")).items()
+}
 
 
 class SpacyTagger:
@@ -109,19 +97,21 @@ def _quality_of(token: "Token") -> QualityWord | None:
             found = words.get(doc[start : start + length].text.lower().replace("-", " "))
             if found is not None:
                 return found if start + length == token.i + 1 else None
-    return None if _is_shade(token) else words.get(token.lower_)
+    return None if _is_shade(token) or token.lower_ in _WORDS["not_alone"] else words.get(token.lower_)
 
 
 def _is_shade(token: "Token") -> bool:
     """Whether a word says which colour a thing has, not how well it is seen: "dark blue", "the black cat"."""
     following = token.doc[token.i + 1].lower_ if token.i + 1 < len(token.doc) else ""
-    is_shade = token.lower_ in _SHADES and (following in _COLOURS or (token.lower_ in _KINDS and token.dep_ == "amod"))
-    return is_shade or (token.lower_ in _COLOURS and token.dep_ == "amod")
+    is_shade = token.lower_ in _WORDS["shades"] and (
+        following in _WORDS["colours"] or (token.lower_ in _WORDS["kinds"] and token.dep_ == "amod")
+    )
+    return is_shade or (token.lower_ in _WORDS["colours"] and token.dep_ == "amod")
 
 
 def _said_of(name: "Token") -> Iterator["Token"]:
     """Yield the words that are said of a name: its modifiers, its predicate, and what is done to it."""
-    if name.dep_ == "pobj" and name.head.lower_ == "of" and name.head.head.lower_ in _MANY:
+    if name.dep_ == "pobj" and name.head.lower_ == "of" and name.head.head.lower_ in _WORDS["collectives"]:
         yield from _said_of(name.head.head)
     for child in name.children:
         is_relative = child.dep_ == "relcl" and not any(map(_names_another, child.children))
@@ -136,7 +126,7 @@ def _said_of(name: "Token") -> Iterator["Token"]:
     elif first.dep_ in ("dobj", "agent") or (first.dep_ == "pobj" and head.dep_ == "prep"):
         doer = first if first.dep_ == "dobj" else head
         place = doer.head
-        if first.dep_ == "pobj" and head.lower_ not in _PLACES:
+        if first.dep_ == "pobj" and head.lower_ not in _WORDS["places"]:
             return
         if place.pos_ == "VERB" and first.dep_ == "dobj":
             yield from (word for word in place.children if word.dep_ in _SUBJECTS)
@@ -148,7 +138,7 @@ def _said_of(name: "Token") -> Iterator["Token"]:
 def _are_alike(one: "Token", other: "Token") -> bool:
     """Whether two names are joined by "and", so that what is said of the one is said of the other."""
     between = one.doc[one.i + 1 : other.i]
-    return not any(token.lower_ in _TURNS or token.dep_ == "neg" for token in between) and any(
+    return not any(token.lower_ in _WORDS["turns"] or token.dep_ == "neg" for token in between) and any(
         token.lower_ in ("and", ",", "or") for token in between
     )
 
@@ -161,7 +151,7 @@ def _predicate(head: "Token") -> Iterator["Token"]:
         yield token
         is_thing = (
             token.pos_ in ("NOUN", "PROPN")
-            and token.lower_ not in NO_OBJECTS | _COLOURS
+            and token.lower_ not in NO_OBJECTS | _WORDS["colours"]
             and _quality_of(token) is None
         )
         if is_thing and token is not head:
@@ -170,7 +160,7 @@ def _predicate(head: "Token") -> Iterator["Token"]:
             child
             for child in token.children
             if child.dep_ in _PARTS
-            and (child.dep_ != "prep" or child.lower_ in _WITHIN)
+            and (child.dep_ != "prep" or child.lower_ in _WORDS["leading_to_a_quality"])
             and not any(part.dep_ in _SUBJECTS for part in child.children)
         ]
 
@@ -182,20 +172,24 @@ def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
     else:
         between = cue.doc[chunk.end : cue.i] if cue.i > chunk.start else cue.doc[cue.i + 1 : chunk.start]
         others = [token for token in between if _names_another(token) and not token.is_ancestor(chunk.root)]
-        if others or any(token.lower_ in _TURNS for token in between):
+        if others or any(token.lower_ in _WORDS["turns"] for token in between):
             return True
         words = [*_clause(cue), *_clause(chunk.root), *chunk]
     if any(_casts_doubt(token, cue) for token in words):
         return True
     behind = [child for head in (cue, cue.head) for child in head.children if child.i > cue.i]
-    if any(token.lower_ in _LEADING for token in [*cue.ancestors, *chunk.root.ancestors, *behind]):
+    if any(
+        token.lower_ in _WORDS["doubts_of_their_phrase"] for token in [*cue.ancestors, *chunk.root.ancestors, *behind]
+    ):
         return True
     before, after = cue.doc[max(cue.i - 1, 0) : cue.i].text, cue.doc[cue.i + 1 : cue.i + 2].text
-    if after.lower() in _LIMITS or before.lower() == "from":
+    if after.lower() in _WORDS["limits"] or before.lower() == "from":
         return True  # "sharp where the light falls", "a long way from sharp"
     if any(token.dep_ == "aux" and token.lower_ == "to" for token in _path(cue)):
         return True
-    if any(part.lower_ in _ENDS for prep in behind if prep.lower_ in _PLACES for part in prep.children):
+    if any(
+        part.lower_ in _WORDS["parts"] for prep in behind if prep.lower_ in _WORDS["places"] for part in prep.children
+    ):
         return True  # in the middle, at the edge
     is_order = cue.sent.root.tag_ == "VB" and not any(word.dep_ in _SUBJECTS for word in cue.sent.root.children)
     return is_order or cue.sent.text.rstrip().endswith("?")
@@ -203,10 +197,10 @@ def _is_doubtful(cue: "Token", chunk: "Span") -> bool:
 
 def _casts_doubt(token: "Token", cue: "Token") -> bool:
     """Whether a word of a quality's clause is one that limits it; behind it, only if it belongs to it."""
-    if token.lower_ not in _DOUBTS and token.lemma_.lower() not in _DOUBTS:
+    if token.lower_ not in _WORDS["doubts"] and token.lemma_.lower() not in _WORDS["doubts"]:
         return False
     if token.i < cue.i:
-        return not (cue.dep_ == "amod" and token.lower_ in _OF_PREDICATES)
+        return not (cue.dep_ == "amod" and token.lower_ in _WORDS["doubts_of_predicates"])
     if token.lower_ in ("almost", "nearly") and token.nbor(-1).pos_ == "ADP":
         return False  # "bleaches to nearly pure white"
     of_another = (word.pos_ in ("NOUN", "PROPN") for word in list(token.ancestors)[:2] if word is not cue)

@@ -43,6 +43,7 @@ def test_every_prompt_pool_and_list_of_words_is_versioned():
         "des_questions.v1.txt",
         "no_objects.v3.txt",
         "quality_words.json",
+        "clause_words.json",
         "coco_words.json",
     } <= set(Choice().settings()["files"])
 

@@ -109,6 +109,24 @@ def test_what_follows_the_places_of_a_thing_is_said_of_the_thing():
     assert [said.defects for said in found.of_regions] == [(), ("blur",)]
 
 
+@pytest.mark.parametrize(
+    ("said", "defects"),
+    [
+        ("is blown", ["overexposure"]),
+        ("is burnt", ["overexposure"]),
+        ("is washed out", ["overexposure"]),
+        ("is not lit", ["darkness"]),
+        ("is not well exposed", ["darkness"]),
+        ("is out of focus", ["blur"]),
+        ("is badly lit", ["darkness"]),
+        ("is well lit", []),
+    ],
+)
+def test_words_that_the_tagger_takes_in_an_expression_alone_are_read_here(said, defects):
+    (found,) = read_defects(parse(f"The [sky](<0, 63>) {said}.")).of_regions
+    assert list(found.defects) == defects
+
+
 def test_every_kind_is_found_by_a_word():
     words = (
         "corrupted, motion blur, out of focus, pixelated, banding, purple fringing, grainy, low contrast, green tint, "
