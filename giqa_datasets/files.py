@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Line = TypeVar("Line", bound="BaseModel")
 
 
+PARTIAL = ".giqa-partial"  # ends the name of a file that is not whole yet
+
+
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text file whole, as UTF-8, or leave the old one."""
     write_all({path: pieces})
@@ -32,7 +35,7 @@ def write_all(files: Mapping[Path, Iterable[str]]) -> None:
 
     Another process may write the same ones at the same time: the last to finish stays.
     """
-    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}") for path in files}
     try:
         for path, pieces in files.items():
             with partials[path].open("w", encoding="utf-8", newline="\n") as file:

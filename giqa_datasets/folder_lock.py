@@ -9,6 +9,7 @@ from filelock import SoftFileLock, Timeout
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import UnavailableError
+from giqa_datasets.files import PARTIAL
 
 
 LOCK = ".lock"
@@ -34,7 +35,7 @@ def hold(folder: Path) -> Iterator[None]:
             f"delete {folder / LOCK}"
         ) from error
     try:
-        for left in folder.glob(".*.partial"):  # of `files.write_all` in a process that was killed
+        for left in folder.glob(f".*{PARTIAL}"):  # of `files.write_all` in a process that was killed
             left.unlink()
         yield
     finally:

@@ -58,7 +58,8 @@ def test_a_lock_file_of_anyones_is_one_sentence(tmp_path, said):
     assert str(raised.value).isprintable()
 
 
-def test_what_a_killed_process_had_half_written_goes(tmp_path):
-    (tmp_path / ".scores.jsonl.123.partial").write_text("{", encoding="utf-8")
+def test_what_a_killed_process_had_half_written_goes_and_nothing_else(tmp_path):
+    (tmp_path / ".scores.jsonl.123.giqa-partial").write_text("{", encoding="utf-8")
+    (tmp_path / ".film.partial").write_text("of another program", encoding="utf-8")
     with hold(tmp_path):
-        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+        assert {path.name for path in tmp_path.iterdir()} == {LOCK, ".film.partial"}

@@ -295,7 +295,7 @@ def test_a_run_that_was_killed_while_it_wrote_its_last_files_ends_with_the_same_
         (folder / "records.jsonl").write_bytes(b"".join(reversed(lines)))  # not in order yet
         for missing in ("drops.jsonl", "funnel.json"):
             (folder / missing).unlink()
-        (folder / f".{name}.1234.partial").write_bytes(once[name][:70])
+        (folder / f".{name}.1234.giqa-partial").write_bytes(once[name][:70])
         annotate_into(folder, FINE, CHOICE, engine=never)
         assert contents(folder) == once
 
