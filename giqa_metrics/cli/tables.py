@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import groupby
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -80,9 +81,19 @@ def print_compared(found: "Sequence[ScoreDifference]") -> None:
     typer.echo(f"p (Holm) is corrected for the {n_tested} scores tested here.")
 
 
+def _upwards(bound: float) -> float:
+    """Round a bound to three decimals, up, so that it still holds.
+
+    Example:
+        >>> _upwards(0.01399), _upwards(1 / 1001), _upwards(0.022)
+        (0.014, 0.001, 0.022)
+    """
+    return ceil(round(bound * 1000, 6)) / 1000
+
+
 def _compared(difference: "Difference", p_holm: float) -> list[str]:
     """Write a difference, its interval and its p-values; those at the floor are lower than it."""
     bounds = difference.interval and "{:+.4f} to {:+.4f}".format(*difference.interval)
     is_lowest = difference.p_value <= difference.floor
-    p_values = [f"< {p:.1g}" if is_lowest and p < 1 else f"{p:.3f}" for p in (difference.p_value, p_holm)]
+    p_values = [f"< {_upwards(p):g}" if is_lowest and p < 1 else f"{p:.3f}" for p in (difference.p_value, p_holm)]
     return [f"{difference.b - difference.a:+.4f}", bounds or "-", *p_values]
