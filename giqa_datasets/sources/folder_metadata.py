@@ -5,6 +5,7 @@ Every line is a dict of columns after its place for an error. What the columns m
 
 import csv
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import RootModel
 
+from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
@@ -23,6 +25,8 @@ from giqa_datasets.image_stores import Folder
 SUFFIXES = re.compile(r"\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe?g?|jxl|png|ppm|tga|tiff?|webp|arw|cr[23]|dng|nef)", re.I)
 
 MACHINE_TEXT = "machine text of "  # begins the `text_license` of a description by a model, whose name follows
+
+logger = logging.getLogger(__name__)
 
 Row = tuple[str, dict[str, Any]]  # its place, and its columns without those that are null
 
@@ -71,11 +75,22 @@ def _captions(root: Path) -> Iterator[Row]:
     texts = [(name, str(Path(name).with_suffix(".txt"))) for name in names]
     texts = [(name, text) for name, text in texts if (root / text).is_file()]
     if not texts:
-        first, *others = [json.dumps({"file_name": name, "description": "..."}) for name in [*names, "b.jpg"][:2]]
+        first, *others = [
+            json.dumps({"file_name": name, "description": "..."}) for name in [*names, "a.jpg", "b.jpg"][:2]
+        ]
         raise MissingFileError(
             f"expected descriptions of the {len(names)} photographs in {root}, found none: a metadata.jsonl with "
             f"lines such as {first} and {''.join(others)}, a metadata.csv with these columns, a text NAME.txt beside "
             "each photograph, or --describe MODEL"
+        )
+    by_text: dict[str, str] = {}
+    for name, text in texts:
+        if by_text.setdefault(text, name) != name:
+            raise InputError(f"{root / text}: expected the text of one photograph, got {by_text[text]} and {name}")
+    described = {name for name, _ in texts}
+    if silent := [name for name in names if name not in described]:
+        logger.warning(
+            "%s: %d photographs have no text beside them, %s for one", root, len(silent), printable(silent[0])
         )
     folder = Folder(root)
     for name, text in texts:

@@ -95,6 +95,15 @@ def test_a_text_beside_a_photograph_is_its_description(photos):
     assert listed(photos)[0] == [("cat", TEXT, []), ("more/dog", "A dull dog.", [])]
 
 
+def test_a_photograph_without_a_text_is_told_and_two_cannot_share_one(photos, caplog):
+    (photos / "cat.txt").write_text(TEXT, encoding="utf-8")
+    assert listed(photos)[0] == [("cat", TEXT, [])]
+    assert caplog.messages == [f"{photos}: 1 photographs have no text beside them, more/dog.jpg for one"]
+    (photos / "cat.jpg").write_bytes((photos / "cat.png").read_bytes())
+    with pytest.raises(ValueError, match=r"cat\.txt: expected the text of one photograph, got cat\.jpg and cat\.png$"):
+        listed(photos)
+
+
 def test_a_text_that_is_a_link_out_of_the_folder_is_not_read(photos, tmp_path):
     (tmp_path / "secret").write_text("a secret")
     (photos / "cat.txt").symlink_to(tmp_path / "secret")
@@ -108,6 +117,12 @@ def test_without_descriptions_two_lines_are_shown_as_they_might_be(photos, tmp_p
     for name in ("cat.png", "more/dog.jpg"):
         assert json.dumps({"file_name": name, "description": "..."}) in sentence
     assert "--describe MODEL" in sentence
+
+
+def test_without_photographs_the_lines_name_some(tmp_path):
+    (tmp_path / "empty").mkdir()
+    sentence = refusal(giqa("build", "folder", tmp_path / "empty", "--out", tmp_path / "set"))
+    assert '{"file_name": "a.jpg", "description": "..."} and {"file_name": "b.jpg", "description": "..."}' in sentence
 
 
 @pytest.mark.parametrize(
