@@ -201,9 +201,8 @@ def _scan_written(texts: Sequence[str], split: Split, frames: Sequence[Frame]) -
     corners = np.fromiter(map(float, chain.from_iterable(numbers)), np.float64).reshape(-1, 4)
     phrase = np.repeat(np.arange(len(counts)), counts)
     text = np.array(found.text, np.int64)[phrase]
-    distinct = {frame: place for place, frame in enumerate(dict.fromkeys(frames))}
-    frame = np.array([distinct[frame] for frame in frames])[text]
-    boxes, is_box = read_all(list(distinct), corners, frame)
+    kinds = {frame: place for place, frame in enumerate(dict.fromkeys(frames))}
+    boxes, is_box = read_all(list(kinds), corners, np.array([kinds[frame] for frame in frames])[text])
     left[text[~is_box]] = True
     kept = ~left[text]
     boxes, cells = boxes[kept], boxes_to_cells(boxes[kept])
