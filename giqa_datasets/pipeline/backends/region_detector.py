@@ -19,6 +19,7 @@ from PIL import Image
 from giqa_datasets.boxes import Boxes, area, iou, to_boxes
 from giqa_datasets.defaults import BOX_THRESHOLD
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
+from giqa_datasets.pipeline.backends.plurals import is_plural
 
 
 SIDE_PX = 192  # the longer side of what the rules look at
@@ -81,7 +82,7 @@ def regions(image: Image.Image, phrase: str) -> Boxes | None:
     rgb = _small(image)
     mask = _has_colour(rgb, colours)
     boxes = (
-        _stuff(rgb, mask, stuff["kind"]) if stuff else _things(rgb, mask & _there(mask, modifiers), _is_plural(noun))
+        _stuff(rgb, mask, stuff["kind"]) if stuff else _things(rgb, mask & _there(mask, modifiers), is_plural(noun))
     )
     return to_boxes(boxes / np.tile(rgb.shape[1::-1], 2))
 
@@ -94,7 +95,7 @@ def _either(image: Image.Image, phrase: str, xyxy: Boxes | None) -> Boxes | None
     *modifiers, noun = _words(phrase) or [""]
     if noun in region_words()["missed"]:
         return None
-    return xyxy if _is_plural(noun) else _meant(image, modifiers, xyxy)
+    return xyxy if is_plural(noun) else _meant(image, modifiers, xyxy)
 
 
 def _meant(image: Image.Image, modifiers: Sequence[str], xyxy: Boxes) -> Boxes:
@@ -251,10 +252,6 @@ def _words(phrase: str) -> list[str]:
 
 def _colours(modifiers: Sequence[str], kind: str) -> list[str]:
     return [colour for word in modifiers for colour in region_words()[kind].get(word, ())]
-
-
-def _is_plural(noun: str) -> bool:
-    return noun in region_words()["plurals"] or (noun.endswith("s") and not noun.endswith("ss"))
 
 
 @cache
