@@ -73,7 +73,7 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
     images, box_file = Folder(root), None if boxes in FRAMES else BoxFile(Path(boxes))
     made: dict[str, Entry] = {}
     for place, row in metadata.rows:
-        where = Path(place).name
+        where = str(Path(place).relative_to(root))
         try:
             line = _Line.model_validate(row)
             safe_name(printable(line.file_name))  # a path that leads out ends the run

@@ -29,11 +29,14 @@ Numbers = Sequence[tuple[float, float, float, float]]
 Size = tuple[int, int]  # (width, height) in pixels
 
 CORNERS = "corners"
-# The frames that four numbers may be in, with their way to normalised xyxy, given the size of the photograph
-FRAMES: dict[str, Callable[[Boxes, Size], Boxes]] = {
-    CORNERS: lambda boxes, size: boxes,  # x1 y1 x2 y2 from 0 to 1
-    "pixels": lambda boxes, size: _in_pixels(boxes, size),  # x1 y1 x2 y2
-    "xywh": lambda boxes, size: _in_pixels(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]), size),  # x y w h
+# The frames that four numbers may be in: what they are, and their way to normalised xyxy, given the photograph's size
+FRAMES: dict[str, tuple[str, Callable[[Boxes, Size], Boxes]]] = {
+    CORNERS: ("x1 < x2 and y1 < y2 from 0 to 1", lambda boxes, size: boxes),
+    "pixels": ("x1 < x2 and y1 < y2 in pixels", lambda boxes, size: _in_pixels(boxes, size)),
+    "xywh": (
+        "x y width height in pixels",
+        lambda boxes, size: _in_pixels(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]), size),
+    ),
 }
 
 
@@ -41,22 +44,31 @@ def to_corners(numbers: Numbers, frame: str, size: Callable[[], Size]) -> Boxes:
     """Bring boxes from a frame to normalised xyxy, shape (N, 4); `size` tells that of the photograph if it is needed.
 
     Raises:
-        ValueError: If they do not fit the frame; the sentence names the one that they look like.
+        ValueError: If they do not fit the frame; the sentence names what they look like.
 
     Example:
         >>> to_corners([(10, 20, 50, 60)], "pixels", lambda: (100, 200)).tolist()
         [[0.1, 0.1, 0.5, 0.3]]
     """
     boxes = np.array(numbers, np.float64).reshape(-1, 4)
-    counted = (1, 1) if frame == CORNERS else size()
+    found = _read(boxes, frame, size)
+    if found is not None:
+        return found
+    width, height = size()
+    looks = [f"they look like {other}: --boxes {other}" for other in FRAMES if _read(boxes, other, size) is not None]
+    if frame != CORNERS and _read(boxes, frame, lambda: (height, width)) is not None:
+        looks.append(f"they fit {height} x {width}: boxes count on the photograph as it is seen, turned upright")
+    frame_words = FRAMES[frame][0] + (f" of {width} x {height}" if frame != CORNERS else "")
+    raise InputError("; ".join([f"expected boxes {frame_words}, got {boxes.tolist()}", *looks[:1]]))
+
+
+def _read(boxes: Boxes, frame: str, size: Callable[[], Size]) -> Boxes | None:
+    if frame != CORNERS and boxes.size and boxes.max() <= 1:
+        return None
     try:
-        if frame != CORNERS and boxes.size and boxes.max() <= 1:
-            raise InputError(f"expected boxes in pixels, got {boxes.tolist()}")
-        return to_boxes(FRAMES[frame](boxes, counted))
-    except InputError as error:
-        fit = next((other for other in FRAMES if other != frame and _fits(boxes, other, size)), None)
-        hint = f"; it looks like {fit}: --boxes {fit}" if fit else ""
-        raise InputError(f"{error}{hint}") from error
+        return to_boxes(FRAMES[frame][1](boxes, (1, 1) if frame == CORNERS else size()))
+    except InputError:
+        return None
 
 
 def upright_size(path: Path) -> Size:
@@ -127,7 +139,7 @@ class BoxFile:
             actual = size()
             if counted == actual[::-1] != actual:
                 raise InputError(f"expected boxes on the upright photograph, {actual}, got them on {counted}")
-            found.setdefault(span, []).append(to_boxes(FRAMES["xywh"](np.array([xywh]), counted or actual)))
+            found.setdefault(span, []).append(to_corners([xywh], "xywh", _known(counted or actual)))
         return tuple(
             Region(description[slice(*span)], span, np.vstack(boxes)) for span, boxes in sorted(found.items())
         )
@@ -151,18 +163,14 @@ class BoxFile:
         return self._boxes[fit[0]]
 
 
+def _known(size: Size) -> Callable[[], Size]:
+    return lambda: size
+
+
 def _in_pixels(boxes: Boxes, size: Size) -> Boxes:
     edge = np.array([*size, *size], np.float64)
     inside = np.clip(boxes, 0, edge)
     return (inside if (abs(boxes - inside) <= 1).all() else boxes) / edge
-
-
-def _fits(boxes: Boxes, frame: str, size: Callable[[], Size]) -> bool:
-    try:
-        to_boxes(FRAMES[frame](boxes, size()))
-    except InputError:
-        return False
-    return frame == CORNERS or boxes.max() > 1
 
 
 def _span(text: str, name: str, taken: Mapping[tuple[int, int], object]) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from pydantic import RootModel
@@ -58,6 +58,8 @@ def read_metadata(root: Path) -> Metadata:
     if not there:
         return Metadata(root, list(_captions(root)))
     (path,) = there
+    if texts := _texts(root).keys() & {_without_suffix(name) for name in photographs(root)}:
+        logger.warning("%s: %d texts beside photographs are passed over for %s", root, len(texts), path.name)
     rows = [(place, {key: value for key, value in row.items() if value is not None}) for place, row in _rows(path)]
     if not rows:
         raise InputError(f"expected at least one photograph in {path}, found none")
@@ -66,14 +68,26 @@ def read_metadata(root: Path) -> Metadata:
 
 def photographs(root: Path) -> list[str]:
     """List the photographs under a folder by their suffix, relative to it; links to folders are not followed."""
+    return [name for name in _files(root) if SUFFIXES.fullmatch(PurePosixPath(name).suffix)]
+
+
+def _files(root: Path) -> list[str]:
     found = (Path(folder, name) for folder, _, names in os.walk(root) for name in names if not name.startswith("."))
-    return sorted(path.relative_to(root).as_posix() for path in found if SUFFIXES.fullmatch(path.suffix))
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def _without_suffix(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _texts(root: Path) -> dict[str, str]:
+    """The `.txt` files under a folder, relative to it, by their names without the suffix."""
+    return {_without_suffix(name): name for name in _files(root) if name.lower().endswith(".txt")}
 
 
 def _captions(root: Path) -> Iterator[Row]:
-    names = photographs(root)
-    texts = [(name, str(Path(name).with_suffix(".txt"))) for name in names]
-    texts = [(name, text) for name, text in texts if (root / text).is_file()]
+    names, beside = photographs(root), _texts(root)
+    texts = [(name, beside[_without_suffix(name)]) for name in names if _without_suffix(name) in beside]
     if not texts:
         first, *others = [
             json.dumps({"file_name": name, "description": "..."}) for name in [*names, "a.jpg", "b.jpg"][:2]
@@ -88,10 +102,14 @@ def _captions(root: Path) -> Iterator[Row]:
         if by_text.setdefault(text, name) != name:
             raise InputError(f"{root / text}: expected the text of one photograph, got {by_text[text]} and {name}")
     described = {name for name, _ in texts}
-    if silent := [name for name in names if name not in described]:
-        logger.warning(
-            "%s: %d photographs have no text beside them, %s for one", root, len(silent), printable(silent[0])
-        )
+    for kind, other, lone in (
+        ("photographs", "text", [name for name in names if name not in described]),
+        ("texts", "photograph", sorted(set(beside.values()) - by_text.keys())),
+    ):
+        if lone:
+            logger.warning(
+                "%s: %d %s have no %s beside them, %s for one", root, len(lone), kind, other, printable(lone[0])
+            )
     folder = Folder(root)
     for name, text in texts:
         try:

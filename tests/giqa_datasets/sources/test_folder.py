@@ -134,9 +134,15 @@ def with_box(*xyxy):
         pytest.param([CAT | {"file_name": "../secret.png"}], "inside the store, got '../secret.png'", id="dot-dot"),
         pytest.param([CAT | {"file_name": "link.png"}], "'link.png' is a link that leads out", id="link-outside"),
         pytest.param([CAT | {"file_name": "a\0.png"}], "unsafe_path (expected a relative path", id="nul-in-the-name"),
-        pytest.param([with_box(0.1, 0.2, 0.5, 1.6)], "line 1: expected boxes with 0 <= x1", id="box-outside"),
-        pytest.param([with_box(10, 20, 50, 60)], "line 1: expected boxes with 0 <= x1 < x2 <= 1", id="box-in-pixels"),
-        pytest.param([with_box(0.5, 0.2, 0.1, 0.6)], "line 1: expected boxes with 0 <= x1", id="box-reversed"),
+        pytest.param(
+            [with_box(0.1, 0.2, 0.5, 1.6)], "line 1: expected boxes x1 < x2 and y1 < y2 from 0", id="box-outside"
+        ),
+        pytest.param(
+            [with_box(10, 20, 50, 60)], "line 1: expected boxes x1 < x2 and y1 < y2 from 0", id="box-in-pixels"
+        ),
+        pytest.param(
+            [with_box(0.5, 0.2, 0.1, 0.6)], "line 1: expected boxes x1 < x2 and y1 < y2 from 0", id="box-reversed"
+        ),
         pytest.param([with_box(0.1, 0.2, 0.5)], "line 1: regions.0.boxes.0", id="box-of-three-numbers"),
         pytest.param([with_box(float("nan"), 0, 1, 1)], "line 1: ", id="box-of-nan"),
         pytest.param([CAT | {"regions": PHRASE}], "line 1: phrase 'dog' does not stand", id="phrase-not-in-text"),

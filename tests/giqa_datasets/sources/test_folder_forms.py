@@ -88,11 +88,15 @@ def test_an_imagefolders_caption_is_the_description(photos, column):
     assert listed(photos)[0] == [("cat", TEXT, [])]
 
 
-def test_a_text_beside_a_photograph_is_its_description(photos):
-    (photos / "cat.txt").write_text(f"\ufeff{TEXT}\n", encoding="utf-8")
+def test_a_text_beside_a_photograph_is_its_description(photos, caplog):
+    (photos / "cat.TXT").write_text(f"\ufeff{TEXT}\n", encoding="utf-8")
     (photos / "more" / "dog.txt").write_text("A dull dog.", encoding="utf-8")
-    (photos / "README.txt").write_text("not a photograph's", encoding="utf-8")
+    (photos / "README.TXT").write_text("not a photograph's", encoding="utf-8")
     assert listed(photos)[0] == [("cat", TEXT, []), ("more/dog", "A dull dog.", [])]
+    assert caplog.messages == [f"{photos}: 1 texts have no photograph beside them, README.TXT for one"]
+    write_csv(photos, [{"file_name": "cat.png", "text": TEXT}])
+    assert listed(photos)[0] == [("cat", TEXT, [])]
+    assert caplog.messages[1:] == [f"{photos}: 2 texts beside photographs are passed over for metadata.csv"]
 
 
 def test_a_photograph_without_a_text_is_told_and_two_cannot_share_one(photos, caplog):
@@ -168,13 +172,14 @@ def test_boxes_are_read_in_the_frame_that_is_declared(photos, frame):
 def test_numbers_outside_of_a_frame_name_the_one_that_they_look_like(photos, tmp_path, frame, numbers, looks):
     write_jsonl(photos, [ROWS[0] | {"regions": [{"phrase": "cat", "boxes": [numbers]}]}])
     sentence = refusal(giqa("build", "folder", photos, "--out", tmp_path / "set", "--boxes", frame))
-    assert sentence.endswith(f"it looks like {looks}: --boxes {looks}" if looks else "]]")
+    assert sentence.endswith(f"they look like {looks}: --boxes {looks}" if looks else "]]")
+    assert json.dumps([[float(number) for number in numbers]]) in sentence  # as they stand in the file
     assert "line 1: expected boxes" in sentence
 
 
 def test_a_box_may_stick_out_by_a_pixel_and_no_more():
     assert to_corners([(-0.5, 10, 80.9, 60)], "pixels", lambda: (80, 60)).tolist() == [[0, 1 / 6, 1, 1]]
-    with pytest.raises(ValueError, match=r"^expected boxes with 0 <= x1"):
+    with pytest.raises(ValueError, match=r"^expected boxes x1 < x2 and y1 < y2 in pixels of 80 x 60, got"):
         to_corners([(-2, 10, 70, 60)], "pixels", lambda: (80, 60))
 
 
@@ -186,6 +191,10 @@ def test_pixels_are_those_of_the_upright_photograph(photos):
     line = {"file_name": "turned.jpg", "description": TEXT, "regions": [{"phrase": "cat", "boxes": [[0, 0, 30, 80]]}]}
     write_jsonl(photos, [line])
     assert listed(photos, boxes="pixels")[0][0][2] == [[("cat", (10, 13), [[0, 0, 0.5, 1]])]]
+    line["regions"] = [{"phrase": "cat", "boxes": [[0, 0, 80, 30]]}]  # as the camera wrote it
+    write_jsonl(photos, [line])
+    with pytest.raises(ValueError, match=r"they fit 80 x 60: boxes count on the photograph as it is seen"):
+        listed(photos, boxes="pixels")
 
 
 def test_a_broken_photograph_costs_its_own_record_whatever_its_boxes_count_in(photos):
@@ -249,7 +258,7 @@ def test_a_file_of_boxes_ties_its_names_to_the_words_of_the_description(photos, 
         (coco(images=[{"id": 7, "file_name": "lost.png"}]), "expected boxes of the folder's photographs"),
         (coco(images=[{"id": 7, "file_name": "cat.png", "width": HIGH, "height": WIDE}]), "upright photograph"),
         (label_studio(rotation=20), "expected boxes that are not turned, got one by 20.0 degrees"),
-        (label_studio(width=200), "expected boxes with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got [[0.125, 0.25, 2"),
+        (label_studio(width=200), "expected boxes x y width height in pixels of 80 x 60, got"),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value)[:20],
 )
