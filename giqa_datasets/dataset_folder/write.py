@@ -51,7 +51,7 @@ def write_folder(
         ValueError: If there is no row, or two have the same id.
     """
     refuse_existing(out, overwrite=overwrite)
-    with _appearing(out.absolute()) as partial:
+    with whole_folder(out.absolute()) as partial:
         data = partial / "data"
         data.mkdir()
         ids: set[str] = set()
@@ -83,7 +83,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path) -> Iterator[Path]:
     """Give a folder to fill that becomes `out`, or replaces it, if all goes well, and is gone if not."""
     anchor = next(folder for folder in out.parents if folder.exists())
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))

@@ -26,6 +26,7 @@ from giqa_metrics.cli.check import check
 from giqa_metrics.cli.compare import compare
 from giqa_metrics.cli.demo import demo
 from giqa_metrics.cli.doctor import doctor
+from giqa_metrics.cli.export import export
 from giqa_metrics.cli.inspect import inspect
 from giqa_metrics.cli.install import install
 from giqa_metrics.cli.predict import predict
@@ -43,7 +44,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 verbs: list[Callable[..., None]]
-verbs = [demo, annotate, build, check, publish, install, predict, score, compare, review, doctor, inspect, app]
+verbs = [demo, annotate, build, check, export, publish, install, predict, score, compare, review, doctor, inspect, app]
 for verb in verbs:
     commands.command()(verb)
 

@@ -47,6 +47,7 @@ VERBS = {  # what is broken in each, and a command that comes to it
     "compare": ("giqa_metrics.runs.compare.compare_runs", ["a", "b"]),
     "demo": ("giqa_metrics.cli.demo._require_packages", []),
     "doctor": ("giqa_metrics.models.open_predictor", ["x"]),
+    "export": ("giqa_datasets.exports.export", [".", "--to", "coco"]),
     "inspect": ("giqa_metrics.inspection.policy.read_policy", ["--model", "x", "photo.png"]),
     "install": ("giqa_metrics.install.install", ["."]),
     "predict": ("giqa_metrics.runs.predict.predict", ["--model", "x", "--data", "y", "--out", "z"]),

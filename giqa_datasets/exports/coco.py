@@ -1,0 +1,51 @@
+"""COCO's JSON: `annotations/<split>.json` beside `images/`, as pycocotools and detection trainers read it.
+
+The categories are the names of the objects, in alphabetical order; an image without boxes stands in `images` too.
+"""
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from giqa_datasets.exports.photographs import ExportedPhotograph, Read, objects_of, saved
+
+
+def write_coco(out: Path, read: Read) -> None:
+    """Write the files into an empty folder."""
+    (out / "annotations").mkdir()
+    for split, of_split in groupby(saved(read(), out / "images"), attrgetter("split")):
+        (out / "annotations" / f"{split}.json").write_text(json.dumps(_coco(of_split), ensure_ascii=False), "utf-8")
+
+
+def _coco(photographs: Iterable[ExportedPhotograph]) -> dict[str, Any]:
+    images, boxes = [], []
+    licences: dict[str, int] = {}
+    for number, photograph in enumerate(photographs, start=1):
+        width, height = photograph.size
+        licence = licences.setdefault(photograph.rows[0]["image_license"], len(licences) + 1)
+        image = {"id": number, "file_name": photograph.file, "width": width, "height": height, "license": licence}
+        images.append(image)
+        boxes += [(number, name, xywh) for name, xywh in objects_of(photograph)]
+    names = sorted({name for _, name, _ in boxes})
+    ids = {name: number for number, name in enumerate(names, start=1)}
+    return {
+        "info": {},
+        "licenses": [{"id": number, "name": name} for name, number in licences.items()],
+        "images": images,
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": ids[name],
+                "bbox": xywh,
+                "area": xywh[2] * xywh[3],
+                "iscrowd": 0,
+                "segmentation": [],
+            }
+            for number, (image, name, xywh) in enumerate(boxes, start=1)
+        ],
+    }

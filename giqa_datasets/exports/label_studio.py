@@ -1,0 +1,76 @@
+"""Label Studio's tasks: `tasks.json` and `config.xml` beside `images/`, and the way back to a data set.
+
+Rectangles are annotations in percent, one label a phrase. `metadata.jsonl` holds the descriptions, so that
+`giqa build folder DIR --boxes EXPORT` makes a set out of them and of what was corrected.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from giqa_datasets.exports.photographs import ExportedPhotograph, Read, grounded, objects_of, saved
+from giqa_datasets.files import json_line
+
+
+_CONFIG = """<View>
+  <Image name="image" value="$image"/>
+  <Text name="text" value="$text"/>
+  <RectangleLabels name="label" toName="image">
+{labels}
+  </RectangleLabels>
+</View>
+"""
+
+
+def write_label_studio(out: Path, read: Read) -> None:
+    """Write the files into an empty folder; all splits are one project."""
+    tasks, names = [], set()
+    with (out / "metadata.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        for photograph in saved(read(), out / "images"):
+            name = f"images/{photograph.file}"
+            described = [row for row in photograph.rows if row["task"] == "des"]
+            texts = [grounded(row, "answer")[0] for row in described]
+            tasks.append(_task(photograph, name, "\n\n".join(texts)))
+            names |= {label for label, _ in objects_of(photograph)}
+            file.writelines(
+                json_line(
+                    {
+                        "file_name": name,
+                        "id": row["id"],
+                        "description": text,
+                        "image_license": row["image_license"],
+                        "text_license": row["text_license"],
+                    }
+                )
+                for row, text in zip(described, texts, strict=True)
+            )
+    (out / "tasks.json").write_text(json.dumps(tasks, ensure_ascii=False, indent=1), "utf-8")
+    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in sorted(names))
+    (out / "config.xml").write_text(_CONFIG.format(labels=labels), "utf-8")
+
+
+def _task(photograph: ExportedPhotograph, name: str, text: str) -> dict[str, Any]:
+    width, height = photograph.size
+    result = [
+        {
+            "id": str(number),
+            "type": "rectanglelabels",
+            "from_name": "label",
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {
+                "x": x / width * 100,
+                "y": y / height * 100,
+                "width": w / width * 100,
+                "height": h / height * 100,
+                "rotation": 0,
+                "rectanglelabels": [label],
+            },
+        }
+        for number, (label, (x, y, w, h)) in enumerate(objects_of(photograph), start=1)
+    ]
+    data = {"image": f"/data/local-files/?d={name}", "text": text}
+    return {"data": data, "annotations": [{"result": result}]}
