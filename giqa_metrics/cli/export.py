@@ -14,7 +14,7 @@ def export(
     to: Annotated[
         str, typer.Option(metavar="FORM", help="coco, hf-objects, label-studio, llava, ms-swift or vlmevalkit")
     ],
-    out: Annotated[Path | None, typer.Option(help="folder to make; default: FOLDER.FORM")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to make; default: ./FOLDER.FORM")] = None,
     own_use: Annotated[
         bool,
         typer.Option(
@@ -27,7 +27,7 @@ def export(
     from giqa_datasets.exports import export as run
     from giqa_datasets.exports import sentences
 
-    out = out or folder.with_name(f"{folder.name}.{to}")
+    out = out or Path(f"{folder.resolve().name}.{to}")
     with progress_bars() as progress:
         exported = run(folder, to, out, own_use=own_use, progress=progress)
     for split, (n_photographs, n_rows) in exported.splits.items():

@@ -172,7 +172,8 @@ def test_what_others_may_not_have_is_written_for_own_use_alone(folder, tmp_path)
     assert done.stdout.splitlines()[1:] == [f"{tmp_path}/own train: 6 rows of 3 photographs"]
 
 
-def test_a_refused_export_leaves_nothing(folder, tmp_path):
+def test_a_refused_export_leaves_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     build_folder(tmp_path / "theirs", "folder", {"train": [record(3, may=False)]})
     marked = record(1)
     marked = replace(marked, samples=(replace(marked.samples[0], question="Where is <bbox>?"),))
