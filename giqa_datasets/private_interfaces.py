@@ -79,13 +79,15 @@ def is_adapter(model: str) -> bool:
     return find_adapter_config_file(model) is not None
 
 
-def sft_parsers() -> tuple[Any, Any, Callable[[list[str]], list[str]]]:
-    """Return the parsers of `trl sft`: its own, accelerate's, and the function from the one's rest to the other."""
+def trl_parsers(trainer: str) -> tuple[Any, Any, Callable[[list[str]], list[str]]]:
+    """Return the parsers of a command of TRL's: its own, accelerate's, and the function from the one's rest to it."""
+    from importlib import import_module
+
     from accelerate.commands.launch import launch_command_parser
     from trl.cli.accelerate_config import resolve_accelerate_config_argument
-    from trl.scripts.sft import make_parser
 
-    return make_parser(), launch_command_parser(), resolve_accelerate_config_argument
+    parser = import_module(f"trl.scripts.{trainer}").make_parser()
+    return parser, launch_command_parser(), resolve_accelerate_config_argument
 
 
 def sft_collator(**settings: Any) -> Callable[[list[dict[str, Any]]], Any]:

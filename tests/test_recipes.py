@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from giqa_datasets.package_files import shipped
+from giqa_datasets.private_interfaces import trl_parsers
 from tests.paths import TESTS
 from tests.tiny_models import make
 
@@ -32,9 +33,10 @@ FAMILIES = {
     "qwen3-vl-8b": "qwen3_vl",
     "smolvlm2-2.2b": "smolvlm",
 }
-LARGE = [path for path in RECIPES if path.parent.name in FAMILIES]
+SUPERVISED = [path for path in RECIPES if path.stem.startswith("sft")]
+LARGE = [path for path in SUPERVISED if path.parent.name in FAMILIES]
 LARGE_IDS = [f"{path.parent.name}/{path.stem}" for path in LARGE]
-STOCK = "trl.scripts.sft"  # what `trl sft` launches
+STOCK, REINFORCED = "trl.scripts.sft", "trl.scripts.grpo"  # what `trl sft` and `trl grpo` launch
 FROZEN = "recipes/sft_frozen_tower.py"
 ON_A_CPU = {"use_cpu": True, "bf16": False, "dataloader_num_workers": 0, "gradient_accumulation_steps": 1}
 BRIEF = ON_A_CPU | {"max_steps": 2, "per_device_train_batch_size": 2, "logging_steps": 1}
@@ -132,15 +134,13 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", RECIPES, ids=IDS)
 def test_every_key_is_known_to_trl_or_accelerate(path):
-    from accelerate.commands.launch import launch_command_parser
-    from trl.scripts.sft import make_parser
-
-    *_, unknown_to_trl, _ = make_parser().parse_args_and_config(
+    parser, launcher, _ = trl_parsers("sft" if path in SUPERVISED else "grpo")
+    *_, unknown_to_trl, _ = parser.parse_args_and_config(
         ["--config", str(path), "--use_cpu", "true", "--bf16", "false"],
         return_remaining_strings=True,
         separate_remaining_strings=True,
     )
-    launch_command_parser().parse_args([*unknown_to_trl, "script.py"])  # exits on an unknown flag
+    launcher.parse_args([*unknown_to_trl, "script.py"])  # exits on an unknown flag
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=IDS)
@@ -149,7 +149,10 @@ def test_a_recipe_keeps_the_house_rules(path):
     config = yaml.safe_load(text)
     assert len(text.splitlines()) <= 45
     assert all(line.startswith("# ") for line in text.splitlines()[:4])
-    assert config["max_length"] is None, "the default of 1024 cuts completions off silently"
+    if path in SUPERVISED:
+        assert config["max_length"] is None, "the default of 1024 cuts completions off silently"
+    else:
+        assert config["remove_unused_columns"] is False, "the rewards need the column answer"
     assert "seed" in config
     assert "bench" not in config["dataset_name"]
     assert config.get("dataset_train_split", "train") == "train"
@@ -265,31 +268,58 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(here, train):
         assert (here / "killed" / name).read_bytes() == (here / "not-killed" / name).read_bytes(), name
 
 
+def test_two_steps_of_reinforcement_log_the_rewards_parts_and_go_on(here, train):
+    """The tiny LLaVA and a tiny Qwen3-VL; a run that is resumed ends as one without a break."""
+    brief = ON_A_CPU | {"max_steps": 2, "per_device_train_batch_size": 4, "num_generations": 2, "logging_steps": 1}
+    brief |= {"max_completion_length": 12, "save_steps": 1, "save_only_model": False, "save_total_limit": 2}
+    tiny, qwen = (shipped("recipes") / name for name in ("tiny/grpo.yaml", "qwen3-vl-8b/grpo_lora.yaml"))
+    start = {"model_name_or_path": "tiny-llava"}
+    again = start | {
+        "model_name_or_path": "tiny-grpo/checkpoint-1",
+        "resume_from_checkpoint": "tiny-grpo/checkpoint-1",
+    }
+    other = {"model_name_or_path": "qwen3-vl-8b", "use_vllm": False}
+    runs = [
+        command(REINFORCED, tiny, **brief, **start, output_dir="tiny-grpo"),
+        command(REINFORCED, tiny, **brief, **again, output_dir="tiny-grpo-resumed"),
+        command(REINFORCED, qwen, **brief, **other, output_dir="qwen-grpo"),
+    ]
+    train(here, runs, **({} if find_spec("torchvision") else {"PYTHONPATH": str(TESTS / "stand_ins")}))
+    for output in ("tiny-grpo", "qwen-grpo"):
+        state = json.loads((here / output / "checkpoint-2" / "trainer_state.json").read_text())
+        steps = [entry for entry in state["log_history"] if "reward" in entry]
+        assert len(steps) == 2
+        for step in steps:
+            parts = {"grounding/overlap", "grounding/named_f1", "grounding/prose", "grounding/end"}
+            assert parts <= step.keys()
+            assert all(0 <= step[part] <= 1 for part in parts)
+            assert 0 <= step["reward"] <= 1
+    whole, resumed = (weights(here / name) for name in ("tiny-grpo", "tiny-grpo-resumed"))
+    assert all(whole[key].equal(resumed[key]) for key in whole)
+
+
 def commands_of_the_readme() -> list[str]:
     text = (shipped("recipes") / "README.md").read_text().replace("\\\n", " ")
-    cells = re.findall(r"`(trl sft --config recipes[^`]*)`", text)
+    cells = re.findall(r"`(trl (?:sft|grpo) --config recipes[^`]*)`", text)
     return [*cells, *re.findall(r"^((?:trl sft|accelerate launch) --.*)$", text, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("line", commands_of_the_readme())
 def test_a_command_of_the_readme_parses(line, monkeypatch):
-    from accelerate.commands.launch import launch_command_parser
-    from trl.cli.accelerate_config import resolve_accelerate_config_argument
-    from trl.scripts.sft import make_parser
-
     monkeypatch.chdir(shipped("recipes").parent)
-    program, _, *arguments = shlex.split(line)
+    program, verb, *arguments = shlex.split(line)
+    parser, launcher, resolve = trl_parsers("grpo" if verb == "grpo" else "sft")
     if program == "accelerate":
-        launched = launch_command_parser().parse_args(arguments)
+        launched = launcher.parse_args(arguments)
         assert launched.training_script == FROZEN
         arguments = launched.training_script_args
-    *_, from_config, from_line = make_parser().parse_args_and_config(
+    *_, from_config, from_line = parser.parse_args_and_config(
         [*arguments, "--use_cpu", "true", "--bf16", "false"],
         return_remaining_strings=True,
         separate_remaining_strings=True,
     )
     assert program == "trl" or not from_line, "the script refuses what trl's command gives to accelerate"
-    launch_command_parser().parse_args([*resolve_accelerate_config_argument([*from_config, *from_line]), "script.py"])
+    launcher.parse_args([*resolve([*from_config, *from_line]), "script.py"])
 
 
 def test_stock_trl_sft_trains_the_tiny_recipe(here, programs):

@@ -19,9 +19,10 @@ from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
 from giqa_datasets.extras import pretrained, require
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
-from giqa_datasets.private_interfaces import sft_parsers
+from giqa_datasets.private_interfaces import trl_parsers
 from giqa_metrics.models.native_formats import native_format
 from giqa_metrics.recipe_check.image_geometry import View, draw_sheet
+from giqa_metrics.recipe_check.reward_check import faults_of_reinforcement, own_rewards
 from giqa_metrics.recipe_check.training_sample import Model, TrainingSample, reads, train_on
 from giqa_metrics.runs.files import load_split
 
@@ -49,7 +50,8 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
     """Take samples of a recipe's data through its model's processor and TRL's collator.
 
     Args:
-        path: A YAML of `trl sft`; its paths are relative to the current folder, as for TRL.
+        path: A YAML of `trl sft`, or with the key `reward_funcs` of `trl grpo`; its paths are relative to the current
+            folder, as for TRL.
         limit: Samples to take, spread over the split; the longest text and the most oblong picture are among them.
         folder: For drawings of the samples; None is `<recipe>.check`, used only if there are findings.
 
@@ -59,19 +61,23 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
         ValueError: If trl would refuse the recipe, the data are no prompts and completions, an image cannot be read,
             or the layout of the processor's pixels is unknown.
     """
-    script, training, named = _read(path)
+    trainer, script, training, named = _read(path)
     model = _load(named, training)
+    findings: list[str] = []
+    rewards = own_rewards(script, training, findings) if trainer == "grpo" else {}
+    batched = _supervised() if trainer == "grpo" else training
     rows = load_split(script.dataset_name, script.dataset_config, script.dataset_train_split)
     if "completion" not in rows.column_names:
         raise InputError(f"expected the columns prompt and completion in {script.dataset_name!r}, got no completion")
     samples: list[TrainingSample] = []
     drawings: list[tuple[Image.Image, list[View]]] = []
-    findings: list[str] = []
     common = list(FORMATS)
     for index in _spread(rows, limit):
         row = rows[index]
         image = decode(row["image"]["bytes"], name=row["id"])
-        sample, views, faults = train_on(row, image, model, training)
+        sample, views, faults = train_on(row, image, model, batched)
+        if trainer == "grpo":
+            faults += faults_of_reinforcement(row, sample, training, rewards)
         formats = [name for name in FORMATS if reads(name, row, Sizes(sample.size, sample.view))]
         shared = [name for name in common if name in formats]
         if not formats:
@@ -92,22 +98,31 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
             pictures.append(str(file))
     about = (str(path), named.model_name_or_path, model.type, type(model.processor).__name__)
     warned = list(_foreign(common, model.type))
-    return Checked(*about, training.max_length, model.context, common, samples, warned, findings, pictures)
+    return Checked(*about, batched.max_length, model.context, common, samples, warned, findings, pictures)
 
 
-def _read(path: Path) -> tuple[Any, Any, Any]:
-    """Read a recipe as `trl sft` does: the arguments of its script, of the training and of the model."""
+def _supervised() -> Any:
+    """The settings with which a sample of a `trl grpo` recipe is put into a batch: nothing is cut."""
+    from trl.trainer.sft_config import SFTConfig
+
+    return SFTConfig(output_dir="unused", max_length=None, use_cpu=True, bf16=False)
+
+
+def _read(path: Path) -> tuple[str, Any, Any, Any]:
+    """Read a recipe as TRL does: its trainer, and the arguments of its script, of the training and of the model."""
     require("recipes need trl", "train", "trl", "accelerate", "torch", "transformers")
     import yaml
 
-    def refuse(message: str) -> None:
-        raise InputError(f"trl sft refuses {path}: {message}")
+    trainer = "grpo" if re.search("^reward_funcs:", path.read_text("utf-8", "replace"), re.MULTILINE) else "sft"
 
-    parser, launcher, resolve = sft_parsers()
+    def refuse(message: str) -> None:
+        raise InputError(f"trl {trainer} refuses {path}: {message}")
+
+    parser, launcher, resolve = trl_parsers(trainer)
     parser.error = launcher.error = refuse
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of trl's own defaults
-            script, training, model, _, unknown, _ = parser.parse_args_and_config(
+            script, training, model, *_, unknown, _ = parser.parse_args_and_config(
                 ["--config", str(path), *_HERE], return_remaining_strings=True, separate_remaining_strings=True
             )
         launcher.parse_args([*resolve(unknown), "script.py"])
@@ -119,7 +134,7 @@ def _read(path: Path) -> tuple[Any, Any, Any]:
         raise InputError(str(error)) from error
     if not script.dataset_name or not model.model_name_or_path:
         raise InputError(f"expected model_name_or_path and dataset_name in {path}, got no such key")
-    return script, training, model
+    return trainer, script, training, model
 
 
 def _load(named: Any, training: Any) -> Model:
@@ -142,7 +157,7 @@ def _load(named: Any, training: Any) -> Model:
         generation = pretrained(GenerationConfig, name, revision=named.model_revision)
     except OSError:
         generation = GenerationConfig.from_model_config(config)
-    template = training.chat_template_path
+    template = getattr(training, "chat_template_path", None)
     if template is not None:
         if not template.endswith((".jinja", ".j2")) or not Path(template).is_file():
             raise MissingFileError(f"expected chat_template_path to be a .jinja file, got {template!r}")
@@ -151,8 +166,8 @@ def _load(named: Any, training: Any) -> Model:
         except UnicodeDecodeError as error:
             raise InputError(f"expected UTF-8 in {template}: {error}") from error
     tokenizer = processor.tokenizer
-    tokenizer.eos_token = training.eos_token or tokenizer.eos_token
-    tokenizer.pad_token = training.pad_token or tokenizer.pad_token or tokenizer.eos_token
+    tokenizer.eos_token = getattr(training, "eos_token", None) or tokenizer.eos_token
+    tokenizer.pad_token = getattr(training, "pad_token", None) or tokenizer.pad_token or tokenizer.eos_token
     ends: Any = generation.eos_token_id if isinstance(generation.eos_token_id, list) else [generation.eos_token_id]
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     image_token = getattr(processor, "image_token_id", getattr(config, "image_token_id", None))

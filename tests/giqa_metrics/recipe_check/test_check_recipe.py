@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from giqa_datasets.builders.build import build_set
@@ -43,6 +44,7 @@ def models(tmp_path_factory, tiny_llava) -> Path:
     shutil.copytree(folder / "llava-1.5-7b", folder / "llava-1.5-13b")
     shutil.copy(LLAVA / "chat_template.jinja", folder / "llava-1.6-7b")
     shutil.copytree(tiny_llava, folder / "tiny-llava")
+    (folder / "tiny-llava-sft").symlink_to("tiny-llava")
     return folder
 
 
@@ -57,6 +59,57 @@ def here(tmp_path, monkeypatch, workspace, models, bench) -> Path:
     (tmp_path / "recipes").symlink_to(shipped("recipes"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def reinforced(here):
+    """Write the tiny model's recipe of reinforcement with keys changed."""
+
+    def write(**changed: object) -> Path:
+        keys = yaml.safe_load((shipped("recipes") / "tiny" / "grpo.yaml").read_text("utf-8"))
+        path = here / "grpo.yaml"
+        path.write_text(yaml.safe_dump(keys | changed), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"max_completion_length": 8}, "its answer takes 24 tokens, max_completion_length cuts it off at 8"),
+        ({"remove_unused_columns": True}, "remove_unused_columns takes the column answer from the rewards"),
+        ({"reward_funcs": ["giqa_metrics.rewards.overlap_gemini"]}, "its right answer earns 0.00 by giqa_metrics"),
+        ({"reward_funcs": ["giqa_metrics.rewards.overlap_qwen2_vl"]}, "which the trainer decodes away"),
+        ({"reward_funcs": ["giqa_metrics.rewards.overlapp"]}, "has no attribute 'overlapp'"),
+        ({"reward_funcs": ["overlap"]}, "trl knows no reward 'overlap', and it is no dotted path"),
+        ({"use_vllm": True, "vllm_max_model_length": 64}, "vllm_max_model_length has room for 64"),
+    ],
+)
+def test_what_reinforcement_would_not_learn_from_is_a_finding(giqa, reinforced, changed, says):
+    ran = giqa("check", reinforced(**changed), "--limit", "2")
+    assert ran.code == 1
+    assert says in ran.out
+
+
+def test_a_reward_of_the_recipes_folder_is_not_run(giqa, here, reinforced):
+    (here / "theirs.py").write_text("raise SystemExit('run')")
+    ran = giqa("check", reinforced(reward_funcs=["theirs.reward"]), "--limit", "2")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "findings: 0")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"reward_funcs": "giqa_metrics.rewards.grounding"}, "expected reward_funcs to be a list, such as ["),
+        ({"per_device_train_batch_size": 6}, "generation_batch_size (6) must be divisible by num_generations (8)"),
+        ({"num_generation": 8}, "trl grpo refuses"),
+    ],
+)
+def test_a_recipe_that_trl_would_refuse_is_one_sentence(giqa, reinforced, changed, says):
+    ran = giqa("check", reinforced(**changed), "--limit", "2")
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err.splitlines()[-1]
 
 
 @pytest.fixture
@@ -108,7 +161,7 @@ def as_qwen3(plain: str, regions: tuple[Region, ...], size: tuple[int, int]) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["tiny/sft_full"]
+    ["tiny/sft_full", "tiny/grpo"]
     + [f"llava-v{size}/sft_{kind}" for size in ("1.5-7b", "1.5-13b", "1.6-7b") for kind in ("full", "lora")],
 )
 def test_a_shipped_recipe_passes(giqa, here, name):
