@@ -33,9 +33,12 @@ ALIKE = {name: PADDED for name in PADDED} | {"qwen2_5_vl": {"qwen2_5_vl", "pixel
 BENCHMARK, DES, WHERE, AS_JSON, LLAVA = QUESTIONS
 
 
+draw = cache(draw_pictures)
+
+
 @pytest.fixture(scope="module")
 def pictures():
-    return draw_pictures(20, seed=0)
+    return draw(20, 0)
 
 
 class Scripted:
@@ -94,16 +97,15 @@ def test_a_picture_holds_one_square_where_it_says_and_comes_from_its_seed(pictur
         assert (colour, size) == (picture.colour, picture.size)
         assert box.tolist() == picture.box.tolist()
         assert (Image.open(io.BytesIO(picture.image)).mode, min(box[2:] - box[:2]) > 0.1) == ("RGB", True)
-    assert [picture.image for picture in draw_pictures(20, seed=0)] == [picture.image for picture in pictures]
     assert [picture.image for picture in draw_pictures(3, seed=0)] == [picture.image for picture in pictures[:3]]
     assert pictures[0].image != draw_pictures(1, seed=1)[0].image
     assert {picture.size for picture in pictures} == set(SIZES)
     assert {(picture.colour, picture.size) for picture in pictures} == {(c, s) for c in COLOURS for s in SIZES}
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 7])
 def test_no_format_reads_what_a_perfect_speaker_of_another_says(seed):
-    pictures = draw_pictures(20, seed)
+    pictures = draw(20, seed)
     inputs = [resized(picture.size, max_pixels=MAX_PIXELS) for picture in pictures]
     for spoken in FORMATS:
         texts = [write(spoken, picture.colour, picture.box, picture.size) for picture in pictures]
@@ -159,7 +161,7 @@ LIARS = {
 @pytest.mark.parametrize("name", ["giqa", "kosmos2", "llava", "qwen2_5_vl"])
 @pytest.mark.slow
 def test_a_model_that_does_not_look_speaks_none(name, lie, pictures):
-    box_of = LIARS[lie](random.Random(1), draw_pictures(20, seed=7))
+    box_of = LIARS[lie](random.Random(1), draw(20, 7))
     model = Scripted(lambda colour, box, size, prompt: write(name, colour, box_of(colour, box), size))
     found = examine(model, pictures, questions=[WHERE])
     assert found.box_format is None

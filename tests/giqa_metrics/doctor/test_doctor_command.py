@@ -7,6 +7,7 @@ import random
 import re
 import shlex
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from PIL import Image
 from giqa_datasets import parse
 from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.regions import Region
+from giqa_metrics.doctor import squares
 from giqa_metrics.doctor.examine import QUESTIONS
-from giqa_metrics.doctor.squares import draw_pictures
 from giqa_metrics.models.box_format_file import format_of, read_format_file
 from giqa_metrics.models.native_formats import NATIVE
 from giqa_metrics.models.server import UNFIT
@@ -38,9 +39,17 @@ def elsewhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def pictures():
-    return {picture.image: picture for picture in draw_pictures(20, seed=0)}
+@pytest.fixture(scope="module", autouse=True)
+def draws_once():
+    """The same pictures are drawn once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(squares, "draw_pictures", cache(squares.draw_pictures))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures(draws_once):
+    return {picture.image: picture for picture in squares.draw_pictures(20, 0)}
 
 
 @pytest.fixture(scope="session")
