@@ -3,13 +3,15 @@ import random
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from statistics import median
+from threading import Event
 
 import pytest
 
+from giqa_datasets.review import round_files
 from giqa_datasets.review.items import open_review, write_round
 from giqa_datasets.review.merge import merge, merge_round
 from giqa_datasets.review.round_files import lock_review, to_line
@@ -336,12 +338,13 @@ def test_a_merged_round_is_closed(review, folder, vote_on):
     assert files(review.path) == before
 
 
-def test_a_vote_that_comes_while_its_round_is_merged_is_refused_not_lost(review, vote_on):
-    late = vote_on(review.begin["gamma-des"], "cid")
+def test_a_vote_that_comes_while_its_round_is_merged_is_refused_not_lost(review, vote_on, monkeypatch):
+    late, comes = vote_on(review.begin["gamma-des"], "cid"), Event()
     with ThreadPoolExecutor() as pool:
         with lock_review(review.path):
+            monkeypatch.setattr(round_files, "lock_review", lambda path: (comes.set(), lock_review(path))[1])
             saving = pool.submit(append_vote, review, late)
-            wait([saving], timeout=0.5)
+            assert comes.wait(60)
             write_round(review.path, 2, {"begin.jsonl": review.begin.values()})
         with pytest.raises(ValueError, match="expected a vote in round 2, which is open"):
             saving.result()
