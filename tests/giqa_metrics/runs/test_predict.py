@@ -2,10 +2,6 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -156,21 +152,13 @@ def test_what_takes_longest_comes_first_and_the_file_ends_in_the_data_sets_order
     assert areas[0] == largest > areas[tasks.count("des") - 1]
 
 
-def test_a_process_that_was_killed_goes_on_and_ends_with_the_same_bytes(giqa, model, bench, whole, tmp_path):
+def test_a_process_that_was_killed_goes_on_and_ends_with_the_same_bytes(giqa, kill, model, bench, whole, tmp_path):
     command = ["predict", "--model", model, "--data", bench, "--out", tmp_path, "--batch-size", 4]
     command += ["--max-new-tokens", 4]
     path = tmp_path / "predictions.jsonl"
-    process = subprocess.Popen([sys.executable, "-m", "giqa_metrics.cli", *map(str, command)])
-    try:
-        while not path.is_file() or path.read_bytes().count(b"\n") < 4:
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait(30)
+    kill(path, 5, *command)
     finished = (whole / "predictions.jsonl").read_bytes()
-    assert 4 <= path.read_bytes().count(b"\n") < finished.count(b"\n")
+    assert path.read_bytes().count(b"\n") == 5 < finished.count(b"\n")
     ran = giqa(*command)
     assert ran.code == 0, ran.err
     assert path.read_bytes() == finished
