@@ -77,14 +77,12 @@ def test_review_runs_with_votes_of_a_program(run_page):
 
 
 @pytest.mark.slow
-def test_scale_runs_on_one_machine_with_two_photographs(run_page):
-    work = run_page(
-        "scale.md",
-        {
-            "giqa annotate giqa-mini  ": "giqa annotate giqa-mini --limit 2 --out one ",
-            "--engine ray": "--engine ray --limit 2 --out ray ",
-        },
-        cold=True,
-    )
-    for name in ("records.jsonl", "drops.jsonl", "funnel.json"):
+def test_scale_runs_on_one_machine_and_prints_with_ray_what_it_prints_without(run_page):
+    command, few = "giqa annotate giqa-mini", "--limit 4 --out made > said"
+    here = {
+        f"{command}  ": f"mkdir one ray; cd one; {command} {few}; ",
+        f"{command} --engine ray": f"cd ../ray; {command} --engine ray {few}",
+    }
+    work = run_page("scale.md", here, cold=True)
+    for name in ("said", "made/records.jsonl", "made/drops.jsonl", "made/funnel.json"):
         assert (work / "one" / name).read_bytes() == (work / "ray" / name).read_bytes()

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -78,23 +77,20 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in (RECORDS, DROPS, FUNNEL, SETTINGS)}
 
 
-def test_output_is_that_of_one_process_though_a_worker_dies(two_workers, entries, expected, marker, tmp_path, capfd):
-    marker.unlink()
-    outcome = annotation_run.annotate_into(tmp_path / "ray", entries, Choice(), engine=on_ray)
-    assert contents(tmp_path / "ray") == expected
-    assert marker.exists()
-    assert [drop.reason for drop in outcome.drops if drop.stage == "source"] == ["missing_image"]
-    assert capfd.readouterr().out == ""
-
-
-def test_ray_goes_on_where_one_process_was_killed(two_workers, entries, expected, tmp_path):
+def test_ray_goes_on_where_one_process_was_killed_though_a_worker_dies(
+    two_workers, entries, expected, marker, tmp_path, capfd
+):
     begun = tmp_path / "begun"
     begun.mkdir()
     shutil.copy(tmp_path / "local" / SETTINGS, begun)
-    half_a_line = expected[RECORDS].index(b"\n", len(expected[RECORDS]) // 2) - 7
-    (begun / RECORDS).write_bytes(expected[RECORDS][:half_a_line])
-    annotation_run.annotate_into(begun, entries, Choice(), engine=on_ray)
+    begin, half, *_ = expected[RECORDS].splitlines(keepends=True)
+    (begun / RECORDS).write_bytes(begin + half[:-7])
+    marker.unlink()
+    outcome = annotation_run.annotate_into(begun, entries, Choice(), engine=on_ray)
     assert contents(begun) == expected
+    assert marker.exists()
+    assert [drop.reason for drop in outcome.drops if drop.stage == "source"] == ["missing_image"]
+    assert capfd.readouterr().out == ""
 
 
 def test_a_model_that_cannot_be_had_is_named_in_one_sentence(two_workers, entries):
@@ -125,16 +121,3 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 )
 def test_pools_fit_the_cluster(choice, resources, pools):
     assert pools_of(choice, resources, 50) == [Pool(*pool) for pool in pools]
-
-
-def test_the_command_prints_what_it_prints_without_ray(tmp_path):
-    pytest.importorskip("ray")
-    giqa = Path(sys.executable).parent / "giqa"
-    printed = {}
-    for engine in ("ray", "local"):
-        command = [giqa, "annotate", "giqa-mini", "--limit", "4", "--engine", engine, "--out", "made"]
-        folder = tmp_path / engine
-        folder.mkdir()
-        printed[engine] = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout
-    assert printed["ray"] == printed["local"]
-    assert contents(tmp_path / "ray" / "made") == contents(tmp_path / "local" / "made")
