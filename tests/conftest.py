@@ -133,8 +133,8 @@ def end_with_the_run(process: subprocess.Popen) -> None:
 @pytest.fixture(scope="session")
 def programs() -> str:
     """A PATH whose `giqa`, `trl` and `python` begin with their libraries imported: forks of one process a run."""
-    folder = once("programs", lambda folder: end_with_the_run(warm.start(folder / "bin", os.environ))) / "bin"
-    return os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    folder = once("programs", lambda folder: end_with_the_run(warm.start(folder / "bin", os.environ)))
+    return warm.path_with(folder / "bin")
 
 
 KILLED = """
@@ -294,16 +294,17 @@ def tiny_llama(make_llama) -> Path:
     return make_llama("tiny-llama")
 
 
-def start_server(model: str, cwd: Path) -> tuple[subprocess.Popen, str]:
+def start_server(programs: str, model: str, cwd: Path) -> tuple[subprocess.Popen, str]:
     """Start `transformers serve` in a folder, for a model that requests then call by the same name: its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "transformers", "serve", model, "--device", "cpu"]
+    command = ["python", "-m", "transformers.cli.transformers", "serve", model, "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    env = os.environ | {"PATH": programs}
     log = cwd / "serve.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
@@ -315,12 +316,12 @@ def start_server(model: str, cwd: Path) -> tuple[subprocess.Popen, str]:
 
 
 @pytest.fixture(scope="session")
-def serve():
+def serve(programs):
     """How a model is served."""
 
     @contextmanager
     def serving(model: str, cwd: Path) -> Iterator[str]:
-        process, address = start_server(model, cwd)
+        process, address = start_server(programs, model, cwd)
         yield address
         process.terminate()
         process.wait(30)
@@ -329,11 +330,11 @@ def serve():
 
 
 @pytest.fixture(scope="session")
-def served(tiny_llama) -> str:
+def served(programs, tiny_llama) -> str:
     """The address of `transformers serve` with the tiny model: one server a run."""
 
     def start(folder: Path) -> None:
-        process, address = start_server(str(tiny_llama), folder)
+        process, address = start_server(programs, str(tiny_llama), folder)
         (folder / "address").write_text(address)
         end_with_the_run(process)
 

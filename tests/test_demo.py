@@ -31,11 +31,10 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     env = os.environ | {"HF_DATASETS_CACHE": str(folder / "giqa-demo" / "cache")}  # read as libraries are imported
     with warm(folder / "bin", env) as programs:
-        path = os.pathsep.join([str(programs), str(GIQA.parent), os.environ["PATH"]])
         done = subprocess.run(
             ["python", "-c", FEW],
             cwd=folder,
-            env=os.environ | {"PATH": path},
+            env=os.environ | {"PATH": programs},
             capture_output=True,
             text=True,
             check=False,

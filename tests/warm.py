@@ -1,8 +1,9 @@
 """Python that has torch, transformers, trl and spaCy imported, and is forked for each program that a page runs.
 
 A page's commands are processes of their own for its reader; here each would pay five seconds of imports. `warm` makes
-a folder for PATH with `python`, `giqa` and `trl` that ask one process to fork: arguments, folder, environment and
-standard streams are the caller's. What libraries read from the environment as they are imported is what `warm` got.
+a folder for PATH with `python`, `giqa` and `trl` that ask one process to fork. Arguments, folder, environment and
+standard streams are the caller's; SIGINT and SIGTERM are passed on, and nothing outlives the program that asked for
+it. What libraries read from the environment as they are imported is what `warm` got.
 """
 
 import os
@@ -17,12 +18,14 @@ from tempfile import mkdtemp
 
 # Run by a bare Python, which begins in 20 ms
 ASK = """#!{python} -ISE
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as told:
     told.connect({address!r})
     said = json.dumps([os.path.abspath(__file__), sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
     socket.send_fds(told, [len(said).to_bytes(8, "big")], [0, 1, 2])
     told.sendall(said)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: told.send(bytes([number])))
     sys.exit(int(told.recv(16) or 1))
 """
 
@@ -41,12 +44,17 @@ def start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen:
         return subprocess.Popen(command, env=env, pass_fds=[listening.fileno()])
 
 
+def path_with(*folders: Path) -> str:
+    """A PATH with these folders first, then the environment's own programs."""
+    return os.pathsep.join([*map(str, folders), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 @contextmanager
-def warm(folder: Path, env: Mapping[str, str]) -> Iterator[Path]:
-    """A folder with the programs, while the process lives."""
+def warm(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
+    """A PATH with the programs, while the process lives."""
     process = start(folder, env)
     try:
-        yield folder
+        yield path_with(folder)
     finally:
         process.terminate()
         process.wait(30)
@@ -57,6 +65,7 @@ def serve(listening: socket.socket) -> list[str]:
     import gc
     import json
     import signal
+    import threading
 
     gc.freeze()  # the children's memory stays shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
@@ -66,14 +75,14 @@ def serve(listening: socket.socket) -> list[str]:
             told.close()
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         listening.close()
         size, streams, _, _ = socket.recv_fds(told, 8, 3)
-        said = b""
-        while len(said) < int.from_bytes(size, "big"):
-            said += told.recv(1 << 16)
+        said = told.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
         program, arguments, cwd, environment = json.loads(said)
         child = os.fork()
         if child:
+            threading.Thread(target=pass_on, args=(told, child), daemon=True).start()
             told.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256).encode())
             os._exit(0)
         told.close()
@@ -84,6 +93,13 @@ def serve(listening: socket.socket) -> list[str]:
         os.environ.clear()
         os.environ.update(environment)
         return [program, *arguments]
+
+
+def pass_on(told: socket.socket, child: int) -> None:
+    """Send a child the signals that its asker gets, and kill it when nobody asks any more."""
+    while number := told.recv(1):
+        os.kill(child, number[0])
+    os.kill(child, 9)
 
 
 def run(program: str, *arguments: str) -> None:

@@ -7,7 +7,6 @@ A block of `sh` or `python` is run; the `text` after it is what it prints, maybe
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -57,20 +56,13 @@ def assert_shown(shown: str, printed: str) -> None:
 def run_page(tmp_path, programs) -> Callable[..., Path]:
     """Run a page; `replaced` has what of its commands is written otherwise here, and then no output is compared.
 
-    With `cold`, each program begins anew: what starts others and hands them pipes, as Ray does, cannot be forked, and
-    what reads its environment as it is imported must find that of `env`, which by default is the tests' own.
+    Its programs are warm, but for those of an `env` of its own: what starts others and hands them pipes, as Ray does,
+    cannot be forked, and what reads its environment as it is imported must find that one.
     """
 
-    def run(
-        page: str,
-        replaced: Mapping[str, str] | None = None,
-        *,
-        cold: bool = False,
-        env: Mapping[str, str] = os.environ,
-    ) -> Path:
+    def run(page: str, replaced: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None) -> Path:
         (tmp_path / "recipes").symlink_to(shipped("recipes"))
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if cold else programs
-        env = dict(env) | {"PATH": path}
+        env = env or os.environ | {"PATH": programs}
         unused = set(replaced or ())
         ran = 0
         for (language, text), after in pairwise([*blocks(page), Block("", "")]):

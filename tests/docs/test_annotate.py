@@ -1,8 +1,11 @@
 """docs/annotate.md, docs/review.md and docs/scale.md: what they say of one machine runs."""
 
+import os
+
 import pytest
 
 from tests.hub.server import Hub
+from tests.warm import path_with, warm
 
 
 # What experts do on the page, here by a program: each moves a box, deletes one, and accepts the other samples
@@ -61,8 +64,10 @@ def hub():
 
 @pytest.mark.slow
 def test_annotate_runs_as_it_stands_but_for_the_hand_on_the_mouse(run_page, hub, tmp_path_factory):
-    env = hub.environ(tmp_path_factory.mktemp("home"))
-    work = run_page("annotate.md", {"giqa review my-set": CORRECTED}, cold=True, env=env)
+    home = tmp_path_factory.mktemp("home")
+    env = hub.environ(home)
+    with warm(home / "bin", env) as programs:
+        work = run_page("annotate.md", {"giqa review my-set": CORRECTED}, env | {"PATH": programs})
     assert (work / "my-set.annotations" / "explain" / "coffee-37290d74.png").is_file()
     card = hub.files("datasets/me/my-set")["README.md"].decode()
     assert "| me | 0 | 4 | 0 | 0 |" in card
@@ -83,6 +88,6 @@ def test_scale_runs_on_one_machine_and_prints_with_ray_what_it_prints_without(ru
         f"{command}  ": f"mkdir one ray; cd one; {command} {few}; ",
         f"{command} --engine ray": f"cd ../ray; {command} --engine ray {few}",
     }
-    work = run_page("scale.md", here, cold=True)
+    work = run_page("scale.md", here, os.environ | {"PATH": path_with()})
     for name in ("said", "made/records.jsonl", "made/drops.jsonl", "made/funnel.json"):
         assert (work / "one" / name).read_bytes() == (work / "ray" / name).read_bytes()

@@ -36,7 +36,7 @@ def jpeg(image: Image.Image, quality: int = 90, **options) -> bytes:
 
 def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

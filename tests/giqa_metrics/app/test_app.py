@@ -11,11 +11,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 import zlib
-from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -499,19 +497,14 @@ def work(tmp_path_factory, tiny_llava):
 
 
 @pytest.fixture
-def run(work, tmp_path):
+def run(work, programs, tmp_path):
     """Run `giqa app` as a process of its own: options to the process, whose first line is the address."""
     processes = []
 
     def begin(*options, **variables):
-        command = [sys.executable, "-m", "giqa_metrics.cli", "app", *map(str, options), "--port", "0"]
-        environment = os.environ | {"TMPDIR": str(tmp_path)} | variables
-        # As in a terminal: what is started by a background job would not hear Ctrl+C
-        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        process = subprocess.Popen(
-            command, cwd=work, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=hear
-        )
-        processes.append(process)
+        command = ["giqa", "app", *map(str, options), "--port", "0"]
+        environment = os.environ | {"PATH": programs, "TMPDIR": str(tmp_path)} | variables
+        processes.append(subprocess.Popen(command, cwd=work, env=environment, stdout=subprocess.PIPE, text=True))
         return processes[-1]
 
     yield begin
