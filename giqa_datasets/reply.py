@@ -1,25 +1,22 @@
 """From a model's reply to the answer in it (protocol section 7, "From a reply to an answer").
 
 A model thinks aloud, ends in its chat template's tokens, and writes boxes as its family does, whatever it was asked.
-`read` makes one answer of all that, in four steps: thoughts go; template tokens at the ends go; the declared box
-format reads what is left; a net counts what was plainly meant as a box and was not read. No reply makes it raise, and
-time is linear in the reply's length.
+`read` makes one answer of all that, in four steps: thoughts go, and Markdown's backslashes before brackets; template
+tokens at the ends go; the declared box format reads what is left; a net (`foreign_boxes.py`) counts what was plainly
+meant as a box and was not read. No reply makes it raise, and time is linear in the reply's length.
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from giqa_datasets.foreign_boxes import catches_words, with_net
 from giqa_datasets.formats import Tokenize
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.formats.frames import UNKNOWN, Sizes
-from giqa_datasets.formats.spans import Span
-from giqa_datasets.text import GroundedText, Malformed, Tokens, decoded
+from giqa_datasets.text import GroundedText, Tokens, decoded
 
 
-VERSION = "v1"  # of these steps; signatures name it
+VERSION = "v2"  # of these steps; signatures name it
 
 
 class GroundedReply(NamedTuple):
@@ -71,16 +68,27 @@ def read_tokens(reply: str | None, tokenize: Tokenize, sizes: Sizes) -> tuple[To
 
 # 1 and 2: thoughts and template tokens
 
-_THOUGHT = r"think(?:ing)?|thought|seed:think"
-_BEGIN_THOUGHT = re.compile(rf"<(?:{_THOUGHT})>|◁think▷|\[THINK\]|<\|channel\|>analysis", re.IGNORECASE)
-_END_THOUGHT = re.compile(rf"</(?:{_THOUGHT})>|◁/think▷|\[/THINK\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
-_BEGIN_ANSWER = re.compile(r"<answer>|<\|begin_of_answer\|>", re.IGNORECASE)
-_END_ANSWER = re.compile(r"</answer>|<\|end_of_answer\|>", re.IGNORECASE)
+_THOUGHT = r"(?:seed:)?think(?:ing)?|thoughts?|reasoning|reflection|scratchpad"
+_ANSWER = r"(?:final_)?answer|response|solution|conclusion"
+# `<think>`, `<|begin_of_thought|>`, `<|START_THINKING|>`; Kimi's, Mistral's; channels of gpt-oss, Gemma, MedGemma
+_BEGIN_THOUGHT = re.compile(
+    rf"<(?:{_THOUGHT}|start_working_out)>|<\|(?:begin_of|start)_(?:{_THOUGHT})\|>|◁think▷|\[THINK\]"
+    r"|<\|channel\|?>\s?(?:analysis|commentary|thought)|<unused94>thought",
+    re.IGNORECASE,
+)
+_END_THOUGHT = re.compile(
+    rf"</(?:{_THOUGHT})>|<end_working_out>|<\|end_(?:of_)?(?:{_THOUGHT})\|>|◁/think▷|\[/THINK\]"
+    r"|<\|channel\|>final[^<]{0,40}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>|<channel\|>|<unused95>",
+    re.IGNORECASE,
+)
+_BEGIN_ANSWER = re.compile(rf"<(?:{_ANSWER})>|<\|(?:begin_of|start)_(?:{_ANSWER})\|>", re.IGNORECASE)
+_CLOSED = rf"</(?:{_ANSWER})>|<\|end_(?:of_)?(?:{_ANSWER})\|>"
+_END_ANSWER = re.compile(_CLOSED, re.IGNORECASE)
 _TOKEN = (
-    r"</?s>|<(?:pad|bos|eos|end_of_turn|end_of_utterance)>|<start_of_turn>model|</answer>"
-    r"|<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<\|start\|>assistant"
-    r"|<\|(?:im_end|endoftext|eot_id|end|end_of_text|begin_of_text|return|user|assistant|end_of_answer)\|>"
-    r"|<｜(?:end|begin)▁of▁sentence｜>"
+    rf"{_CLOSED}|</?s>|<(?:pad|bos|eos|end_of_turn|end_of_utterance|turn\|)>|<(?:start_of_turn>|\|turn>)model"
+    r"|<\|im_start\|>assistant|<\|(?:start_header_id|header_start)\|>assistant<\|(?:end_header_id|header_end)\|>"
+    r"|<\|start\|>assistant|<｜(?:end|begin)▁of▁sentence｜>"
+    r"|<\|(?:im_end|endoftext|eot_id|eom_id|eot|end|end_of_text|begin_of_text|return|user|assistant)\|>"
 )
 _FIRST_TOKENS = re.compile(rf"(?:\s*+(?:{_TOKEN}|ASSISTANT:))++\s*+", re.IGNORECASE)
 _LAST_TOKEN = re.compile(rf"(?:{_TOKEN})\Z", re.IGNORECASE)
@@ -88,10 +96,13 @@ _ONE_TOKEN = re.compile(rf"{_TOKEN}|ASSISTANT:", re.IGNORECASE)
 _LONGEST_TOKEN = 60  # characters
 # What nothing that is cut does without, but for ◁. One pattern a first letter: `re` then skips ordinary text
 _CUT_TAG = re.compile(
-    rf"</?(?:{_THOUGHT}|answer)>|<\|(?:channel|begin_of_answer|begin_of_box)\|>|{_TOKEN}", re.IGNORECASE
+    rf"</?(?:{_THOUGHT}|{_ANSWER})>|<(?:start|end)_working_out>|<\|channel\|?>|<channel\|>|<unused9[45]>"
+    rf"|<\|(?:begin_of|start|end|end_of)_(?:{_THOUGHT}|{_ANSWER}|box)\|>|{_TOKEN}",
+    re.IGNORECASE,
 )
 _CUT_BRACKET = re.compile(r"\[/?THINK\]", re.IGNORECASE)
 _CUT_NAME = re.compile(r"\s*+ASSISTANT:", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\++(?=[\[\](){}<>|_])")  # Markdown's
 # GLM's tokens around words
 _BOXED = re.compile(r"<\|begin_of_box\|>(?![\s\[({]*+[-+.\d]++\s*+[,;\s])([^<]*+)<\|end_of_box\|>")
 
@@ -105,10 +116,11 @@ class Cut(NamedTuple):
 
 
 def cut(reply: str) -> Cut:
-    r"""Cut thoughts and template tokens off a reply. What has neither stays as it is, byte for byte.
+    r"""Cut thoughts and template tokens off a reply. What has neither stays as it is, but for escapes.
 
     Thoughts are everything up to the last token that ends one. A thought that begins and never ends leaves no answer.
-    Inside the last `<answer>`, closed or not, stands the answer.
+    Inside the last `<answer>`, closed or not, stands the answer, also where thoughts follow it. The backslash that
+    Markdown has before a bracket, `\<3, 254\>`, goes.
 
     Example:
         >>> cut("<think>No noise.</think>\n\nYes.<|im_end|>")
@@ -116,21 +128,29 @@ def cut(reply: str) -> Cut:
         >>> cut("<think>No noise, and").text
         ''
     """
-    if not ("◁" in reply or _CUT_TAG.search(reply) or _CUT_BRACKET.search(reply) or _CUT_NAME.match(reply)):
-        return Cut(reply, 0, 0)
-    text = reply
-    last = _last(_END_THOUGHT, text)
-    if last is not None:
-        text = text[last.end() :].lstrip()
-    is_endless = _BEGIN_THOUGHT.search(text) is not None
-    if is_endless:
-        text = ""
+    text = _ESCAPE.sub("", reply) if "\\" in reply else reply
+    if not ("◁" in text or _CUT_TAG.search(text) or _CUT_BRACKET.search(text) or _CUT_NAME.match(text)):
+        return Cut(text, 0, 0)
+    n_thoughts = 0
+    answered = _last(_END_ANSWER, text)
+    if answered and _is_thought(text[answered.end() :].strip()):
+        text, n_thoughts = text[: answered.end()], 1
+    if last := _last(_END_THOUGHT, text):
+        text, n_thoughts = text[last.end() :].lstrip(), 1
+    if _BEGIN_THOUGHT.search(text):
+        text, n_thoughts = "", 1
     if begin := _last(_BEGIN_ANSWER, text):
         end = _END_ANSWER.search(text, begin.end())
         text = text[begin.end() : None if end is None else end.start()].strip()
     text, n_tokens = _without_tokens(text)
     text, n_boxed = _BOXED.subn(r"\1", text)
-    return Cut(text, int(last is not None or is_endless), n_tokens + 2 * n_boxed)
+    return Cut(text, n_thoughts, n_tokens + 2 * n_boxed)
+
+
+def _is_thought(text: str) -> bool:
+    """Whether a text begins and ends with a thought."""
+    last = _last(_END_THOUGHT, text)
+    return last is not None and last.end() == len(text) and _BEGIN_THOUGHT.match(text) is not None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
@@ -158,195 +178,11 @@ def _rstrip(text: str, end: int) -> int:
     return end
 
 
-# 4: the net
-
-_NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:\s?(?:%|px\b))?+"  # digits of any script
-_COMMA = r"\s*+[,;，、；]\s*+"
-_ROUND, _ROUND_CLOSE = r"[\[(［（]", r"[\])］）]"
-_OPEN, _CLOSE = r"[\[({<［（｛＜〈《⟨«【〔「]", r"[\])}>］）｝＞〉》⟩»】〕」]"
-_ANGLE = r"(?:[<＜〈《⟨«【［〔]|&lt;|&#60;|&#x3c;)"
-_CLOSED_ANGLE = r"(?:[>＞〉》⟩»】］〕]|&gt;|&#62;|&#x3e;)"
-_FOUR = rf"{_NUMBER}(?:(?:{_COMMA}|\s++){_NUMBER}){{3}}"
-_TWO = rf"{_NUMBER}(?:{_COMMA}|\s++|\s*+-\s*+){_NUMBER}"
-_KEY = r"(?:(?:b|bounding[ _-]?)?box(?:es)?(?:_2d)?|coord(?:inate)?s)"
-_QUOTE = r"[\"'`“”*]{0,2}"
-_SIDE = rf"{_QUOTE}\s?[:=]\s?{_QUOTE}{_NUMBER}{_QUOTE}[,;\s]{{1,3}}{_QUOTE}"
-# Each alternative is one box, or a run of them in one bracket
-_BOX = re.compile(
-    rf"(?:(?=[bcx\"'`“”*{_OPEN[1:-1]}&])|(?<=[\]］】])(?=\s))(?:"  # how one begins: the rest is skipped fast
-    # <|box_start|>(1,2),(3,4)<|box_end|>, <box>[[1, 2, 3, 4]]</box>, <|det|>..., and what was cut off inside
-    rf"(?P<tagged><\|?(?:box|bbox|det|box_start|begin_of_box)\|?>(?=[\s\[({{<]*+[-+.\d]|\s*+\Z)[^<\0]*+"
-    r"(?:<\|?/?(?:box|bbox|det|box_end|end_of_box)\|?>)?+)"
-    # runs of <loc_250>, <loc0250>, <patch_index_0044>, and {<1><2><3><4>}
-    r"|(?P<run><(?:loc_?|patch_index_|bin_)\d++>(?:\s*+<(?:loc_?|patch_index_|bin_)\d++>)*+|\{(?:<\d++>\s*+){4}\})"
-    # {"bbox": [1, 2, 3, 4]}, bbox = 1, 2, 3, 4, x1: 1, y1: 2, x2: 3, y2: 4
-    rf"|(?P<keyed>{_QUOTE}\b{_KEY}{_QUOTE}\s?[:=]\s*+(?:[\[({{\s]*+{_FOUR}|[\[({{]\s*+[\[({{\"'\d]|[\[({{]?\s*+\Z)[\])]*+)"
-    rf"|(?P<sides>\bx_?(?:1|min){_SIDE}y_?(?:1|min){_SIDE}x_?(?:2|max){_SIDE}y_?(?:2|max){_QUOTE}\s?[:=]\s?{_QUOTE}{_NUMBER})"
-    # (1, 2), (3, 4)
-    rf"|(?P<points>{_ROUND}\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+{_ROUND_CLOSE}\s*+(?:[,;，、-]|–|to\b|至|到)?\s*+"
-    rf"{_ROUND}\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+{_ROUND_CLOSE})"
-    # [1, 2, 3, 4; 5, 6, 7, 8], (1, 2, 3, 4), &lt;1, 2, 3, 4&gt;
-    rf"|(?P<four>(?:{_OPEN}|&lt;|&#60;|&#x3c;)\s*+{_FOUR}(?:\s*+[;；]\s*+{_FOUR})*+\s*+(?:{_CLOSE}|&gt;|&#62;|&#x3e;|\Z))"
-    # <35, 319>, 《35，319》, ](35, 319)
-    rf"|(?P<two>{_ANGLE}\s*+{_TWO}\s*+(?:{_CLOSED_ANGLE}|\Z)|(?<=[\]］】])\s*+{_OPEN}\s*+{_TWO}\s*+(?:{_CLOSE}|\Z))"
-    # a list that the end of the text cut off
-    rf"|(?P<half>\[\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,2}}(?:{_COMMA})?+\s*+\Z))",
-    re.IGNORECASE,
-)
-
-# What a text without foreign boxes seldom holds; one class first, so that `re` skips ordinary text. The last four are
-# s, i and k to IGNORECASE
-_FOLDED = "\u017f\u0131\u0130\u212a"
-_STARTS = _OPEN[1:-1] + "&◁" + _FOLDED
-_MARK = re.compile(rf"[{_STARTS}](?:(?<=[<&◁{_FOLDED}])|(?![A-Za-z]))")
-_UNUSUAL = re.compile(f"[{re.sub('[ -~]', '', _STARTS)}]")
-_KEYS = ("box", "coord", "x1", "x_1", "xmin", "x_min")
-
-_TAKEN, _FOUND = "\0", "\x01"  # stand for what the format's reader took, and for what the net found
-_OBJECT = re.compile(r"\{[^{}]{0,300}\x01[^{}]{0,300}\}")  # a flat JSON object around a box
-_AROUND = re.compile(
-    r"(?=[<\[`(（【,]|[ ]\x01)(?:</?(?:ref|phrase|object|p|grounding|delimiter_of_multi_objects)/?>"
-    r"|<\|/?(?:object_ref_start|object_ref_end|ref|grounding|box_start|box_end|det|begin_of_box|end_of_box)\|>"
-    r"|(?P<opening>\[)(?P<name>[^\[\]\x01]{1,200})(?P<closing>\]\(?\s*+\x01[\x01,\s]*+\)?)"  # [name](<1, 2>)
-    r"|```\w*+[\s,\[\]\x01]*+```|[\[(（【][\s,\x01]*\x01[\s,\x01]*[\])）】]|(?<=\x01),\s*(?=\x01)"
-    r"|[ ](?=\x01++(?:[\s.,;:!?)]|\Z)))"
-)
-_QUAD = re.compile(_FOUR)
-_BIN = re.compile(r"<(?:loc|bin)?_?\d")
-_CELL = re.compile(r"<patch_index_")
-
-
-def with_net(tokens: Tokens) -> Tokens:
-    """Add the boxes that a format's reader did not read: each is malformed, of the kind `foreign`.
-
-    They are other families' markup and JSON keys, four numbers or two cells in brackets of any script, angle brackets
-    written as HTML entities, and runs of location tokens. Their markup leaves the plain text, names stay.
-    """
-    if not may_hold_box(tokens.plain):
-        return tokens
-    text = _masked(tokens.text, tokens.markup, _TAKEN)
-    boxes = [(found.span(), count) for found in _BOX.finditer(text) if (count := _count(found))]
-    if not boxes:
-        return tokens
-    malformed = [Malformed(part, "foreign") for span, count in boxes for part in _parts(span, count)]
-    malformed = sorted([*tokens.malformed, *malformed], key=lambda wrong: wrong.span)
-    drops = _drops(text, [span for span, _ in boxes])
-    return _without(tokens._replace(malformed=tuple(malformed)), drops)
-
-
-def may_hold_box(text: str) -> bool:
-    """Whether the net might catch something in a text; it need not."""
-    if not (text.isascii() and not any(mark in text for mark in "[({<&")) and _MARK.search(text) is not None:
-        return True
-    if ":" not in text and "=" not in text:
-        return False
-    lowered = text.lower()
-    return any(key in lowered for key in _KEYS)
-
-
 def is_plain(reply: str) -> bool:
     """Whether `read` would neither cut nor catch anything, as far as a look of a microsecond tells.
 
     Brackets are not looked at: whoever asks has read them all as GIQA text, or as `(` before a letter.
     """
-    if "{" in reply or "&" in reply or (not reply.isascii() and _UNUSUAL.search(reply) is not None):
+    if "{" in reply or "&" in reply or "\\" in reply or catches_words(reply):
         return False
-    if ":" not in reply and "=" not in reply:
-        return True
-    lowered = reply.lower()
-    return "assistant:" not in lowered and not any(key in lowered for key in _KEYS)
-
-
-def _count(found: re.Match[str]) -> int:
-    """Number of boxes in a match: one at least, and as many as there are fours of numbers or tokens."""
-    if found["run"] is not None:
-        cells, bins = len(_CELL.findall(found[0])), len(_BIN.findall(found[0]))
-        return -(-cells // 2) + -(-bins // 4)
-    if found["tagged"] is not None and not any(map(str.isnumeric, found[0])) and found.end() < len(found.string):
-        return 0
-    return max(1, len(_QUAD.findall(found[0])))
-
-
-def _parts(span: Span, count: int) -> Iterator[Span]:
-    """Cut a span into as many as it holds boxes: spans of malformed boxes do not overlap."""
-    start, end = span
-    edges = [start + (end - start) * k // count for k in range(count + 1)]
-    yield from pairwise(edges)
-
-
-def _drops(text: str, boxes: list[Span]) -> list[Span]:
-    """Spans of foreign markup: the boxes, and what stands around them for their sake."""
-    text = _masked(text.replace(_FOUND, " "), boxes, _FOUND)
-    drops = [*boxes, *(found.span() for found in _OBJECT.finditer(text))]
-    for _ in range(3):  # a list around objects, a fence around the list
-        text = _masked(text, drops, _FOUND)
-        around = list(_AROUND.finditer(text))
-        if not around:
-            break
-        for found in around:
-            drops += [found.span("opening"), found.span("closing")] if found["name"] is not None else [found.span()]
-    merged: list[Span] = []
-    for start, end in sorted(drops):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _without(tokens: Tokens, drops: list[Span]) -> Tokens:
-    """Take spans of the text out of the plain text, but for those that a phrase reaches into."""
-    starts = [start for start, _ in tokens.markup]
-    gone = [0, *accumulate(end - start for start, end in tokens.markup)]
-    ends = [end for _, end in tokens.markup]
-
-    def place(at: int) -> int:
-        """Where a place in the text lies in the plain text."""
-        before = bisect_right(starts, at)
-        return at - gone[before] + (max(0, ends[before - 1] - at) if before else 0)
-
-    spans = [span for _, span, _ in tokens.phrases]
-    begins = [start for start, _ in spans]
-
-    def is_free(start: int, end: int) -> bool:
-        before = bisect_right(begins, start)
-        return (not before or spans[before - 1][1] <= start) and (before == len(begins) or end <= begins[before])
-
-    cuts = [(place(start), place(end)) for start, end in drops]
-    kept = [(cut, drop) for cut, drop in zip(cuts, drops, strict=True) if cut[0] < cut[1] and is_free(*cut)]
-    edges = [0, *(edge for (start, end), _ in kept for edge in (start, end)), len(tokens.plain)]
-    plain = "".join(tokens.plain[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
-    cut_starts = [start for (start, _), _ in kept]
-    lengths = [0, *accumulate(end - start for (start, end), _ in kept)]
-    phrases = []
-    for phrase, (start, end), its_boxes in tokens.phrases:
-        shift = lengths[bisect_right(cut_starts, start)]
-        phrases.append((phrase, (start - shift, end - shift), its_boxes))
-    markup = [*tokens.markup, *(span for _, drop in kept for span in _outside(drop, tokens.markup))]
-    return tokens._replace(plain=plain, phrases=phrases, markup=tuple(sorted(markup)))
-
-
-def _outside(span: Span, others: tuple[Span, ...]) -> Iterator[Span]:
-    """Parts of a span that lie in none of the others, which are in order."""
-    start, end = span
-    for other_start, other_end in others:
-        if other_end <= start:
-            continue
-        if other_start >= end:
-            break
-        if start < other_start:
-            yield start, other_start
-        start = max(start, other_end)
-    if start < end:
-        yield start, end
-
-
-def _masked(text: str, spans: Iterable[Span], mask: str) -> str:
-    """Overwrite spans, in any order."""
-    pieces: list[str] = []
-    last = 0
-    for start, end in sorted(spans):
-        if end > last:
-            pieces += [text[last:start], mask * (end - max(start, last))]
-            last = end
-    return "".join([*pieces, text[last:]])
+    return ":" not in reply or _CUT_NAME.match(reply) is None

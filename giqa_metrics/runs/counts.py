@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from giqa_datasets.errors import InputError
+from giqa_datasets.foreign_boxes import with_net
 from giqa_datasets.formats import FORMATS, Sizes
-from giqa_datasets.reply import cut, with_net
+from giqa_datasets.reply import cut
 from giqa_metrics.grounding import GroundingStats
 from giqa_metrics.stats import Table
 

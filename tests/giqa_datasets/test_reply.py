@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from giqa_datasets import FORMATS, Region, Sizes, box_format, parse
-from giqa_datasets.reply import _BOX, cut, is_plain, may_hold_box, read, read_tokens, with_net
+from giqa_datasets.foreign_boxes import _BOX, _SIDES, may_hold_box, with_net
+from giqa_datasets.reply import cut, is_plain, read, read_tokens
 from tests.giqa_datasets.texts import assert_consistent, broken, shuffled
 
 
@@ -33,6 +34,35 @@ CUTS = [
     ("Yes.<think>second thoughts that never end", "", 1, 0),
     ("<think></think>", "", 1, 0),
     ("<think>a</think><answer>Yes.</answer>", "Yes.", 1, 0),
+    ("<|channel>thought\nA halo?<channel|>Yes.<turn|>", "Yes.", 1, 1),
+    ("<|channel>thought\n<channel|>Yes.", "Yes.", 1, 0),
+    ("<|channel>thought\nA halo, and", "", 1, 0),
+    ("<unused94>thought\nA halo?<unused95>Yes.", "Yes.", 1, 0),
+    ("<reasoning>a</reasoning>\n<answer>\nYes.\n</answer>", "Yes.", 1, 0),
+    ("<reasoning>a", "", 1, 0),
+    ("<thinking>a<reflection>b</reflection></thinking>Yes.", "Yes.", 1, 0),
+    ("<seed:think>a</seed:think>Yes.", "Yes.", 1, 0),
+    ("<start_working_out>a<end_working_out><SOLUTION>Yes.</SOLUTION>", "Yes.", 1, 0),
+    ("<REASONING>a</REASONING>\n\n<CONCLUSION>Yes.</CONCLUSION>", "Yes.", 1, 0),
+    ("<think>a</think>\n<response>Yes.</response>", "Yes.", 1, 0),
+    (
+        "<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>Yes.<|end_of_solution|>",
+        "Yes.",
+        1,
+        0,
+    ),
+    ("<|begin_of_thought|>a", "", 1, 0),
+    ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>", "Yes.", 1, 0),
+    ("<|channel|>commentary<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "Yes.", 1, 0),
+    ("<|channel|>final <|constrain|>json<|message|>Yes.", "Yes.", 1, 0),
+    ("<|channel|>commentary<|message|>a", "", 1, 0),
+    ("<answer>Yes.</answer><reasoning>It is sharp.</reasoning>", "Yes.", 1, 0),
+    ("<think>a</think><answer>Yes.</answer>\n<think>b</think>\n", "Yes.", 1, 0),
+    ("<think>maybe <answer>No.</answer></think>", "", 1, 0),
+    ("<think>maybe <answer>No.</answer><think>b</think>", "", 1, 0),
+    (r"\[cup\](\<3, 254\>) is", "[cup](<3, 254>) is", 0, 0),
+    (r"a \\[cup\\] and C:\photos", r"a [cup] and C:\photos", 0, 0),
+    (r"tower\<loc\_250\>", "tower<loc_250>", 0, 0),
     ("<answer>No.</answer> or rather <answer> Yes. </answer> I think", "Yes.", 0, 0),
     ("<answer>Yes.", "Yes.", 0, 0),
     ("<|begin_of_answer|>Yes.<|end_of_answer|>", "Yes.", 0, 0),
@@ -143,6 +173,37 @@ FOREIGN = [
     ("[蜡烛]（35，319）很清楚", 1, "蜡烛很清楚"),
     ("البرج [١٢٠, ٤٠, ٣١٠, ٩٩٠]", 1, "البرج"),
     ("tower [１２０，４０，３１０，９９０]", 1, "tower"),
+    # sides, corners, tables
+    ('{"x": 120, "y": 40, "width": 310, "height": 990, "label": "tower"}', 1, ""),
+    ('{"Left": 0.12, "Top": 0.04, "Width": 0.31, "Height": 0.99}', 1, ""),
+    ('{"center_x": 120, "center_y": 40, "w": 310, "h": 990}', 1, ""),
+    ('{"xmin": 120, "xmax": 310, "ymin": 40, "ymax": 990}', 1, ""),
+    ('{"tl": {"x": 120, "y": 40}, "br": {"x": 310, "y": 990}}', 1, None),
+    ('{"top_left": [120, 40], "bottom_right": [310, 990]}', 1, ""),
+    ('{"x": [120, 310], "y": [40, 990]}', 1, None),
+    ('<rect x="120" y="40" width="310" height="990"/>', 1, None),
+    ("<bndbox><xmin>120</xmin><ymin>40</ymin><xmax>310</xmax><ymax>990</ymax></bndbox>", 1, None),
+    ("The tower, xmin 120 ymin 40 xmax 310 ymax 990, is", 1, "The tower,, is"),
+    ("x1 120, y1 40, x2 310, y2 990", 1, ""),
+    ("(x1, y1, x2, y2) = (120, 40, 310, 990)", 1, ""),
+    ("x1, y1, x2, y2: 120, 40, 310, 990", 1, ""),
+    ("cx=120 cy=40 w=310 h=990", 1, ""),
+    ("left: 120, top: 40, right: 310, bottom: 990", 1, ""),
+    ("The tower (x: 120-310, y: 40-990).", 1, None),
+    ("top-left (120, 40), bottom-right (310, 990)", 1, None),
+    ("top-left: 120, 40; bottom-right: 310, 990", 1, ""),
+    ("from its top-left corner (120, 40) to the bottom-right corner at (310, 990)", 1, None),
+    ("左上角(120, 40)，右下角(310, 990)", 1, None),
+    ("bbox:\n  - 120\n  - 40\n  - 310\n  - 990", 1, ""),
+    ("Box 1: 120, 40, 310, 990", 1, ""),
+    ("| a | x1 | y1 | x2 | y2 |\n|---|---|---|---|---|\n| b | 1 | 2 | 3 | 4 |\n| c | 5 | 6 | 7 | 8 |", 2, None),
+    ("| a | bounding box |\n|---|---|\n| tower | 120, 40, 310, 990 |", 1, None),
+    ("| tower | 120 | 40 | 310 | 990 |", 1, "| tower |"),
+    ("label,x1,y1,x2,y2\ntower,120,40,310,990\ncup,1,2,3,4", 2, "label,x1,y1,x2,y2\ntower\ncup"),
+    # Markdown's escapes
+    (r"The tower \[120, 40, 310, 990\] is sharp.", 1, "The tower is sharp."),
+    (r"{\"bbox\_2d\": \[120, 40, 310, 990\]}", 1, None),
+    (r"tower\<loc\_250\>\<loc\_250\>\<loc\_500\>\<loc\_750\>", 1, "tower"),
     ("The [tower](&lt;35, 319&gt;) is.", 1, "The tower is."),
     ("The tower &lt;35, 319&gt; is.", 1, "The tower is."),
     ("The tower &#60;35, 319&#62; is.", 1, "The tower is."),
@@ -234,6 +295,24 @@ PROSE = [
     "Python's list[1] and dict[2, 3].",
     "left: bright, right: dark",
     "Scores (0-4): 3.",
+    "| Aspect | Score |\n|---|---|\n| Sharpness | 4 |",
+    "| Aspect | a | b | c | d |\n|---|---|---|---|---|\n| Sharpness | 3 | 4 | 2 | 5 |",
+    "1920x1080 | 24 fps | 8 bit | 4:2:0",
+    "ISO: 400, aperture: 2.8, shutter: 1/250, focal length: 35.",
+    "sharpness=3, noise=2, colour=4, light=5",
+    "The top-left corner (1, 2) is dark.",
+    "The top-left (see 1, 2) and the bottom-right (see 3).",
+    "Left: bright; right: dark; top: 3 lamps.",
+    "Size: width: 640, height: 480.",
+    "x: 3, y: 4",
+    "x, y, w, h: not known",
+    "A zoom of x1 2 times, x2 4 times.",
+    "Time: 12:30 to 14:45, exposure: 2 to 4 s.",
+    "Box 12: red, old, rusty.",
+    "The text box: 1. blurred 2. dark",
+    "Left to right: 1, 2, 3, 4.",
+    r"Saved in C:\photos\new.",
+    "a|b",
     "",
     "\n",
 ]
@@ -299,6 +378,7 @@ KELVIN = "\N{KELVIN SIGN}"  # k to a pattern that ignores case, as the long s is
 def test_what_the_quick_looks_pass_is_as_it_was(text):
     if not may_hold_box(text):
         assert _BOX.search(text) is None
+        assert _SIDES.search(text) is None
     if is_plain(text) and not {*"[<("} & {*text}:
         assert cut(text) == (text, 0, 0)
         assert read(text).answer.plain == parse(text).plain == text
@@ -306,7 +386,8 @@ def test_what_the_quick_looks_pass_is_as_it_was(text):
 
 HOSTILE = """
 [ < (1, <box> <loc_1> bbox:[ {"bbox": ```json [1,2,3,4] x1:1,y1: &lt;1, </s> <|box_start|>(1 [a]( <think> </think>
-<answer> [1\u2003 \u2003 \x01 《1， <|begin_of_box|> ((((1 【1，2】
+<answer> [1\u2003 \u2003 \x01 《1， <|begin_of_box|> ((((1 【1，2】 \\[ <reasoning> <|channel>thought </solution> x:1
+x1\u20031 |1|2|3 |a|1|2|3|4|\n x1,y1,x2,y2\n x1,y1,x2,y2\n1,2,3,4\n |box|\n tl:1,2 top-left:(1 x1\t y:1-2, "x":
 """
 
 
