@@ -25,7 +25,7 @@ VERSION = "clause-v2"  # of the rule; the signature names it
 # Words that "no" is no determiner of, so that "no it" begins a new clause
 _NO_NOUN = (
     r"it|its|it's|this|that|there|these|those|the|they|he|she|we|i|you|because|since|as|but|and|not|if|when|although"
-    r"|though|is|neither|sorry|thanks"
+    r"|though|neither|from|sorry|thanks"
 )
 _BEHIND = rf"(?=[^\S\n]*+(?:[.,;:!?)\]}}…\n—–]|-\s|\Z)(?!\s*+\d)|\s++(?:{_NO_NOUN})\b)"  # noqa: RUF001
 _BEHIND_YES = r"(?![\w'’-]|\s++(?:or|and)\s++no\b)"  # noqa: RUF001
@@ -37,23 +37,24 @@ _ECHO = re.compile(
 )
 _MARKS = re.compile(r"\\boxed|[*_`#>\"“”„«»{}\\$]|(?<!\w)['‘’]|['‘’](?!\w)")  # noqa: RUF001
 _OPTION = r"(?:(?:option|choice)?\s*+[a-d](?:[.:)\]]|\s++-)\s*+)?+"
+_END = r"(?=(?:yes|no)\s*+(?:[.,;:!\n]|from\b|\Z))"
 # `Absolutely yes`, `Well, no`, `A clear yes`
 _ADVERB = (
     r"(?:(?:\w{3,12}ly|of\s++course|well|so|then|thus|hence|therefore|overall|indeed|sure|oh|hm+|in\s++short)\b\W*+"
-    r"|(?:an?|the)\s++(?:\w{3,12}\s++)?)?+"
+    rf"|an?\s++(?:\w{{3,12}}\s++)?{_END})?+"
 )
 _START = re.compile(r"\W*+" + _OPTION + r"\W*+" + _ADVERB + _WORD, re.IGNORECASE | re.ASCII)
 _ANNOUNCED = re.compile(
-    r"\b(?:(?:answer|ans|verdict|conclusion|response|decision|result)\s*+"
+    r"\b(?:(?:answer|ans|verdict|conclusion|response|decision|result)[^\S\n]*+"
     r"(?:(?:is|would\s+be|to\s[^.:\n]{1,80}is)\b|[:=\n-]|→)|a\s*+:"
     r"|(?:would|i|i'd|will|must|we)\s++(?:say|think|answer|conclude|believe|go\s++with|lean\s++(?:to|towards?))"
-    r"|(?:it|that|this)(?:'s|\s++(?:is|would\s++be))(?=\s++(?:an?\s++(?:\w++\s++)?)?(?:yes|no)\s*+(?:[.,;:!\n]|from\b|\Z))"
+    r"|(?:it|that|this)(?:'s|\s++(?:is|would\s++be))(?=\s++(?:an?\s++(?:\w{3,12}\s++)?)?" + _END + ")"
     r"|\A[^.!?:\n]{1,80}:(?=\s*+(?:yes|no)\W*+\Z))"
     r"(?:\s++that)?+\W*+" + _OPTION + r"\W*+" + _ADVERB + _WORD,
     re.IGNORECASE | re.ASCII,
 )
 _ALONE = re.compile(
-    r"(?:(?:[.!?\n]\s++)(?:(?P<yes>yes)(?=\s*+[.!\n]|\s*+\Z)|(?P<no>no)(?=\s*+[.!\n](?!\s*+\d)|\s*+\Z))"
+    r"(?:(?:[.!?\n]\s++)(?:(?P<yes>yes)(?=[^\S\n]*+[.!\n]|\s*+\Z)|(?P<no>no)(?=[^\S\n]*+[.!\n](?!\s*+\d)|\s*+\Z))"
     r"|,\s++(?:so,?\s++)?(?:(?P<last_yes>yes)(?=\s*+[.!]|\s*+\Z)|(?P<last_no>no)(?=\s*+[.!](?!\s*+\d)|\s*+\Z)))",
     re.IGNORECASE | re.ASCII,
 )

@@ -223,7 +223,7 @@ def test_errors_are_one_sentence_that_says_what_came(arguments, options, fact):
 
 def test_the_signature_names_what_moves_the_number(fake_judge):
     start = giqa_description(PREDICTIONS, REFERENCES)["signature"]
-    assert start.startswith("giqa_description|reply:v1|format:giqa|bleu:corpus-4|tok:coco+char|smooth:none|judge:none")
+    assert start.startswith("giqa_description|reply:v2|format:giqa|bleu:corpus-4|tok:coco+char|smooth:none|judge:none")
     others = ({"tokenize": "13a"}, {"box_format": "giqa_decimal"}, {"judge": fake_judge([1, 2, 3])})
     assert len({start, *(giqa_description(PREDICTIONS, REFERENCES, **other)["signature"] for other in others)}) == 4
 

@@ -176,7 +176,7 @@ def test_an_unknown_box_format_is_refused():
 
 def test_the_signature_names_what_moves_the_number(fake_judge):
     plain = closed(["Yes."], ["Yes."])["signature"]
-    assert plain.startswith("giqa_vqa|reply:v1|format:giqa|yes_no:clause|judge:none|v:")
+    assert plain.startswith("giqa_vqa|reply:v2|format:giqa|yes_no:clause-v2|judge:none|v:")
     assert plain != closed(["Yes."], ["Yes."], box_format="giqa_decimal")["signature"]
     assert "judge:fake" in opened(["a"], ["a"], judge=fake_judge([1]))["signature"]
 
