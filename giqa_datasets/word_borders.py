@@ -5,13 +5,13 @@ import unicodedata
 from functools import cache
 
 
-# Han with its marks, kana, bopomofo; Thai, Lao, Burmese, Khmer; New Tai Lue, Tai Le, Tai Tham, Yi, Balinese, Javanese,
-# Sundanese, Lisu, Tai Viet, Khmer and Burmese extensions
+# Han with its marks, kana, bopomofo; Thai, Lao, Tibetan, Burmese, Khmer; New Tai Lue, Tai Le, Tai Tham, Yi, Vai,
+# Balinese, Javanese, Sundanese, Lisu, Tai Viet, Ahom, Khmer and Burmese extensions; Ethiopic's sign between words
 UNSPACED = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf\u1000-\u103f\u1050-\u108f\u109a-\u109f\u1780-\u17d3\u17d7\u17dc"
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf\u0f00\u0f20-\u0f33\u0f40-\u0f6c\u0f88-\u0f8c\u1000-\u103f\u1050-\u108f\u109a-\u109f\u1361\u1780-\u17d3\u17d7\u17dc"
     "\u17dd\u1950-\u19c9\u1a20-\u1a7c\u1b00-\u1b4b\u1b80-\u1baf\u3005-\u3007\u3021-\u302f\u3031-\u3035\u3038-\u303c"
     "\u3041-\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c"
-    "\ua4d0-\ua4fd\ua980-\ua9c0\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f\uaa80-\uaadf\uf900-\ufaff\uff66-\uff9f"
+    "\ua4d0-\ua4fd\ua500-\ua60b\ua610-\ua62b\ua980-\ua9c0\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f\uaa80-\uaadf\uf900-\ufaff\uff66-\uff9f\U00011700-\U0001171a"
     "\U00016fe0-\U00018cff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
 MARKS = "".join(chr(code) for code in range(0x300, 0xAB00) if unicodedata.category(chr(code))[0] == "M")

@@ -1,6 +1,7 @@
 """giqa_description: BLEU@4 and LLM-Score of descriptions, boxes stripped and names kept (protocol section 7)."""
 
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from giqa_metrics.stats import Stats, Table
 logger = logging.getLogger(__name__)
 
 Tokenize = Literal["coco", "13a"]
-LONG = 60  # characters of a text that has four words in any language
+LONG = 20  # characters of a word, on the average of a text, that no language writes
 MAX_ORDER = 4  # of an n-gram
 
 
@@ -74,7 +75,7 @@ def giqa_description(
         box_format: How the predictions write boxes.
         judge: Gives LLM-Score; without one it is None.
         tokenize: `coco`, as in the image-captioning tool set, or sacreBLEU's `13a`; with either, scripts without
-            spaces between words are split by character.
+            spaces between words are split by character, and Unicode's forms of one text are one.
         per_sample: Add the key `per_sample`: each sample's `DescriptionStats` as a dict, in input order.
 
     Returns:
@@ -104,10 +105,12 @@ def table_of(
     """Sum up each of N pairs of plain texts: shape (N, S), the columns of `DescriptionStats`."""
     sides = [[*_split(texts, tokenize)] for texts in (answers, truths)]
     for texts, words in zip((answers, truths), sides, strict=True):
-        whole = sum(len(text) > LONG and len(found) < MAX_ORDER for text, found in zip(texts, words, strict=True))
+        whole = sum(_is_whole(text, found) for text, found in zip(texts, words, strict=True))
         if whole:
-            said = "%d texts of over %d characters have fewer than %d words, and BLEU@4 is 0 there"
-            logger.warning(said, whole, LONG, MAX_ORDER)
+            said = (
+                "%d texts were not split into words, which have over %d characters there: BLEU@4 finds nothing in them"
+            )
+            logger.warning(said, whole, LONG)
     counted = [[1, *_count(*pair)] for pair in zip(*sides, strict=True)]
     table = np.zeros((len(answers), len(DescriptionStats.names())))
     table[:, : len(counted[0]) if counted else 0] = counted
@@ -124,7 +127,7 @@ def signature_of(*, box_format: str, judge: Judge | None, tokenize: Tokenize = "
         reply=VERSION,
         format=box_format,
         bleu="corpus-4",
-        tok=f"{tokenize}+char",
+        tok=f"{tokenize}+nfc+char",
         smooth="none",
         judge=judge_name(judge),
     )
@@ -186,9 +189,17 @@ def _occurrences(words: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
             yield gram, seen[gram]
 
 
+def _is_whole(text: str, words: Sequence[str]) -> bool:
+    """Whether letters stand in a text that no rule has split."""
+    return len(text) > LONG * len(words) and sum(map(str.isalpha, text)) > LONG * max(len(words), 1)
+
+
 def _split(texts: Sequence[str], tokenize: Tokenize) -> Iterator[list[str]]:
-    """Split texts into words; in scripts without spaces, into characters, as sacreBLEU's `zh` does in Chinese."""
-    texts = [*map(spaced, texts)]
+    """Split texts, in Unicode's form NFC, into words; in scripts without spaces, into characters.
+
+    sacreBLEU's `zh` does so in Chinese.
+    """
+    texts = [text if text.isascii() else spaced(unicodedata.normalize("NFC", text)) for text in texts]
     if tokenize == "coco":
         return map(ptb_tokens, texts)
     if tokenize == "13a":

@@ -223,7 +223,9 @@ def test_errors_are_one_sentence_that_says_what_came(arguments, options, fact):
 
 def test_the_signature_names_what_moves_the_number(fake_judge):
     start = giqa_description(PREDICTIONS, REFERENCES)["signature"]
-    assert start.startswith("giqa_description|reply:v2|format:giqa|bleu:corpus-4|tok:coco+char|smooth:none|judge:none")
+    assert start.startswith(
+        "giqa_description|reply:v2|format:giqa|bleu:corpus-4|tok:coco+nfc+char|smooth:none|judge:none"
+    )
     others = ({"tokenize": "13a"}, {"box_format": "giqa_decimal"}, {"judge": fake_judge([1, 2, 3])})
     assert len({start, *(giqa_description(PREDICTIONS, REFERENCES, **other)["signature"] for other in others)}) == 4
 
@@ -239,6 +241,6 @@ def test_statistics_of_the_rows_add_up_to_the_scores(fake_judge, tokenize):
     judge = fake_judge([4, None, 3])
     scores = giqa_description(PREDICTIONS, REFERENCES, judge=judge, tokenize=tokenize, per_sample=True)
     rows, signature = scores.pop("per_sample"), scores.pop("signature")
-    assert f"|tok:{tokenize}+char|" in signature
+    assert f"|tok:{tokenize}+nfc+char|" in signature
     assert aggregate(DescriptionStats.of(DescriptionStats.table(rows).sum(axis=0))) == pytest.approx(scores)
     assert 0 < scores["bleu4"] < 100

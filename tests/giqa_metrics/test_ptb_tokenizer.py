@@ -4,6 +4,7 @@ import importlib.util
 import random
 import shutil
 import subprocess
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,10 @@ SCRIPTS = {
     "Lao": ("ນ້ຳໃສ", "ນ້ຳ ໃ ສ"),
     "Khmer": ("ទឹក", "ទឹ ក"),
     "Burmese": ("ရေခွက်", "ရေ ခွ က်"),
+    "Tibetan": ("ཁང་པ་གསལ།", "ཁ ང པ ག ས ལ"),
+    "Javanese": ("ꦒꦩ꧀ꦧꦂ", "ꦒ ꦩ꧀ ꦧꦂ"),
+    "Vai": ("ꕙꔤꕙ", "ꕙ ꔤ ꕙ"),
+    "Amharic with signs between words": ("ይህ፡ፎቶ፡ነው", "ይህ ፎቶ ነው"),
     "Korean": ("컵은 선명합니다.", "컵은 선명합니다"),
 }
 
@@ -89,9 +94,28 @@ def test_scripts_without_spaces_are_split_by_character(text, words):
 def test_a_chinese_description_is_scored_by_its_characters():
     found = giqa_description(["这个杯子很清晰。"], ["这个杯子很模糊。"])
     assert 50 < found["bleu4"] < 100
-    assert "|tok:coco+char|" in found["signature"]
+    assert "|tok:coco+nfc+char|" in found["signature"]
 
 
-def test_a_long_text_that_no_rule_splits_is_told_of(caplog):
-    giqa_description(["\U00011003" * 80], ["The cup is sharp."])
-    assert "1 texts of over 60 characters have fewer than 4 words" in caplog.text
+@pytest.mark.parametrize("tokenize", ["coco", "13a"])
+@pytest.mark.parametrize("text", list(SCRIPTS.values()), ids=SCRIPTS)
+def test_a_sentence_in_any_script_scores_100_against_itself(text, tokenize):
+    assert giqa_description([text[0] * 3], [text[0] * 3], tokenize=tokenize)["bleu4"] == 100.0
+
+
+@pytest.mark.parametrize("tokenize", ["coco", "13a"])
+def test_unicodes_forms_of_one_text_give_one_number(tokenize):
+    text = "La tasse bleutée à côté du café est très nette, 컵은 선명하다, ແກ້ວໃສ, cốc rất nét."
+    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+    assert forms[0] != forms[1]
+    for one in forms:
+        for other in forms:
+            assert giqa_description([one], [other], tokenize=tokenize)["bleu4"] == 100.0
+
+
+@pytest.mark.parametrize("tokenize", ["coco", "13a"])
+def test_a_text_that_no_rule_splits_is_told_of(caplog, tokenize):
+    giqa_description(
+        ["\U00011005" * 80, "The cup is sharp.", "!" * 90, ""], ["The cup is sharp."] * 4, tokenize=tokenize
+    )
+    assert "1 texts were not split into words" in caplog.text
