@@ -20,7 +20,7 @@ from giqa_datasets.regions import Region
 from giqa_datasets.reply import VERSION
 from giqa_datasets.text import GroundedText, Kind
 from giqa_datasets.text_scan import Scan, gather, scan, scan_replies
-from giqa_metrics.inputs import regions_of, samples_of, sizes_of
+from giqa_metrics.inputs import regions_of, samples_of, sizes_of, sizes_read
 from giqa_metrics.matching import DIGITS, Objects, Pairs, falling, greedy, objects, pairs
 from giqa_metrics.signature import signature
 from giqa_metrics.similarity import Compare, Similarity, similarity_named
@@ -33,6 +33,7 @@ COUNTS = (
     "n_counted",
     "n_predicted",
     "n_reference",
+    "n_malformed_reference",
     "n_malformed",
     "n_foreign",
     "n_thoughts_cut",
@@ -56,6 +57,7 @@ class GroundingStats(Stats):
         n_counted: Samples whose reference holds an object; the means are over these.
         n_predicted: Predicted objects.
         n_reference: Reference objects.
+        n_malformed_reference: Malformed boxes in the references, which are left out.
         n_malformed: Malformed boxes in the predictions.
         n_foreign: Those of them in another family's form.
         n_thoughts_cut: Predictions of which thoughts were cut.
@@ -70,6 +72,7 @@ class GroundingStats(Stats):
     n_counted: int = 0
     n_predicted: int = 0
     n_reference: int = 0
+    n_malformed_reference: int = 0
     n_malformed: int = 0
     n_foreign: int = 0
     n_thoughts_cut: int = 0
@@ -144,7 +147,7 @@ def giqa_grounding(
         box_format: How the predictions write boxes; declared, never guessed.
         image_sizes: (width, height) of each original image, for formats that count in pixels or in a padded square.
         input_sizes: (width, height) of each resized image that the model saw, for formats that count in its pixels;
-            without them they follow from the original sizes by the processor's rule.
+            without them they follow from the original sizes by the processor's rule. Of all answers, or of none.
         similarity: See `similarity_named`; None is the preset's own, `minilm` or, for `glamm`, `bert`.
         iou_threshold: Of Tag-Recall, in [0, 1].
         similarity_threshold: Of Tag-Recall, in [0, 1].
@@ -157,12 +160,12 @@ def giqa_grounding(
 
     Returns:
         miou, miou_strict, tag_recall, tag_recall_micro, precision, f1 (0-1 or None), n_samples, n_counted,
-        n_predicted, n_reference, n_malformed, n_foreign (those in another family's form), n_thoughts_cut,
-        n_tokens_cut and signature.
+        n_predicted, n_reference, n_malformed_reference, n_malformed, n_foreign (those in another family's form),
+        n_thoughts_cut, n_tokens_cut and signature.
 
     Raises:
         ValueError: If there is no sample, the lengths differ, the format or the preset is unknown, or the format needs
-            sizes that are not given.
+            sizes that are not given, or are given for a part of the answers.
 
     Example:
         >>> scores = giqa_grounding(["[tower](<14, 319>)"], ["[tower](<35, 319>)"], similarity="exact")
@@ -173,7 +176,8 @@ def giqa_grounding(
     regions = None
     if exact_references is not None:
         regions = regions_of("exact_references", exact_references, len(references))
-    sizes = sizes_of(box_format, len(predictions), image_sizes, input_sizes)
+    sizes = sizes_of(box_format, predictions, image_sizes, input_sizes)
+    whose = sizes_read(box_format, predictions, [size.input for size in sizes])
     settings = settings_of(similarity, iou_threshold, similarity_threshold, preset)
     total, forms = GroundingStats(), set[str]()
     rows: list[dict[str, Any]] = []
@@ -188,7 +192,7 @@ def giqa_grounding(
         rows += map(json.loads, lines_of(met)) if per_sample else []
     result = aggregate(total, preset=preset)
     result["signature"] = signature_of(
-        settings, box_format=box_format, forms={"exact"} if exact_references is not None else forms
+        settings, box_format=box_format, forms={"exact"} if exact_references is not None else forms, sizes=whose
     )
     return result | {"per_sample": rows} if per_sample else result
 
@@ -268,8 +272,8 @@ def forms_of(references: Scan) -> set[str]:
     return {"cells" if is_cell else "decimals" for is_cell in np.unique(on_grid).tolist()}
 
 
-def signature_of(settings: Settings, *, box_format: str, forms: Set[str]) -> str:
-    """Name everything that can move the scores; `forms` are those of the references, or `exact`."""
+def signature_of(settings: Settings, *, box_format: str, forms: Set[str], sizes: str | None = None) -> str:
+    """Name everything that can move the scores; `forms` are those of the references, or `exact`, `sizes` whose."""
     is_glamm = settings.preset == "glamm"
     above = ">=" if is_glamm else ">"
     return signature(
@@ -277,6 +281,7 @@ def signature_of(settings: Settings, *, box_format: str, forms: Set[str]) -> str
         rules=RULES,
         reply=VERSION,
         format=box_format,
+        **({"sizes": sizes} if sizes else {}),
         grid=f"{SIDE}x{SIDE}",
         decode="centres",
         references="mixed" if len(forms) > 1 else next(iter(forms), "none"),
@@ -315,6 +320,7 @@ def meet(read: Scan, references: Scan, settings: Settings, *, count: int) -> Met
         "n_counted": n_reference > 0,
         "n_predicted": n_predicted,
         "n_reference": n_reference,
+        "n_malformed_reference": spread({sample: len(kinds) for sample, kinds in references.malformed.items()}),
         "n_malformed": spread({sample: len(kinds) for sample, kinds in read.malformed.items()}),
         "n_foreign": spread({sample: kinds.count("foreign") for sample, kinds in read.malformed.items()}),
         "n_thoughts_cut": spread(read.n_thoughts),

@@ -6,7 +6,7 @@ sentence that names the argument, the place and what was expected there.
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import index as whole_number
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -116,19 +116,23 @@ def _is_missing(value: Any) -> bool:
 
 
 def sizes_of(
-    name: str, count: int, image_sizes: Sequence[Any] | None = None, input_sizes: Sequence[Any] | None = None
+    name: str,
+    predictions: Sequence[str | None],
+    image_sizes: Sequence[Any] | None = None,
+    input_sizes: Sequence[Any] | None = None,
 ) -> list[Sizes]:
     """Pair each sample's sizes, and hold them to be what a box format needs.
 
     Args:
         name: The box format.
-        count: The number of samples.
+        predictions: One for each sample.
         image_sizes: (width, height) of each original image.
         input_sizes: (width, height) of each resized image; None for one that is not known.
 
     Raises:
         ValueError: If there are not as many, one is no size, or the format needs sizes and there are none.
     """
+    count = len(predictions)
     needs = box_format(name).needs
     if needs == "image" and image_sizes is None:
         where = "pixels of the image" if name == "pixels" else "a padded square"
@@ -144,6 +148,34 @@ def sizes_of(
             raise InputError(f"expected {count} {kind}, got {len(given)}")
         sides.append(given if sizes is None else [_size(kind, index, size) for index, size in enumerate(given)])
     return [Sizes(*pair) for pair in zip(*sides, strict=True)]
+
+
+def sizes_read(
+    name: str, predictions: Iterable[str | None], input_sizes: Iterable[Any]
+) -> Literal["given", "default", "image"] | None:
+    """Say whose pixels a box format counts in: all answers name their resized image's size, or none does.
+
+    Returns:
+        `given`; or `default`, what the format's processor makes of an image unless it is told otherwise, or `image`,
+        the original; None for a format whose numbers refer to no resized image.
+
+    Raises:
+        ValueError: If some answers name a size and others do not.
+
+    Example:
+        >>> sizes_read("pixels", ["a", None], [(640, 480), None]), sizes_read("qwen2_5_vl", ["a"], [None])
+        ('given', 'default')
+    """
+    declared = box_format(name)
+    if not declared.takes_input:
+        return None
+    known = [size is not None for text, size in zip(predictions, input_sizes, strict=True) if text]
+    if any(known) and not all(known):
+        raise InputError(
+            f"box format {name!r} counts in pixels of the resized image: expected its size with every answer or with "
+            f"none, got it with {sum(known)} of {len(known)}"
+        )
+    return "given" if any(known) else "default" if declared.needs == "input" else "image"
 
 
 def _size(kind: str, index: int, size: Any) -> Size | None:

@@ -30,7 +30,9 @@ class Difference(NamedTuple):
     Attributes:
         a: Of the first run.
         b: Of the second.
-        interval: Of b - a, by leaving out images; None if but one image has the score.
+        interval: Of b - a, by leaving out images, as far as there are such differences; None if but one image has the
+            score. Without a width if every image left out leaves the same: no image speaks against it, which is no
+            certainty.
         p_value: How often a difference as large comes from swapping the two runs' answers image by image at random.
         floor: The lowest p-value that as many swaps can give: at it, all that is known is that p is no higher.
     """
@@ -79,6 +81,7 @@ def intervals(
 
     Returns:
         (low, high) by the name of the score; None where the score does not exist or fewer than two groups bear on it.
+        Without a width where every group left out leaves the same score, as where all have the same.
 
     Example:
         >>> mean = lambda sums: {"mean": sums[0] / sums[1]}
@@ -106,6 +109,7 @@ def differences(
     groups: Sequence[Any],
     scores: Scores,
     *,
+    top: float = 1.0,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
@@ -118,7 +122,8 @@ def differences(
         a: Of the first run; shape (N, S), S sums per sample.
         b: Of the second run, the same samples in the same order.
         groups: The image of each sample; a run's answers to one image are swapped together.
-        scores: As in `intervals`.
+        scores: As in `intervals`, and `top`.
+        top: No difference is greater.
         resamples: How many random swaps; and as in `intervals`.
         seed: Of the swaps and parts.
         level: Of the interval, in (0, 1).
@@ -152,7 +157,7 @@ def differences(
         gaps = [each for each in _gaps(swapped, name) if each is not None]
         extreme = sum(abs(each) >= abs(gap) - 1e-12 for each in gaps)
         floor = 1 / (len(gaps) + 1)
-        out[name] = Difference(one, other, _around(gap, left_out, level), float(extreme + 1) * floor, floor)
+        out[name] = Difference(one, other, _around(gap, left_out, top, level), float(extreme + 1) * floor, floor)
     return out
 
 
@@ -243,12 +248,12 @@ def _within(value: float, left_out: _LeftOut, size: float, top: float, level: fl
     return min(low, value), max(high, value)
 
 
-def _around(value: float, left_out: _LeftOut, level: float) -> Interval | None:
-    """Student's interval."""
+def _around(value: float, left_out: _LeftOut, top: float, level: float) -> Interval | None:
+    """Student's interval, as far as it lies from -top to top."""
     if left_out.n_parts < 2:
         return None
     reach = _quantile(left_out, level) * left_out.error
-    return value - reach, value + reach
+    return max(value - reach, -top), min(value + reach, top)
 
 
 def _quantile(left_out: _LeftOut, level: float) -> float:

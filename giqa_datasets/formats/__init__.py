@@ -37,6 +37,7 @@ class Format(NamedTuple):
         needs: The size that `tokens` and `write` need; for `input`, that of the image does where the processor resizes
             by its default.
         hint: How a question shows an object called "label" whose corners have names, as the model would write it.
+        takes_input: Whether the numbers are pixels of the resized image, where its size is known.
         markers: The special tokens of the family's tokenizer that decoding must keep; empty where the markup is text.
         written: Reads many texts that are as `write` writes them; None where that takes more than a pattern.
     """
@@ -46,6 +47,7 @@ class Format(NamedTuple):
     strip: Callable[[str], str]
     needs: Literal["image", "input"] | None
     hint: str
+    takes_input: bool = False
     markers: tuple[str, ...] = ()
     written: Bulk | None = None
 
@@ -76,8 +78,8 @@ def _tagged(name: str) -> Format:
         lambda text: tagged.tokens(text, tags).plain,
         None,
         tagged.hint(tags),
-        tags.markers,
-        tagged.written(tags),
+        markers=tags.markers,
+        written=tagged.written(tags),
     )
 
 
@@ -90,6 +92,7 @@ def _json(name: str, needs: Literal["image", "input"] | None = None) -> Format:
         partial(json_boxes.strip, keys=keys),
         needs,
         json_boxes.hint(keys),
+        takes_input=needs is not None,
         written=(json_boxes.split_of(keys), keys.frame),
     )
 

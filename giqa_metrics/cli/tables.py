@@ -72,7 +72,7 @@ def print_compared(found: "Sequence[ScoreDifference]") -> None:
         counts = {}
         for each in pair:
             counts[each.task] = f"{each.task}: {each.n_images:,} photographs, {each.n_samples:,} samples"
-            values = ["-" if value is None else f"{value:.4f}" for value in (each.a, each.b)]
+            values = [f"{value:.4f}" if isinstance(value, float) else value or "-" for value in (each.a, each.b)]
             cells = ["-"] * 4 if each.difference is None else _compared(each.difference, each.p_holm or 0.0)
             table.add_row(f"{each.task} {each.score}", *values, *cells)
         print_table(table)

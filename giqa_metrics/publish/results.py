@@ -16,6 +16,7 @@ from giqa_datasets.publish.remote import look
 from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card
 from giqa_metrics.runs.check import check_run
+from giqa_metrics.runs.counts import UNREAD
 from giqa_metrics.runs.files import COLUMNS as DATA_COLUMNS
 from giqa_metrics.runs.files import Summary, read_summary
 from giqa_metrics.runs.score import references_digest
@@ -141,7 +142,7 @@ def _holding(run: Path) -> tuple[Summary, dict[str, Any]]:
 
 def _tables(raw: dict[str, Any], task: str, model: str, data: str) -> list[Table]:
     """The tables of one task, with the names of model and data on the Hub: here they may be folders."""
-    return tables({"model": model, "data": data, task: raw[task]})
+    return tables({"model": model, "data": data, "read": raw.get("read"), task: raw[task]})
 
 
 def _results(raw: dict[str, Any], repo: str) -> list[Result]:
@@ -157,7 +158,7 @@ def _results(raw: dict[str, Any], repo: str) -> list[Result]:
         for (name, metric, key), cell in zip(columns, cells, strict=True):
             signature = raw[task][metric]["signature"]
             is_strange = key in JUDGED and "not-comparable" in signature
-            if key in SCORES[task] and cell.value != "-" and not is_strange:
+            if key in SCORES[task] and cell.value not in ("-", UNREAD) and not is_strange:
                 found.append(Result(task, key, name, float(cell.value), signature))
     return found
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_metrics.resampling import Difference, differences, holm
+from giqa_metrics.runs.counts import UNREAD, is_unread
 from giqa_metrics.runs.files import ScoreRow, Summary, read_scores, read_summary
-from giqa_metrics.runs.score import TASKS, measure
+from giqa_metrics.runs.score import TASKS, TOPS, measure
 
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ class ScoreDifference(NamedTuple):
         score: Its name.
         n_images: How many photographs the task has.
         n_samples: How many samples.
-        a: The score of the first run, None if it has none.
+        a: The score of the first run, None if it has none, `unread` if another box format would read its boxes.
         b: That of the other.
-        difference: None where one of them has no score.
+        difference: None where one of them has no score, or an unread one.
         p_holm: The p-value, corrected for all scores of all runs that were tested together; None as `difference`.
     """
 
@@ -36,8 +37,8 @@ class ScoreDifference(NamedTuple):
     score: str
     n_images: int
     n_samples: int
-    a: float | None
-    b: float | None
+    a: float | str | None
+    b: float | str | None
     difference: Difference | None
     p_holm: float | None
 
@@ -103,13 +104,16 @@ def _compare(one: _Run, other: _Run, resamples: int, seed: int) -> list[ScoreDif
             measure(metric, [_metric(run.rows[name], metric) for name in ids], preset=preset) for run in (one, other)
         )
         images = [one.rows[name].image for name in ids]
-        found = differences(table, other_table, images, scores, resamples=resamples, seed=seed)
-        in_a, in_b = (run.raw[task][metric] for run in (one, other))
+        found = differences(table, other_table, images, scores, top=TOPS[metric], resamples=resamples, seed=seed)
+        unread = [metric == "giqa_grounding" and is_unread(run.raw, task) for run in (one, other)]
         counts = len(set(images)), len(ids)
-        out += [
-            ScoreDifference(one.name, other.name, task, name, *counts, in_a.get(name), in_b.get(name), each, None)
-            for name, each in found.items()
-        ]
+        for name, each in found.items():
+            a, b = (
+                UNREAD if is_it else run.raw[task][metric].get(name)
+                for run, is_it in zip((one, other), unread, strict=True)
+            )
+            difference = None if any(unread) else each
+            out.append(ScoreDifference(one.name, other.name, task, name, *counts, a, b, difference, None))
     if differing:
         logger.warning(
             "%s and %s were scored in different ways: %s", one.folder, other.folder, "; ".join(sorted(differing))

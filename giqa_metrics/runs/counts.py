@@ -1,6 +1,6 @@
 """What was read of a run's answers, and which other box formats would read more of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from giqa_metrics.grounding import GroundingStats
 from giqa_metrics.stats import Table
 
 
+UNREAD = "unread"  # what stands for a score of boxes that another format would read
 LOOKED_AT = 1000  # answers that are read in every format (ours)
 
 
@@ -26,13 +27,14 @@ class SizedReply(NamedTuple):
 def counts_of(tables: Sequence[Table], no_answer: int) -> dict[str, int]:
     """Add up what was read of all answers: shape (N, S) each, the columns of `GroundingStats`.
 
-    `no_answer` is the number of samples that got none.
+    `no_answer` is the number of samples that got none: null, or a reply in which nothing but thoughts stands.
     """
     table = np.concatenate(tables)
     column = dict(zip(GroundingStats.names(), table.T, strict=True))
     return {
         "answers": len(table) - no_answer,
         "no_answer": no_answer,
+        "malformed_references": int(column["n_malformed_reference"].sum()),
         "boxes": int(column["n_predicted"].sum()),
         "malformed": int(column["n_malformed"].sum()),
         "foreign": int(column["n_foreign"].sum()),
@@ -58,13 +60,20 @@ def other_formats(replies: Sequence[SizedReply], declared: str) -> dict[str, Any
     return {"formats": [name for name in FORMATS if count[name] == most], "answers": most, "looked_at": len(texts)}
 
 
+def is_unread(summary: Mapping[str, Any], task: str) -> bool:
+    """Whether no box of a task's answers was read and another format would read some: its scores are no scores."""
+    read, boxes = summary.get("read"), summary[task]["giqa_grounding"]
+    return isinstance(read, Mapping) and bool(read.get("other_formats")) and not boxes.get("n_predicted")
+
+
 def sentences(read: dict[str, Any]) -> list[str]:
     r"""Say what was read, and which format would read more; `read` is the part of that name of a summary.
 
     Example:
         >>> counts = {"answers": 28, "boxes": 3, "malformed": 31, "foreign": 31, "without_box": 0, "thoughts_cut": 2}
         >>> other = {"formats": ["qwen3_vl"], "answers": 26, "looked_at": 28}
-        >>> print("\n".join(sentences(counts | {"no_answer": 0, "other_formats": other})))
+        >>> rest = {"no_answer": 0, "malformed_references": 0, "sizes": None, "other_formats": other}
+        >>> print("\n".join(sentences(counts | rest)))
         28 answers: 3 boxes read, 31 malformed (31 foreign), 0 answers without a box, 2 thoughts cut
         26 of 28 answers read as qwen3_vl: --box-format qwen3_vl?
     """
@@ -74,11 +83,18 @@ def sentences(read: dict[str, Any]) -> list[str]:
     ]
     if read["no_answer"]:
         said.append(f"{read['no_answer']:,} samples got no answer, and count as answered by nothing")
+    if read["malformed_references"]:
+        said.append(f"{read['malformed_references']:,} boxes of references cannot be read, and are left out")
+    if read["sizes"] in _WHOSE:
+        said.append(f"no answer names its input_size: boxes are read in pixels of {_WHOSE[read['sizes']]}")
     if other := read["other_formats"]:
         names = " or ".join(other["formats"])
         name = other["formats"][0] if len(other["formats"]) == 1 else "NAME"
         said.append(f"{other['answers']:,} of {other['looked_at']:,} answers read as {names}: --box-format {name}?")
     return said
+
+
+_WHOSE = {"default": "what the processor makes of an image by default", "image": "the original images"}
 
 
 def _is_read(reply: SizedReply, name: str) -> bool:

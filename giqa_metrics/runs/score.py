@@ -31,7 +31,7 @@ from giqa_metrics.grounding import (
     meet,
     read_references,
 )
-from giqa_metrics.inputs import regions_of, sizes_of
+from giqa_metrics.inputs import regions_of, sizes_of, sizes_read
 from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.resampling import LEVEL, METHOD, intervals
@@ -230,6 +230,7 @@ def compute(
     dataset = load_split(data, config, split, needs_pixels=False)
     ids = dataset["id"][: run.get("limit")]
     _match_ids(path, answers.texts, ids, f"{data} ({split})")
+    whose = sizes_read(box_format, answers.texts.values(), answers.input_sizes.values())
     settings = grounding.settings_of(options.similarity, IOU_THRESHOLD, SIMILARITY_THRESHOLD, options.preset)
     has_pixels = "image" in dataset.column_names
     tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], [], []) for task in TASKS}
@@ -240,13 +241,12 @@ def compute(
         for row in rows:
             digest.update(_digested(row))
             row["prediction"], row["input_size"] = (of.pop(row["id"]) for of in answers)
-            no_answer += row["prediction"] is None
             if len(replies) < LOOKED_AT and row["prediction"]:
                 sizes = Sizes((row["width"], row["height"]), row["input_size"])
                 replies.append(SizedReply(row["prediction"], sizes))
         for task, tally in tallies.items():
             if of_task := [row for row in rows if row["task"] == task]:
-                _score_part(task, of_task, tally, settings, options, judge, with_lines=keep is not None)
+                no_answer += _score_part(task, of_task, tally, settings, options, judge, with_lines=keep is not None)
         if keep is not None:
             keep(rows, has_pixels)
     summary: dict[str, Any] = {
@@ -257,15 +257,14 @@ def compute(
         "limit": run.get("limit"),
         "references": f"sha256:{digest.hexdigest()}",
         "settings": _settings(options, judge),
-        "read": counts_of(
-            [table for tally in tallies.values() for table in tally.tables["giqa_grounding"]], no_answer
-        ),
+        "read": counts_of([table for tally in tallies.values() for table in tally.tables["giqa_grounding"]], no_answer)
+        | {"sizes": whose},
     }
     is_whole = summary["read"]["malformed"] == 0
     summary["read"]["other_formats"] = None if is_whole else other_formats(replies, box_format)
     for task, tally in tallies.items():
         if tally.references:
-            summary[task] = _summarise(task, tally, settings, options, judge)
+            summary[task] = _summarise(task, tally, settings, options, judge, whose)
     if judge is not None:
         summary["judge_agreement"] = judge.agreement() if hasattr(judge, "agreement") else None
     return Scored(summary, dataset)
@@ -329,11 +328,15 @@ def _score_part(
     judge: Judge | None,
     *,
     with_lines: bool,
-) -> None:
-    """Score some samples of a task, each text read once; their lines go to the rows, their sums to the tally."""
+) -> int:
+    """Score some samples of a task, each text read once; their lines go to the rows, their sums to the tally.
+
+    Returns:
+        How many of them got no answer.
+    """
     sizes = sizes_of(
         str(options.box_format),
-        len(rows),
+        [row["prediction"] for row in rows],
         [(row["width"], row["height"]) for row in rows],
         [row["input_size"] for row in rows],
     )
@@ -363,15 +366,20 @@ def _score_part(
         for row, boxes, its in zip(rows, lines_of(met), words, strict=True):
             head = _json({"id": row["id"], "image": row["image_sha256"], "task": task})
             row["line"] = f'{head[:-1]}, "{of_boxes}": {boxes}, "{of_words}": {_json(its)}}}'
+    silent = [at for at, text in enumerate(answers) if not text.strip()]
+    written = met.table[silent][:, [GroundingStats.names().index(name) for name in ("n_predicted", "n_malformed")]]
+    return int((written.sum(axis=1) == 0).sum())
 
 
-def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, judge: Judge | None) -> dict[str, Any]:
+def _summarise(
+    task: str, tally: _Tally, settings: Settings, options: Options, judge: Judge | None, sizes: str | None
+) -> dict[str, Any]:
     """The scores of a task, their intervals, and the blind baselines on the same references."""
     forms = (
         {"exact"} if options.exact_boxes else set().union(*(grounding.forms_of(part) for part, _ in tally.references))
     )
     signatures = {
-        "giqa_grounding": partial(grounding.signature_of, settings, forms=forms),
+        "giqa_grounding": partial(grounding.signature_of, settings, forms=forms, sizes=sizes),
         "giqa_description": partial(description.signature_of, judge=judge),
         "giqa_vqa": partial(vqa.signature_of, judge=judge),
     }
@@ -390,7 +398,9 @@ def _summarise(task: str, tally: _Tally, settings: Settings, options: Options, j
             met = meet(constant(read, count), part, settings, count=count)
             stats += GroundingStats.of(met.table.sum(axis=0))
         result = grounding.aggregate(stats, preset=options.preset)
-        baselines[name] = {"giqa_grounding": result | {"signature": signatures["giqa_grounding"](box_format="giqa")}}
+        baselines[name] = {
+            "giqa_grounding": result | {"signature": signatures["giqa_grounding"](box_format="giqa", sizes=None)}
+        }
     if task == "des":
         for name, result in _blind_words(tally, options.seed, judge):
             baselines[name] = {"giqa_description": result}

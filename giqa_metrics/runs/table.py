@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from giqa_metrics.runs.counts import UNREAD, is_unread
 from giqa_metrics.runs.paper import NOTE, SOURCE, is_giqa_bench, table5
 from giqa_metrics.vqa import OPEN_TYPES
 
@@ -56,8 +57,7 @@ def tables(summary: dict[str, Any]) -> list[Table]:
             f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
             f"{counts['n_counted']} with boxes in the reference"
         )
-        is_unread = not counts["n_predicted"] and bool(summary.get("read", {}).get("other_formats"))
-        rows = [(summary["model"], _cells(scored, columns, is_unread=is_unread))]
+        rows = [(summary["model"], _cells(scored, columns, unread=is_unread(summary, task)))]
         rows += [(f"blind: {name}", _cells(blind, columns)) for name, blind in scored["baselines"].items()]
         out.append(Table(title, [column for column, _, _ in columns], rows, _judge_note(scored)))
         asked = [column for column in _BY_TYPE if scored.get("giqa_vqa", {}).get(column[2]) is not None]
@@ -95,12 +95,12 @@ def _judge_note(scored: dict[str, Any]) -> str:
     return " ".join(notes)
 
 
-def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]], *, is_unread: bool = False) -> list[Cell]:
-    """Write one row's numbers; those of boxes are `unread` where another box format would read them."""
+def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]], *, unread: bool = False) -> list[Cell]:
+    """Write one row's numbers; those of boxes may be unread."""
     cells = []
     for _, metric, key in columns:
-        if is_unread and metric == "giqa_grounding":
-            cells.append(Cell("unread"))
+        if unread and metric == "giqa_grounding":
+            cells.append(Cell(UNREAD))
             continue
         result = scores.get(metric, {})
         interval = result.get("intervals", {}).get(key)

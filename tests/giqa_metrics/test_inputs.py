@@ -6,7 +6,7 @@ import pytest
 
 from giqa_datasets import Region
 from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
-from giqa_metrics.inputs import sizes_of
+from giqa_metrics.inputs import sizes_of, sizes_read
 
 
 TEXT = "The [cup](<3, 254>) is blurred."
@@ -150,10 +150,18 @@ def test_regions_of_another_shape_are_one_sentence(exact, sentence):
 @pytest.mark.parametrize("sizes", [7, "640x480", [640, 480], [(640,)], [(0, 480)], [("640", "480")]], ids=str)
 def test_sizes_of_another_shape_are_one_sentence(sizes):
     with pytest.raises(ValueError, match="image_sizes"):
-        sizes_of("shikra", 1, sizes)
+        sizes_of("shikra", ["a"], sizes)
 
 
 def test_sizes_may_come_as_libraries_give_them():
     for sizes in (np.array([[640, 480]]), pd.Series([np.array([640, 480])]), [[640, 480]]):
-        assert sizes_of("shikra", 1, sizes)[0].image == (640, 480)
-    assert sizes_of("qwen2_5_vl", 1, [(640, 480)], pd.Series([float("nan")]))[0].input is None
+        assert sizes_of("shikra", ["a"], sizes)[0].image == (640, 480)
+    assert sizes_of("qwen2_5_vl", ["a"], [(640, 480)], pd.Series([float("nan")]))[0].input is None
+
+
+def test_sizes_of_some_answers_alone_are_refused():
+    two, sizes = ["[cup](<3, 254>)", "[cup](<5, 254>)"], [(560, 420), None]
+    with pytest.raises(ValueError, match=r"expected its size with every answer or with none, got it with 1 of 2$"):
+        giqa_grounding(two, two, box_format="pixels", image_sizes=[(640, 480)] * 2, input_sizes=sizes)
+    assert sizes_read("pixels", ["a", None], sizes) == "given"
+    assert sizes_read("giqa", two, sizes) is None

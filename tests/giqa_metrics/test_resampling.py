@@ -251,6 +251,14 @@ def test_a_clear_difference_has_the_smallest_p_value_and_an_interval_far_from_ze
     assert 0.4 < found.interval[0] < b.mean() - a.mean() < found.interval[1] < 0.6
 
 
+def test_the_interval_of_a_difference_stays_where_differences_can_be():
+    a, b = table_of(np.array([1.0, 0, 0])), table_of(np.array([1.0, 1, 1]))
+    low, high = differences(a, b, range(3), mean)["mean"].interval
+    assert 0 < 2 / 3 < high == 1
+    low, high = differences(100 * b, a, range(3), lambda sums: {"mean": sums[0] / 3}, top=100.0)["mean"].interval
+    assert -100 == low < high
+
+
 def test_a_difference_within_one_image_alone_is_no_evidence():
     # A hundred samples, all of one image: swapped together, they always differ as much
     a, b = table_of(np.zeros(100)), table_of(np.ones(100))

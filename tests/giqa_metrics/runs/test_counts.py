@@ -5,7 +5,8 @@ import json
 import pytest
 
 from giqa_datasets import Sizes, box_format, parse
-from giqa_metrics.runs.counts import SizedReply, other_formats
+from giqa_metrics import giqa_grounding
+from giqa_metrics.runs.counts import SizedReply, other_formats, sentences
 from giqa_metrics.runs.files import read_summary
 from giqa_metrics.runs.score import Options, score_run
 
@@ -64,6 +65,48 @@ def test_thoughts_and_answers_without_a_box_are_counted(giqa, bench, bench_rows,
     assert after["without_box"] == before["without_box"] + 2
     rows = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     assert sum(row["giqa_grounding"]["n_thoughts_cut"] for row in rows) == 1
+
+
+NOTHING = [None, "", " \n", "<think>A [dog](<0, 21>)?</think>", "<think>never ends", "</think><|im_end|>"]
+
+
+def test_no_answer_is_one_thing_however_it_is_written(giqa, bench, bench_rows, make_run):
+    silent = [row["id"] for row in bench_rows if row["question_type"] == "yes_no"][: len(NOTHING)]
+    box, *_ = [row["id"] for row in bench_rows if row["task"] == "des"]
+    run = make_run({**dict(zip(silent, NOTHING, strict=True)), box: "[1, 2, 30, 40]"})
+    ran = giqa("score", run, "--data", bench, "--similarity", "exact", "--resamples", "0")
+    assert f"{76 - len(NOTHING)} answers: " in ran.out
+    assert f"{len(NOTHING)} samples got no answer, and count as answered by nothing" in ran.out
+    assert read_summary(run)[1]["read"]["foreign"] == 1
+    rows = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    kept = [row["giqa_vqa"] for row in rows if row["id"] in silent]
+    assert [row["n_unreadable"] for row in kept] == [1] * len(NOTHING)
+    assert kept == kept[:1] * len(NOTHING)
+
+
+def test_broken_boxes_of_references_are_counted_and_said():
+    references = ["The [cup](<3, and a [hat](<9, 3>)", "[cup](<3, 254>)"]
+    scores = giqa_grounding(["[cup](<3, 254>)"] * 2, references, similarity="exact")
+    assert (scores["n_malformed_reference"], scores["n_counted"], scores["miou"]) == (2, 1, 1.0)
+    read = dict.fromkeys(["answers", "boxes", "malformed", "foreign", "without_box", "thoughts_cut", "no_answer"], 0)
+    said = sentences(read | {"malformed_references": 2, "sizes": None, "other_formats": None})
+    assert said[1:] == ["2 boxes of references cannot be read, and are left out"]
+
+
+def test_compare_says_unread_where_the_table_does(giqa, bench, spoken, make_run):
+    run, whole = spoken("qwen2_vl"), make_run(name="whole")
+    for folder in (run, whole):
+        score_run(folder, str(bench), options=QUICK)
+    ran = giqa("compare", whole, run, "--resamples", 5)
+    assert ran.code == 0
+    rows = [line.split() for line in ran.out.splitlines() if line.strip().startswith(("des ", "vqa "))]
+    unread = [row for row in rows if "unread" in row]
+    assert len(unread) == 12
+    assert all(row[3:] == ["unread", *"----"] for row in unread)
+    (bleu,) = [row for row in rows if row[1] == "bleu4"]
+    assert len(bleu) > 6
+    first = json.loads(giqa("compare", whole, run, "--resamples", 5, "--format", "json").out)[0]
+    assert (first["score"], first["b"], first["difference"], first["p_holm"]) == ("miou", "unread", None, None)
 
 
 def test_formats_that_read_alike_are_all_named():

@@ -155,16 +155,40 @@ def test_pixels_are_those_of_the_input_size_that_the_prediction_names(giqa, benc
     assert wrong["miou"] < 0.5
 
 
-def test_one_prediction_may_name_its_input_size_and_another_not(bench, bench_rows, tmp_path):
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "pixels"])
+def test_all_answers_name_their_input_size_or_none_does(giqa, bench, bench_rows, tmp_path, name):
     rows = [row for row in bench_rows if row["task"] == "des"]
     named = {row["id"] for row in rows[::2]}
 
     def size_of(row):
         return (280, 560) if row["id"] in named else None
 
-    folder = write_run(tmp_path / "run", rows, written_in("qwen2_5_vl", size_of), size_of=size_of)
-    scored = compute(folder, str(bench), config="des", options=EXACT._replace(box_format="qwen2_5_vl"))
-    assert scored.summary["des"]["giqa_grounding"]["miou"] > 0.975
+    def score(folder, *options):
+        return giqa(
+            *("score", folder, "--data", bench, "--config", "des", "--similarity", "exact", "--resamples", 0),
+            *("--box-format", name, *options),
+        )
+
+    mixed = write_run(tmp_path / "mixed", rows, written_in(name, size_of), size_of=size_of)
+    ran = score(mixed)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"giqa: box format '{name}' counts in pixels of the resized image: expected its size with every answer or "
+        "with none, got it with 14 of 28\n"
+    )
+    assert not (mixed / "summary.json").exists()
+    lines = [json.loads(line) for line in (mixed / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    answered = [line if "input_size" in line else line | {"prediction": None} for line in lines]
+    text = "".join(json.dumps(line) + "\n" for line in answered)
+    (mixed / "predictions.jsonl").write_text(text, encoding="utf-8")
+    given = score(mixed)
+    silent = score(write_run(tmp_path / "silent", rows, written_in(name)))
+    assert (given.code, silent.code) == (0, 0)
+    assert "no answer names its input_size" not in given.out
+    assert "no answer names its input_size: boxes are read in pixels of " in silent.out
+    signatures = [read_summary(tmp_path / run)["des"]["giqa_grounding"]["signature"] for run in ("mixed", "silent")]
+    assert f"|format:{name}|sizes:given|" in signatures[0]
+    assert f"|format:{name}|sizes:{'image' if name == 'pixels' else 'default'}|" in signatures[1]
 
 
 @pytest.mark.parametrize("size", [[560], [0, 280], [-560, 280], ["560", "280"], [560.5, 280], 560, {"width": 560}])
