@@ -83,6 +83,13 @@ def scan(texts: Sequence[str], *, forms: Iterable[Form] = FORMS) -> Scan:
     if "cells" not in accepted:
         return _gather_tokens([tokenize(text, accepted) for text in texts])
     quick, left = _scan_canonical(texts)
+    decimals = format_named("giqa_decimal").written
+    if "decimals" in accepted and decimals is not None and left.any():
+        places = np.flatnonzero(left).tolist()
+        split, frame_of = decimals
+        written, is_left = _scan_written([texts[at] for at in places], split, [frame_of(UNKNOWN)] * len(places))
+        left[np.array(places)[~is_left]] = False
+        quick = _merged(quick, written, places)
     places = np.flatnonzero(left).tolist()
     return _merged(quick, _gather_tokens([tokenize(texts[at], accepted) for at in places]), places)
 
