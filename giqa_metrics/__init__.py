@@ -1,4 +1,4 @@
-"""Metrics for grounded image quality assessment: boxes, descriptions and short answers."""
+"""Metrics for grounded image quality assessment: boxes, descriptions, short answers and defects."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from giqa_datasets.lazy import lazy_names
 if TYPE_CHECKING:
     import evaluate
 
+    from giqa_metrics.defects import giqa_defects
     from giqa_metrics.description import giqa_description
     from giqa_metrics.grounding import giqa_grounding
     from giqa_metrics.inspection import Policy, inspect_photographs
@@ -20,6 +21,7 @@ else:
         __name__,
         {
             "Policy": "inspection",
+            "giqa_defects": "defects",
             "giqa_description": "description",
             "giqa_grounding": "grounding",
             "giqa_vqa": "vqa",
@@ -32,6 +34,7 @@ else:
 __all__ = [
     "METRICS",
     "Policy",
+    "giqa_defects",
     "giqa_description",
     "giqa_grounding",
     "giqa_vqa",
@@ -41,7 +44,7 @@ __all__ = [
     "score",
 ]
 
-METRICS = ("giqa_grounding", "giqa_description", "giqa_vqa")
+METRICS = ("giqa_grounding", "giqa_description", "giqa_vqa", "giqa_defects")
 
 
 def load(name: str) -> "evaluate.EvaluationModule":

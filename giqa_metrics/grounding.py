@@ -24,7 +24,7 @@ from giqa_metrics.inputs import regions_of, samples_of, sizes_of, sizes_read
 from giqa_metrics.matching import DIGITS, Objects, Pairs, falling, greedy, objects, pairs
 from giqa_metrics.signature import signature
 from giqa_metrics.similarity import Compare, Similarity, similarity_named
-from giqa_metrics.stats import Stats, Table
+from giqa_metrics.stats import Stats, Table, ratio
 
 
 SCORES = ("miou", "miou_strict", "tag_recall", "tag_recall_micro", "precision", "f1")
@@ -237,15 +237,15 @@ def aggregate(stats: GroundingStats, *, preset: Preset = "paper") -> dict[str, A
     exist; the strict scores count what was not found as 0. A malformed box is a spurious box, and costs precision.
     """
     n_written = stats.n_predicted + stats.n_malformed
-    miou, tag_recall = _ratio(stats.miou, stats.n_counted), _ratio(stats.tag_recall, stats.n_counted)
-    recall, precision = _ratio(stats.n_recalled, stats.n_reference), _ratio(stats.n_recalled, n_written)
+    miou, tag_recall = ratio(stats.miou, stats.n_counted), ratio(stats.tag_recall, stats.n_counted)
+    recall, precision = ratio(stats.n_recalled, stats.n_reference), ratio(stats.n_recalled, n_written)
     scores = {
         "miou": miou if n_written else None,
-        "miou_strict": _ratio(stats.miou_strict, stats.n_counted),
+        "miou_strict": ratio(stats.miou_strict, stats.n_counted),
         "tag_recall": (recall if preset == "glamm" else tag_recall) if n_written else None,
         "tag_recall_micro": recall,
         "precision": precision,
-        "f1": _ratio(2 * stats.n_recalled, n_written + stats.n_reference) if stats.n_reference else None,
+        "f1": ratio(2 * stats.n_recalled, n_written + stats.n_reference) if stats.n_reference else None,
     }
     counts = {name: getattr(stats, name) for name in COUNTS}
     return {**scores, **counts}
@@ -446,8 +446,3 @@ def _box_texts(side: Objects) -> npt.NDArray[np.object_]:
     _IS_WRITTEN[place] = True
     texts: npt.NDArray[np.object_] = _ON_GRID[place]
     return texts
-
-
-def _ratio(part: float, whole: int) -> float | None:
-    """A mean, or None where there is nothing to average."""
-    return part / whole if whole else None

@@ -13,6 +13,7 @@ import numpy as np
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Size, Sizes, box_format
+from giqa_datasets.formats.frames import UNKNOWN
 from giqa_datasets.regions import Region
 
 
@@ -75,9 +76,7 @@ def regions_of(name: str, values: Any, count: int) -> list[list[Region]]:
     Raises:
         ValueError: If there are not `count`, or one is no list of regions.
     """
-    columns = _list_of(name, values, "lists of regions")
-    if len(columns) != count:
-        raise InputError(f"expected {count} {name.replace('_', ' ')}, got {len(columns)}")
+    columns = column_of(name, values, "lists of regions", count)
     return [
         [region for each in _list_of(f"{name} at {index}", its, "regions") for region in _region(name, index, each)]
         for index, its in enumerate(columns)
@@ -101,6 +100,18 @@ def _region(name: str, index: int, value: Any) -> list[Region]:
         return [Region(phrase, (0, 0), to_boxes(nested))] if role == "answer" else []
     except ValueError as error:
         raise InputError(f"{name} at {index}: {error}") from error
+
+
+def column_of(name: str, values: Any, kind: str, count: int) -> list[Any]:
+    """Take a column of anything, None where pandas has one of its marks of what is missing.
+
+    Raises:
+        ValueError: If it is no list, or there are not `count` values.
+    """
+    column = [None if _is_missing(value) else value for value in _list_of(name, values, kind)]
+    if len(column) != count:
+        raise InputError(f"expected {count} {name}, got {len(column)}")
+    return column
 
 
 def _list_of(name: str, values: Any, kind: str) -> list[Any]:
@@ -141,11 +152,11 @@ def sizes_of(
         raise InputError(
             f"box format {name!r} counts in pixels of the resized image: expected input_sizes or image_sizes, got none"
         )
+    if image_sizes is None and input_sizes is None:
+        return [UNKNOWN] * count
     sides = []
     for kind, sizes in (("image_sizes", image_sizes), ("input_sizes", input_sizes)):
-        given = [None] * count if sizes is None else _list_of(kind, sizes, "(width, height)")
-        if len(given) != count:
-            raise InputError(f"expected {count} {kind}, got {len(given)}")
+        given = [None] * count if sizes is None else column_of(kind, sizes, "(width, height)", count)
         sides.append(given if sizes is None else [_size(kind, index, size) for index, size in enumerate(given)])
     return [Sizes(*pair) for pair in zip(*sides, strict=True)]
 

@@ -4,6 +4,7 @@ An object is one box with one name. Samples are the unit of meaning and chunks o
 here runs over the objects, or the pairs of objects, of all samples of a chunk.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from giqa_datasets.text_scan import Scan
 
 
 COARSE = 200  # steps a side
+TIE_DIGITS = 3  # further down, where what breaks a tie of IoU stays below what is none
 DIGITS = 9  # IoU and similarity are rounded to it, so that a threshold or a tie does not hang on the last bit
 
 
@@ -116,16 +118,28 @@ def _box_rank(side: Scan) -> Ints:
 
 def pairs(predicted: Objects, reference: Objects, n_samples: int) -> Pairs:
     """List the pairs with IoU above 0."""
-    n_predicted = np.bincount(predicted.sample, minlength=n_samples)
-    begin = np.cumsum(n_predicted) - n_predicted
-    partners = n_predicted[reference.sample]  # of each reference object
-    r = np.repeat(np.arange(len(partners)), partners)
-    p = np.arange(len(r)) + np.repeat(begin[reference.sample] - (np.cumsum(partners) - partners), partners)
+    p, r = couples(predicted.sample, reference.sample, n_samples)
     near = np.flatnonzero(_may_overlap(predicted.boxes, reference.boxes, p, r))
     p, r = p[near], r[near]
     iou = paired_iou(predicted.boxes.take(p, axis=0), reference.boxes.take(r, axis=0))
     kept = np.flatnonzero(iou)
     return Pairs(reference.sample[r[kept]], p[kept], r[kept], iou[kept])
+
+
+def couples(predicted: Ints, reference: Ints, n_samples: int) -> tuple[Ints, Ints]:
+    """List every predicted with every reference object of its sample: indices, by reference and prediction.
+
+    Args:
+        predicted: The sample of each predicted object, rising.
+        reference: The sample of each reference object, rising.
+        n_samples: More than the highest.
+    """
+    n_predicted = np.bincount(predicted, minlength=n_samples)
+    begin = np.cumsum(n_predicted) - n_predicted
+    partners = n_predicted[reference]  # of each reference object
+    r = np.repeat(np.arange(len(partners)), partners)
+    p = np.arange(len(r)) + np.repeat(begin[reference] - (np.cumsum(partners) - partners), partners)
+    return p, r
 
 
 def _may_overlap(a: Boxes, b: Boxes, p: Ints, r: Ints) -> Flags:
@@ -180,3 +194,46 @@ def greedy(pairs: Pairs, order: Ints) -> Ints:
         free_predicted[p[taken]] = free_reference[r[taken]] = False
         left = left[free_predicted[p] & free_reference[r]]
     return order[np.sort(np.concatenate(matched))] if matched else order
+
+
+def largest_total(pairs: Pairs, likeness: Floats) -> Ints:
+    """Match one to one so that each sample's sum of IoU is as large as it can be, and of equal ones that of likeness.
+
+    A pair whose objects are in no other pair matches whatever else happens; the others go through scipy's assignment,
+    a sample at a time.
+
+    Args:
+        pairs: By sample.
+        likeness: Of each pair, shape (K,), 0 to 3.
+
+    Returns:
+        Indices of the pairs that match, rising.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    partners = [np.bincount(side)[side] for side in (pairs.predicted, pairs.reference)]
+    is_alone = (partners[0] == 1) & (partners[1] == 1)
+    tangled = np.flatnonzero(~is_alone)
+    starts = np.flatnonzero(np.diff(pairs.sample[tangled], prepend=-1))
+    predicted, reference = (_from_first(side[tangled], starts) for side in (pairs.predicted, pairs.reference))
+    weight = (pairs.iou.round(DIGITS) + likeness * 10.0 ** -(DIGITS + TIE_DIGITS))[tangled]
+    matched = [np.flatnonzero(is_alone)]
+    for start, end in pairwise([*starts.tolist(), len(tangled)]):
+        p, r, its = predicted[start:end], reference[start:end], weight[start:end]
+        table = np.zeros((p.max() + 1, r.max() + 1))
+        table[p, r] = its
+        row, column = linear_sum_assignment(table, maximize=True)
+        place = np.full(table.shape, -1)
+        place[p, r] = tangled[start:end]
+        chosen = place[row, column]
+        matched.append(chosen[chosen >= 0])
+    return np.sort(np.concatenate(matched))
+
+
+def _from_first(objects: Ints, starts: Ints) -> Ints:
+    """Number objects from the lowest of their part; parts begin at `starts`."""
+    if not len(starts):
+        return objects
+    low = np.minimum.reduceat(objects, starts)
+    numbers: Ints = objects - np.repeat(low, np.diff(np.append(starts, len(objects))))
+    return numbers

@@ -61,3 +61,8 @@ class Stats:
         if not np.isfinite(table).all():
             raise InputError(f"expected finite numbers in rows of {', '.join(cls.names())}")
         return table.reshape(len(rows), len(cls.names()))
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """A mean, or None where there is nothing to average."""
+    return part / whole if whole else None

@@ -14,7 +14,7 @@ from giqa_datasets.text_scan import answers_of, scan
 from giqa_metrics.inputs import samples_of
 from giqa_metrics.judges.judge import TOP, Case, Judge, ask_judge, judge_name, stands
 from giqa_metrics.signature import signature
-from giqa_metrics.stats import Stats, Table
+from giqa_metrics.stats import Stats, Table, ratio
 from giqa_metrics.yes_no import VERSION as YES_NO
 from giqa_metrics.yes_no import read_yes_no
 
@@ -163,7 +163,7 @@ def rows_of(table: Table) -> list[dict[str, Any]]:
     rows = VqaStats.dicts(table)
     for row in rows:
         is_open = row["n_open"]
-        row["accuracy"] = _ratio(row["score"], row["n_judged"]) if is_open else _ratio(row["correct"], row["n_yes_no"])
+        row["accuracy"] = ratio(row["score"], row["n_judged"]) if is_open else ratio(row["correct"], row["n_yes_no"])
     return rows
 
 
@@ -179,7 +179,7 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
     (90 Y + 60 W) / 150.
     """
     has_opened = stands(stats.n_judged, stats.n_judge_failures)
-    yes_no, opened = _ratio(stats.correct, stats.n_yes_no), _ratio(stats.score, stats.n_judged * has_opened)
+    yes_no, opened = ratio(stats.correct, stats.n_yes_no), ratio(stats.score, stats.n_judged * has_opened)
     parts = [(yes_no, stats.n_yes_no), (opened, stats.n_open)]
     known = [value * count for value, count in parts if value is not None]
     exists = stats.n_samples and not (stats.n_open and opened is None)
@@ -188,7 +188,7 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
         "accuracy_open": opened,
         "accuracy": sum(known) / stats.n_samples if exists else None,
         **{
-            f"accuracy_{kind}": _ratio(getattr(stats, f"score_{kind}"), getattr(stats, f"n_{kind}") * has_opened)
+            f"accuracy_{kind}": ratio(getattr(stats, f"score_{kind}"), getattr(stats, f"n_{kind}") * has_opened)
             for kind in OPEN_TYPES
         },
         "n_samples": stats.n_samples,
@@ -198,8 +198,3 @@ def aggregate(stats: VqaStats) -> dict[str, Any]:
         "n_judged": stats.n_judged,
         "n_judge_failures": stats.n_judge_failures,
     }
-
-
-def _ratio(part: float, whole: int) -> float | None:
-    """A mean, or None where there is nothing to average."""
-    return part / whole if whole else None

@@ -31,6 +31,7 @@ EXPORTED = {
     "giqa_metrics": {
         "METRICS",
         "Policy",
+        "giqa_defects",
         "giqa_description",
         "giqa_grounding",
         "giqa_vqa",

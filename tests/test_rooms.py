@@ -26,7 +26,7 @@ ROOMS = {
     ),
     "giqa_metrics": (
         "inputs judges matching private_interfaces ptb_tokenizer signature similarity stats yes_no",
-        "description grounding vqa",
+        "defects description grounding vqa",
         "resampling rewards",
         "models",
         "runs",

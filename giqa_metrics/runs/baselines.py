@@ -8,6 +8,7 @@ import numpy as np
 from giqa_datasets.boxes import Boxes, iou
 from giqa_datasets.grid import SIDE, cells_to_boxes
 from giqa_datasets.text_scan import Scan
+from giqa_metrics.defects.answers import split_name
 from giqa_metrics.description import best_constant
 
 
@@ -46,6 +47,37 @@ def blind_boxes(references: Sequence[Scan]) -> dict[str, str]:
     return {
         title: f"[{name}]({', '.join(f'<{first}, {last}>' for first, last in cells)})"
         for title, cells in baselines.items()
+    }
+
+
+def blind_defects(references: Scan) -> dict[str, str]:
+    """Write the answers that name a defect without looking: one text per baseline, given to every photograph.
+
+    One calls the whole image of low clarity; the other puts the class that most references hold where one box fits
+    its boxes best, see `best_constant_cells`. Each has the severity that is most frequent.
+
+    Args:
+        references: Named by class and severity, see `giqa_metrics.defects.answers.by_class`.
+
+    Returns:
+        Answer by the baseline's name; none where the references hold no box.
+    """
+    said = [split_name(name) for name in references.names.spell(references.name)]
+    if not said:
+        return {}
+    classes, severities = zip(*said, strict=True)
+    holding = Counter(category for category, _ in set(zip(classes, references.text.tolist(), strict=True)))
+    frequent = min(holding, key=lambda category: (-holding[category], category))
+    its = np.array([category == frequent for category in classes])
+    boxes = _by_sample(references._replace(text=references.text[its], boxes=references.boxes[its]))
+    baselines = {
+        "whole image, low clarity": ("low clarity", (0, SIDE * SIDE - 1)),
+        "most frequent class, best constant box": (frequent, best_constant_cells(boxes)),
+    }
+    severity = Counter(severities).most_common(1)[0][0]
+    return {
+        title: f"[{f'{severity} {category}'.strip()}](<{first}, {last}>)"
+        for title, (category, (first, last)) in baselines.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""What the pages of the three Spaces share: a form, the scores as JSON, and a refusal as its one sentence."""
+"""What the pages of the Spaces share: a form, the scores as JSON, and a refusal as its one sentence."""
 
 from collections.abc import Callable, Sequence
 from html import escape

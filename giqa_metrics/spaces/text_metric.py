@@ -1,4 +1,4 @@
-"""What the three scripts share, named through this module: evaluate takes a script's first metric for its own."""
+"""What the scripts share, named through this module: evaluate takes a script's first metric for its own."""
 
 import datasets
 import evaluate

@@ -459,7 +459,7 @@ ONE_SIZE = {"image_sizes": [(640, 480)]}
             f"expected a box format out of {sorted(FORMATS)}, got 'kosmos'",
         ),
         (DOG, DOG, {"preset": "coco"}, "expected a preset out of ['glamm', 'paper'], got 'coco'"),
-        (DOG, DOG, {"exact_references": [[], []]}, "expected 1 exact references, got 2"),
+        (DOG, DOG, {"exact_references": [[], []]}, "expected 1 exact_references, got 2"),
         (DOG, DOG, {"iou_threshold": 1.01}, "expected iou_threshold in [0, 1], got 1.01"),
         (DOG, DOG, {"iou_threshold": -0.5}, "expected iou_threshold in [0, 1], got -0.5"),
         (DOG, DOG, {"iou_threshold": float("nan")}, "expected iou_threshold in [0, 1], got nan"),

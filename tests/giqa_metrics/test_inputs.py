@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from giqa_datasets import Region
-from giqa_metrics import giqa_description, giqa_grounding, giqa_vqa, load
+from giqa_metrics import giqa_defects, giqa_description, giqa_grounding, giqa_vqa, load
 from giqa_metrics.inputs import sizes_of, sizes_read
 
 
@@ -41,6 +41,7 @@ DOORS = {
     "giqa_grounding": grounding,
     "giqa_description": giqa_description,
     "giqa_vqa": vqa,
+    "giqa_defects": giqa_defects,
     "evaluate giqa_grounding": through("giqa_grounding", similarity="exact"),
     "evaluate giqa_description": through("giqa_description"),
     "evaluate giqa_vqa": through("giqa_vqa", **ASKED),
@@ -68,7 +69,7 @@ def test_what_is_no_list_of_texts_is_named_by_its_place(door, values, sentence):
         door(predictions=[TEXT], references=values)
 
 
-@pytest.mark.parametrize("door", [grounding, giqa_description, vqa])
+@pytest.mark.parametrize("door", [grounding, giqa_description, vqa, giqa_defects])
 def test_no_column_is_no_list(door):
     with pytest.raises(ValueError, match="expected a list of texts in references, got None"):
         door(predictions=[TEXT], references=None)
@@ -133,7 +134,7 @@ def test_regions_may_come_as_libraries_give_them(regions):
         ([[{"phrase": "cup", "boxes": [BOX]}]], "expected regions with phrase, role and boxes in exact_references"),
         ([[ROW | {"boxes": 7}]], "expected regions with phrase, role and boxes in exact_references"),
         ([[ROW | {"boxes": [BOX[:3]]}]], "exact_references at 0: expected boxes of shape (N, 4), got (1, 3)"),
-        ([[ROW], [ROW]], "expected 1 exact references, got 2"),
+        ([[ROW], [ROW]], "expected 1 exact_references, got 2"),
     ],
     ids=str,
 )

@@ -128,6 +128,13 @@ OPTIONS = {
     ],
     "giqa_description": [{"tokenize": "13a", "box_format": "kosmos2"}, {"per_sample": True}],
     "giqa_vqa": [{"box_format": "internvl"}, {"per_sample": True}],
+    "giqa_defects": [
+        {"box_format": "qwen2_vl", "preset": "vida", "images": ["a", "b", "a", "b"], "iou_threshold": 0.6},
+        {"box_format": "shikra", "image_sizes": [(400, 200)] * 4, "per_sample": True},
+        {"box_format": "qwen2_5_vl", "input_sizes": [(560, 280)] * 4},
+        {"candidates": [None, ["Yes", "No"], None, None], "concerns": ["", "type", "", ""]},
+        {"objects": [{"bbox": [[0, 0, 9, 9]], "category": ["noise"]}] * 4, "image_sizes": [(10, 10)] * 4},
+    ],
 }
 
 
@@ -159,7 +166,7 @@ def test_exact_references_pass_through_evaluate():
     assert load("giqa_grounding").compute(**TEXTS, **options) == giqa_metrics.giqa_grounding(**TEXTS, **options)
 
 
-def test_the_three_combine():
+def test_they_combine():
     import evaluate
 
     combined = evaluate.combine([load(name) for name in METRICS])
@@ -171,7 +178,7 @@ def test_the_three_combine():
     assert signatures == set(METRICS)
 
 
-def test_the_three_combine_sample_by_sample():
+def test_they_combine_sample_by_sample():
     import evaluate
 
     combined = evaluate.combine([load(name) for name in METRICS])

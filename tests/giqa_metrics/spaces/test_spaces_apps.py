@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 import giqa_metrics
-from giqa_metrics import METRICS, giqa_description, giqa_grounding, giqa_vqa
+from giqa_metrics import METRICS, giqa_defects, giqa_description, giqa_grounding, giqa_vqa
 
 
 gradio = pytest.importorskip("gradio", reason="gradio is not installed")
 pytestmark = pytest.mark.slow
 
 SPACES = Path(giqa_metrics.__file__).parent / "spaces"
-PATIENCE = 300  # seconds; three pages start at once
+PATIENCE = 300  # seconds; all pages start at once
 PREDICTION, REFERENCE = "The [cup](<3, 254>) is <b>, the [saucer](<9", "A blurred [cup](<5, 254>)."
 
 
@@ -101,6 +101,12 @@ def test_vqa_shows_the_functions_numbers(ask, kind):
     assert ask("giqa_vqa", "Is it sharp?", kind, "No, it is blurred.", "No.", "giqa") == expected
 
 
+def test_defects_shows_the_functions_numbers(ask):
+    texts = "[Slight noise](<0, 253>), [haze](<0, 21>)", "[severe noise](<0, 254>)"
+    expected = giqa_defects(*([text] for text in texts), iou_threshold=0.7, per_sample=True)
+    assert ask("giqa_defects", *texts, "giqa", 0.7) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "values", "sentence"),
     [
@@ -114,6 +120,11 @@ def test_vqa_shows_the_functions_numbers(ask, kind):
             "giqa_vqa",
             ("Is it sharp?", "yes_no", "Yes.", "Perhaps.", "giqa"),
             "expected a Yes/No reference to say Yes or No, got 'Perhaps.'",
+        ),
+        (
+            "giqa_defects",
+            ("[noise](<0, 21>)", "a <b>dog</b>", "giqa", 0.5),
+            "expected a defect in the reference, as in [severe noise](<142, 309>), got 'a <b>dog</b>'",
         ),
     ],
     ids=METRICS,
