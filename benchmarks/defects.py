@@ -208,7 +208,7 @@ def published(code: Path, truth: Path) -> None:
     level = Counter(levels.values()).most_common(1)[0][0]
     for name, rows in (("whole images", detected), ("descriptions", described)):
         _show(name, score(rows))
-        for title, answer in blind_defects(of_classes).items():
+        for title, answer in blind_defects([of_classes]).items():
             text = f"{answer}.\n{answer}.\n{level}" if rows is described else answer
             _show(f"  blind: {title}", score(rows, text))
 

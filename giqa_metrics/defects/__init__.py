@@ -6,14 +6,14 @@ from typing import Any, Literal
 from giqa_datasets.defect_classes import DEFECT_CLASSES
 from giqa_datasets.errors import InputError
 from giqa_datasets.reply import VERSION
-from giqa_metrics.defects.answers import Samples, samples_from
+from giqa_metrics.defects import vida
+from giqa_metrics.defects.answers import read_boxes, samples_from
 from giqa_metrics.defects.scores import DefectStats, aggregate
-from giqa_metrics.defects.tally import KEY_IOU, tally
+from giqa_metrics.defects.tally import IOU_THRESHOLD, KEY_IOU, tally
 from giqa_metrics.signature import signature
 
 
 RULES = "v1"  # of what the scores count
-IOU_THRESHOLD = 0.5
 Preset = Literal["giqa", "vida"]
 
 
@@ -84,26 +84,35 @@ def giqa_defects(
         concerns=concerns,
         images=images,
     )
-    counted = tally(samples, is_vida=preset == "vida", iou_threshold=iou_threshold, per_sample=per_sample)
+    is_vida = preset == "vida"
+    read = vida.read_boxes(samples) if is_vida else read_boxes(samples)
+    counted = tally(samples, read, is_vida=is_vida, iou_threshold=iou_threshold, per_sample=per_sample)
     result = aggregate(counted, counted.sums())
     if counted.ap50 is not None:
         result["ap50"] = counted.ap50
-    result["signature"] = signature_of(samples, preset=preset, iou_threshold=iou_threshold)
+    result["signature"] = signature_of(
+        box_format=box_format,
+        references="text" if objects is None else "objects",
+        preset=preset,
+        iou_threshold=iou_threshold,
+    )
     if per_sample:
         numbers = DefectStats.dicts(counted.numbers)
         result["per_sample"] = [its | line for its, line in zip(numbers, counted.lines, strict=True)]
     return result
 
 
-def signature_of(samples: Samples, *, preset: Preset, iou_threshold: float) -> str:
-    """Name everything that can move the scores."""
+def signature_of(
+    *, box_format: str, references: str, preset: Preset = "giqa", iou_threshold: float = IOU_THRESHOLD
+) -> str:
+    """Name everything that can move the scores; `references` is `text`, `objects`, or `exact` for regions."""
     is_vida = preset == "vida"
     return signature(
         "giqa_defects",
         rules=RULES,
         reply=VERSION,
-        format=samples.box_format,
-        references="text" if samples.objects is None else "objects",
+        format=box_format,
+        references=references,
         classes="as-written" if is_vida else len(DEFECT_CLASSES),
         ap="file-order" if is_vida else "one-point",
         match="largest-total",

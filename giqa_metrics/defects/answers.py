@@ -6,6 +6,7 @@ A box's name here is its severity and its class, `moderate\0low clarity`, each i
 
 import re
 from collections.abc import Iterable, Sequence
+from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from giqa_metrics.inputs import column_of, samples_of, sizes_of, texts_of
 LEVELS = ("bad", "poor", "fair", "good", "excellent")  # of a whole image, rising
 _LEVEL = re.compile(r"\bquality of the (?:image|photo|photograph|picture) is (\w+)", re.IGNORECASE)
 _ONLY_LEVEL = re.compile(rf"\W*({'|'.join(LEVELS)})\W*", re.IGNORECASE)
+_LETTERED = re.compile(r"([A-Z])[.)]\s+(.+)")
 _OPTION = re.compile(
     r"\W*(?:(?:the |my )?(?:correct |best |right )?(?:answer|option|choice)(?: is)?\W*)?([a-z])(?:[.):,\]*]|\s*\Z)",
     re.IGNORECASE,
@@ -84,13 +86,13 @@ def samples_from(
     predictions: Any,
     references: Any,
     *,
-    box_format: str,
-    image_sizes: Any,
-    input_sizes: Any,
-    objects: Any,
-    candidates: Any,
-    concerns: Any,
-    images: Any,
+    box_format: str = "giqa",
+    image_sizes: Any = None,
+    input_sizes: Any = None,
+    objects: Any = None,
+    candidates: Any = None,
+    concerns: Any = None,
+    images: Any = None,
 ) -> Samples:
     """Take what `giqa_defects` is given.
 
@@ -223,6 +225,20 @@ def option_of(answer: str, candidates: Sequence[str]) -> int | None:
     letter = _OPTION.match(text)
     place = ord(letter[1].lower()) - ord("a") if letter else len(words)
     return place if place < len(words) else None
+
+
+def options_in(question: str) -> list[str] | None:
+    r"""List the options that a question ends in, a line each, `A. words` and on; None if there are fewer than two.
+
+    Example:
+        >>> options_in("How severe is it?\nA. Minor\nB. Severe"), options_in("How severe is it?")
+        (['Minor', 'Severe'], None)
+    """
+    lines = [_LETTERED.fullmatch(line.strip()) for line in question.strip().split("\n")]
+    begin = next((at for at, line in enumerate(lines) if line is not None), len(lines))
+    options = [(line[1], line[2]) for line in lines[begin:] if line is not None]
+    is_row = "".join(letter for letter, _ in options) == ascii_uppercase[: len(lines) - begin]
+    return [words for _, words in options] if is_row and len(options) > 1 else None
 
 
 def _words(text: str) -> str:

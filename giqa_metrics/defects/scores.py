@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -113,16 +114,32 @@ class Tally(NamedTuple):
         return np.concatenate([self.numbers.sum(axis=0), *parts])
 
 
-def aligned(one: Tally, other: Tally) -> tuple[Tally, Tally]:
-    """Give two runs on the same samples the same columns: the classes and concerns of both."""
-    names = [sorted({*a, *b}) for a, b in ((one.classes, other.classes), (one.concerns, other.concerns))]
+def aligned(tallies: Sequence[Tally]) -> list[Tally]:
+    """Give tallies the same columns: the classes and concerns of all of them."""
+    columns = [(each.classes, each.concerns) for each in tallies]
+    names = [sorted({*chain(*its)}) for its in zip(*columns, strict=True)]
 
     def widened(tally: Tally) -> Tally:
         places = [np.searchsorted(new, old) for new, old in zip(names, (tally.classes, tally.concerns), strict=True)]
         groups = {key: (sample, places[key in BY_CONCERN][of]) for key, (sample, of) in tally.groups.items()}
         return tally._replace(groups=groups, classes=names[0], concerns=names[1])
 
-    return widened(one), widened(other)
+    return [*map(widened, tallies)]
+
+
+def joined(tallies: Sequence[Tally]) -> Tally:
+    """Parts of the samples, one after the other, as one; the preset `vida` has no parts."""
+    first, *_ = parts = aligned(tallies)
+    starts = np.cumsum([0, *(len(part.numbers) for part in parts)]).tolist()
+    groups = {
+        key: (
+            np.concatenate([start + part.groups[key][0] for start, part in zip(starts, parts, strict=False)]),
+            np.concatenate([part.groups[key][1] for part in parts]),
+        )
+        for key in first.groups
+    }
+    numbers, lines = np.concatenate([part.numbers for part in parts]), [*chain(*(part.lines for part in parts))]
+    return first._replace(numbers=numbers, groups=groups, lines=lines)
 
 
 def aggregate(tally: Tally, sums: Floats) -> dict[str, Any]:

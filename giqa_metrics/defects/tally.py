@@ -9,11 +9,12 @@ from giqa_datasets.defect_classes import DEFECT_CLASSES, SEVERITIES, defect_clas
 from giqa_datasets.errors import InputError
 from giqa_datasets.text_scan import Scan
 from giqa_metrics.defects import vida
-from giqa_metrics.defects.answers import NamedBoxes, Samples, level_of, option_of, read_boxes, split_name
+from giqa_metrics.defects.answers import NamedBoxes, Samples, level_of, option_of, split_name
 from giqa_metrics.defects.scores import DefectStats, Tally
 from giqa_metrics.matching import DIGITS, Objects, Pairs, falling, greedy, largest_total, objects, pairs
 
 
+IOU_THRESHOLD = 0.5  # from which two boxes meet
 KEY_IOU = 0.5  # above which a key defect is found
 ROW_DIGITS = 6  # of an IoU in a row
 
@@ -45,9 +46,15 @@ def sides_of(predicted: Scan, reference: Scan, *, repeats: bool = False) -> Side
     return Sides(mine, theirs, (severity[both[0].name], severity[both[1].name]), list(classes))
 
 
-def tally(samples: Samples, *, is_vida: bool, iou_threshold: float, per_sample: bool = False) -> Tally:
-    """Match the boxes of N samples, look at their levels and options, and count."""
-    read = vida.read_boxes(samples) if is_vida else read_boxes(samples)
+def tally(
+    samples: Samples,
+    read: NamedBoxes,
+    *,
+    is_vida: bool = False,
+    iou_threshold: float = IOU_THRESHOLD,
+    per_sample: bool = False,
+) -> Tally:
+    """Match the boxes of N samples as they were read, look at their levels and options, and count."""
     n_units, n_samples = len(read.sample), len(samples.replies)
 
     def spread(units: Ints, weights: Floats | None = None) -> Floats:

@@ -50,31 +50,35 @@ def blind_boxes(references: Sequence[Scan]) -> dict[str, str]:
     }
 
 
-def blind_defects(references: Scan) -> dict[str, str]:
-    """Write the answers that name a defect without looking: one text per baseline, given to every photograph.
+def blind_defects(references: Sequence[Scan]) -> dict[str, str]:
+    """Write the answers that name a defect without looking: one text per baseline, given to every sample.
 
     One calls the whole image of low clarity; the other puts the class that most references hold where one box fits
     its boxes best, see `best_constant_cells`. Each has the severity that is most frequent.
 
     Args:
-        references: Named by class and severity, see `giqa_metrics.defects.answers.by_class`.
+        references: As `giqa_metrics.defects.answers.by_class` names them, a part after the other.
 
     Returns:
         Answer by the baseline's name; none where the references hold no box.
     """
-    said = [split_name(name) for name in references.names.spell(references.name)]
-    if not said:
+    said = [[split_name(name) for name in part.names.spell(part.name)] for part in references]
+    holding = Counter[str]()
+    for part, names in zip(references, said, strict=True):
+        classes = [category for category, _ in names]
+        holding.update(category for category, _ in set(zip(classes, part.text.tolist(), strict=True)))
+    if not holding:
         return {}
-    classes, severities = zip(*said, strict=True)
-    holding = Counter(category for category, _ in set(zip(classes, references.text.tolist(), strict=True)))
     frequent = min(holding, key=lambda category: (-holding[category], category))
-    its = np.array([category == frequent for category in classes])
-    boxes = _by_sample(references._replace(text=references.text[its], boxes=references.boxes[its]))
+    boxes = []
+    for part, names in zip(references, said, strict=True):
+        its = np.array([category == frequent for category, _ in names], np.bool_)
+        boxes += _by_sample(part._replace(text=part.text[its], boxes=part.boxes[its]))
     baselines = {
         "whole image, low clarity": ("low clarity", (0, SIDE * SIDE - 1)),
         "most frequent class, best constant box": (frequent, best_constant_cells(boxes)),
     }
-    severity = Counter(severities).most_common(1)[0][0]
+    severity = Counter(severity for names in said for _, severity in names).most_common(1)[0][0]
     return {
         title: f"[{f'{severity} {category}'.strip()}](<{first}, {last}>)"
         for title, (category, (first, last)) in baselines.items()

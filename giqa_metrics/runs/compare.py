@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_metrics.resampling import Difference, differences, holm
+from giqa_metrics.runs import defects
 from giqa_metrics.runs.counts import UNREAD, is_unread
 from giqa_metrics.runs.files import ScoreRow, Summary, read_scores, read_summary
 from giqa_metrics.runs.score import TASKS, TOPS, measure
@@ -89,7 +90,9 @@ def _compare(one: _Run, other: _Run, resamples: int, seed: int) -> list[ScoreDif
         raise InputError(f"{one.folder} and {other.folder} were scored against different samples")
     preset = one.summary.settings.preset
     out, differing = [], set()
-    for task, metric in ((task, metric) for task, metrics in TASKS.items() for metric in metrics):
+    for task, metric in ((task, metric) for task, metrics in TASKS.items() for metric in (*metrics, defects.METRIC)):
+        if metric == defects.METRIC and not all(metric in run.raw.get(task, ()) for run in (one, other)):
+            continue  # of a set that does not say what is wrong
         ids = [name for name, row in one.rows.items() if row.task == task]
         if not ids:
             continue
@@ -100,9 +103,8 @@ def _compare(one: _Run, other: _Run, resamples: int, seed: int) -> list[ScoreDif
                 f"{one.folder} and {other.folder} were scored by different presets: "
                 f"{signatures[0]} against {signatures[1]}"
             )
-        (table, scores), (other_table, _) = (
-            measure(metric, [_metric(run.rows[name], metric) for name in ids], preset=preset) for run in (one, other)
-        )
+        rows = ([_metric(run.rows[name], metric) for name in ids] for run in (one, other))
+        (table, other_table), scores = measure(metric, *rows, preset=preset)
         images = [one.rows[name].image for name in ids]
         found = differences(table, other_table, images, scores, top=TOPS[metric], resamples=resamples, seed=seed)
         unread = [metric == "giqa_grounding" and is_unread(run.raw, task) for run in (one, other)]

@@ -20,6 +20,8 @@ from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
 from giqa_datasets.text_scan import Scan, scan, scan_replies, told_apart
 from giqa_metrics import description, grounding, vqa
+from giqa_metrics.defects.scores import Tally as DefectTally
+from giqa_metrics.defects.scores import aggregate, aligned
 from giqa_metrics.description import DescriptionStats
 from giqa_metrics.grounding import (
     IOU_THRESHOLD,
@@ -35,6 +37,7 @@ from giqa_metrics.inputs import regions_of, sizes_of, sizes_read
 from giqa_metrics.judges.judge import Case, Judge
 from giqa_metrics.models.box_format_file import format_of
 from giqa_metrics.resampling import LEVEL, METHOD, intervals
+from giqa_metrics.runs import defects
 from giqa_metrics.runs.baselines import (
     MANY,
     VERDICTS,
@@ -116,6 +119,8 @@ class _Tally(NamedTuple):
     answers: list[str]  # plain texts, of des alone
     questions: list[str]  # of vqa alone
     kinds: list[str]  # of vqa alone
+    classes: set[str] | None  # of the set's objects; None where it does not say what is wrong in a photograph
+    defects: list[DefectTally]
 
 
 def score_run(
@@ -233,7 +238,10 @@ def compute(
     whose = sizes_read(box_format, answers.texts.values(), answers.input_sizes.values())
     settings = grounding.settings_of(options.similarity, IOU_THRESHOLD, SIMILARITY_THRESHOLD, options.preset)
     has_pixels = "image" in dataset.column_names
-    tallies = {task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], [], []) for task in TASKS}
+    classes = defects.classes_of(dataset)
+    tallies = {
+        task: _Tally({metric: [] for metric in TASKS[task]}, [], [], [], [], [], [], classes, []) for task in TASKS
+    }
     digest = hashlib.sha256()
     no_answer = 0
     replies: list[SizedReply] = []
@@ -356,6 +364,11 @@ def _score_part(
         table = vqa.table_of(answers, truths, questions, kinds, judge=judge)
         tally.questions.extend(questions)
         tally.kinds.extend(kinds)
+    more: list[str] = [""] * len(rows)
+    if tally.classes is not None:
+        its, lines = defects.tally_part(rows, references, str(options.box_format), exact=options.exact_boxes)
+        tally.defects.append(its)
+        more = [f', "{defects.METRIC}": {_json(line)}' for line in lines]
     tally.tables[of_boxes].append(met.table)
     tally.tables[of_words].append(table)
     tally.references.append((told_apart(references), len(rows)))
@@ -363,9 +376,9 @@ def _score_part(
     tally.truths.extend(truths)
     if with_lines:
         words = DescriptionStats.dicts(table) if task == "des" else vqa.rows_of(table)
-        for row, boxes, its in zip(rows, lines_of(met), words, strict=True):
+        for row, boxes, said, rest in zip(rows, lines_of(met), words, more, strict=True):
             head = _json({"id": row["id"], "image": row["image_sha256"], "task": task})
-            row["line"] = f'{head[:-1]}, "{of_boxes}": {boxes}, "{of_words}": {_json(its)}}}'
+            row["line"] = f'{head[:-1]}, "{of_boxes}": {boxes}, "{of_words}": {_json(said)}{rest}}}'
     silent = [at for at, text in enumerate(answers) if not text.strip()]
     written = met.table[silent][:, [GroundingStats.names().index(name) for name in ("n_predicted", "n_malformed")]]
     return int((written.sum(axis=1) == 0).sum())
@@ -401,6 +414,17 @@ def _summarise(
         baselines[name] = {
             "giqa_grounding": result | {"signature": signatures["giqa_grounding"](box_format="giqa", sizes=None)}
         }
+    if tally.classes is not None and defects.are_named(tally.defects, tally.classes):
+        summary[defects.METRIC] = defects.summarise(
+            tally.defects,
+            tally.images,
+            box_format=str(options.box_format),
+            exact=options.exact_boxes,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        for name, result in defects.blind_scores(tally.references).items():
+            baselines[name] = {defects.METRIC: result}
     if task == "des":
         for name, result in _blind_words(tally, options.seed, judge):
             baselines[name] = {"giqa_description": result}
@@ -446,6 +470,9 @@ def scores_of(metric: str, *, preset: Preset) -> Callable[[Table], dict[str, Any
     return lambda sums: finish(stats.of(sums))
 
 
-def measure(name: str, rows: Rows, *, preset: Preset) -> tuple[Table, Callable[[Table], dict[str, Any]]]:
-    """The sums per sample of a metric's rows, and how sums become its scores."""
-    return MEASURES[name][0].table(rows), scores_of(name, preset=preset)
+def measure(name: str, *runs: Rows, preset: Preset) -> tuple[list[Table], Callable[[Table], dict[str, Any]]]:
+    """The sums per sample of a metric's rows in each of some runs, and how sums become its scores."""
+    if name == defects.METRIC:
+        tallies = aligned([defects.tally_of(rows) for rows in runs])
+        return [tally.table() for tally in tallies], partial(aggregate, tallies[0])
+    return [MEASURES[name][0].table(rows) for rows in runs], scores_of(name, preset=preset)

@@ -40,6 +40,16 @@ COLUMNS = {
         ("Acc (Total)", "giqa_vqa", "accuracy"),
     ],
 }
+_DEFECTS = [
+    ("AP50", "giqa_defects", "ap50"),
+    ("Box F1", "giqa_defects", "box_f1"),
+    ("Class", "giqa_defects", "class_accuracy"),
+    ("Severity", "giqa_defects", "severity_accuracy"),
+    ("Key", "giqa_defects", "key_accuracy"),
+    ("Key recall", "giqa_defects", "key_recall"),
+    ("Level", "giqa_defects", "level_accuracy"),
+    ("Choice", "giqa_defects", "choice_accuracy"),
+]
 _BY_TYPE = [(kind.capitalize(), "giqa_vqa", f"accuracy_{kind}") for kind in OPEN_TYPES]
 TITLES = {"des": "GIQA-DES", "vqa": "GIQA-VQA"}
 NOT_COMPARABLE = "The judge is not the one of this project's protocol: its scores compare with none by another judge."
@@ -57,14 +67,27 @@ def tables(summary: dict[str, Any]) -> list[Table]:
             f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
             f"{counts['n_counted']} with boxes in the reference"
         )
-        rows = [(summary["model"], _cells(scored, columns, unread=is_unread(summary, task)))]
-        rows += [(f"blind: {name}", _cells(blind, columns)) for name, blind in scored["baselines"].items()]
+        rows = _rows(summary["model"], scored, columns, unread=is_unread(summary, task))
         out.append(Table(title, [column for column, _, _ in columns], rows, _judge_note(scored)))
+        if "giqa_defects" in scored:
+            its = scored["giqa_defects"]
+            title = f"{TITLES[task]}, which defects, where, how bad: {its['n_reference']} boxes in the references"
+            out.append(Table(title, [column for column, _, _ in _DEFECTS], _rows(summary["model"], scored, _DEFECTS)))
         asked = [column for column in _BY_TYPE if scored.get("giqa_vqa", {}).get(column[2]) is not None]
         if asked:
             row = (summary["model"], _cells(scored, asked))
             out.append(Table("Acc (W) by question type", [column for column, _, _ in asked], [row]))
     return out
+
+
+def _rows(
+    model: str, scored: dict[str, Any], columns: list[tuple[str, str, str]], *, unread: bool = False
+) -> list[tuple[str, list[Cell]]]:
+    """The run's row, and those of the baselines that have a score there."""
+    metrics = {metric for _, metric, _ in columns}
+    blind = {name: its for name, its in scored["baselines"].items() if metrics & its.keys()}
+    rows = [(f"blind: {name}", _cells(its, columns)) for name, its in blind.items()]
+    return [(model, _cells(scored, columns, unread=unread)), *rows]
 
 
 def paper_tables(question_types: list[str]) -> list[Table]:

@@ -111,7 +111,7 @@ def loaded(python, installed, home, elsewhere) -> dict:
 
 def test_install_says_what_it_wrote_and_it_is_there(installed, home):
     paths = [Path(line.removeprefix("wrote ")) for line in installed.out.splitlines()]
-    assert len(paths) == 4
+    assert len(paths) == 1 + len(METRICS)
     assert all(path.is_dir() and path.is_relative_to(home) for path in paths)
 
 

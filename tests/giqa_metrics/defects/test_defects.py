@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from giqa_datasets.boxes import iou
 from giqa_datasets.text_scan import scan
 from giqa_metrics import giqa_defects
-from giqa_metrics.defects.answers import by_class, samples_from, split_name
-from giqa_metrics.defects.scores import DefectStats, aggregate, aligned
+from giqa_metrics.defects.answers import by_class, read_boxes, samples_from, split_name
+from giqa_metrics.defects.scores import DefectStats, aggregate, aligned, joined
 from giqa_metrics.defects.tally import tally
 from giqa_metrics.resampling import differences, intervals
 from giqa_metrics.runs.baselines import blind_defects
@@ -35,10 +35,9 @@ def score(predicted, reference, **options):
 
 
 def tally_of(predicted, reference):
-    nothing = dict.fromkeys(("image_sizes", "input_sizes", "objects", "candidates", "concerns", "images"))
     texts = [*map(giqa_text, predicted)], [*map(giqa_text, reference)]
-    samples = samples_from(*texts, box_format="giqa_decimal", **nothing)
-    return tally(samples, is_vida=False, iou_threshold=0.5)
+    samples = samples_from(*texts, box_format="giqa_decimal")
+    return tally(samples, read_boxes(samples))
 
 
 def class_of(phrase: str) -> str:
@@ -94,10 +93,11 @@ def test_the_order_of_lines_and_of_phrases_changes_nothing(files):
 
 @given(FILES, FILES)
 def test_sums_of_two_files_are_the_sums_of_both_together(one, other):
-    parts = aligned(*(tally_of(*zip(*each, strict=True)) for each in (one, other)))
+    parts = aligned([tally_of(*zip(*each, strict=True)) for each in (one, other)])
     whole = tally_of(*zip(*[*one, *other], strict=True))
     assert aggregate(parts[0], sum(part.sums() for part in parts)) == aggregate(whole, whole.sums())
     assert whole.table().sum(axis=0) == pytest.approx(whole.sums())
+    assert (joined(parts).table() == whole.table()).all()
 
 
 @given(DEFECTS, DEFECTS)
@@ -195,7 +195,7 @@ def test_intervals_and_differences_take_the_table():
     reference = [[NOISE, BLUR] if rng.random() < 0.5 else [NOISE] for _ in range(40)]
     runs = [[its[: rng.integers(0, 3)] for its in reference] for _ in range(2)]
     runs[1][0] = [("haze", NOISE[1])]
-    one, other = aligned(*(tally_of(run, reference) for run in runs))
+    one, other = aligned([tally_of(run, reference) for run in runs])
     found = intervals(one.table(), range(40), lambda sums: aggregate(one, sums))
     value = score(runs[0], reference)["ap50"]
     assert found["ap50"][0] < value < found["ap50"][1]
@@ -205,14 +205,14 @@ def test_intervals_and_differences_take_the_table():
 
 def test_blind_answers_name_one_defect_and_need_no_photograph():
     reference = [[NOISE, BLUR], [NOISE], [("severe low clarity", (0, 0, 1000, 1000))]]
-    answers = blind_defects(by_class(scan([*map(giqa_text, reference)])))
+    answers = blind_defects([by_class(scan([giqa_text(its)])) for its in reference])
     assert answers == {
         "whole image, low clarity": "[severe low clarity](<0, 399>)",
         "most frequent class, best constant box": "[severe noise](<0, 210>)",
     }
     scores = [giqa_defects([answer] * 3, [*map(giqa_text, reference)])["ap50"] for answer in answers.values()]
     assert scores == pytest.approx([1 / 9, 2 / 9])
-    assert blind_defects(by_class(scan(["A cup."]))) == {}
+    assert blind_defects([by_class(scan(["A cup."]))]) == {}
 
 
 def test_rows_of_samples_add_up():

@@ -146,7 +146,7 @@ def test_the_rows_of_scores_add_up_to_the_summary(scored, metric):
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     for task in ("des", "vqa"):
         if stated := json.loads(ran.out)[task].get(metric):
-            sums, scores = measure(metric, [row[metric] for row in rows if row["task"] == task], preset="paper")
+            (sums,), scores = measure(metric, [row[metric] for row in rows if row["task"] == task], preset="paper")
             for name, value in scores(sums.sum(axis=0)).items():
                 assert stated[name] == pytest.approx(value, abs=1e-12), name
 
