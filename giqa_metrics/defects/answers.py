@@ -109,7 +109,7 @@ def samples_from(
     ]
     about = nothing if concerns is None else texts_of("concerns", column_of("concerns", concerns, "texts", count))
     of_image = range(count) if images is None else column_of("images", images, "names", count)
-    sizes = sizes_of(box_format, count, image_sizes, input_sizes)
+    sizes = sizes_of(box_format, replies, image_sizes, input_sizes)
     rows = None
     if objects is not None:
         rows = objects_of(column_of("objects", objects, "rows", count), [its.image for its in sizes])
