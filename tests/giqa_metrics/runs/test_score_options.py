@@ -333,7 +333,7 @@ def test_intervals_leave_out_photographs_and_not_crops(photographs):
     rows = [row for row in lines_of_run(folder, data, options=EXACT) if row["task"] == "des"]
     images = [row["image"] for row in rows]
     assert 1 < len(set(images)) < len(images)
-    table, scores = measure("giqa_description", [row["giqa_description"] for row in rows], preset="paper")
+    (table,), scores = measure("giqa_description", [row["giqa_description"] for row in rows], preset="paper")
     by_image = intervals(table, images, scores, top=100, resamples=100, seed=5)
     by_sample = intervals(table, range(len(rows)), scores, top=100, resamples=100, seed=5)
     assert scored.summary["des"]["giqa_description"]["intervals"] == by_image
