@@ -17,6 +17,7 @@ from giqa_datasets.dataset_folder.shards import Note, Shard
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.images import decode, faults_of_baked
 from giqa_datasets.near_duplicates import Lookalikes, decode_small, hash_decoded
+from giqa_datasets.objects import faults_of_objects
 from giqa_datasets.regions import Region
 from giqa_datasets.text import parse
 
@@ -102,6 +103,8 @@ class Rows:
             self.note(where, f"expected an image without a path, got {image.path!r}")
         counts.n_yes += row.question_type == "yes_no" and row.answer.lower().startswith("yes")
         counts.files[row.image_sha256] = row.image_sha256
+        if row.objects is not None:
+            counts.objects[row.image_sha256] = row.objects.category
         source = (row.source, row.image_license, row.text_license)
         counts.rights[Rights(*source, source in self.allowed)] += 1
 
@@ -166,6 +169,8 @@ def _faults_of_row(row: Columns) -> Iterator[str]:
     except ValueError as error:
         yield f"regions: {error}"
         return
+    if row.objects is not None:
+        yield from faults_of_objects(row.objects.model_dump(), (row.width, row.height), len(row.regions))
     for role, text in (("question", row.question), ("answer", row.answer)):
         grounded = parse(text, forms=("cells",))
         for begin, end in (malformed.span for malformed in grounded.malformed):

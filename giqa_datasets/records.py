@@ -14,14 +14,15 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
+from giqa_datasets.objects import Object, objects_to_row
 from giqa_datasets.questions import question_in
 from giqa_datasets.regions import Region, region_to_row
 from giqa_datasets.text import render
 
 
 Task = Literal["des", "vqa"]
-QuestionType = Literal["des", "yes_no", "what", "why", "how", "which"]
-QUESTION_TYPES: tuple[QuestionType, ...] = ("des", "yes_no", "what", "why", "how", "which")
+QuestionType = Literal["des", "yes_no", "what", "why", "how", "which", "mcq"]
+QUESTION_TYPES: tuple[QuestionType, ...] = ("des", "yes_no", "what", "why", "how", "which")  # the paper's
 Effect = Literal["positive", "negative", "none"]
 
 
@@ -47,6 +48,9 @@ class Photograph:
     file: str = ""  # its upstream name, relative to the root of its set; may be empty
     redistributable: bool = False  # the pixels' own terms let others pass them on
     changes: tuple[str, ...] = ()  # of the original file, that a reader does not see; see `images.CHANGES`
+    objects: tuple[Object, ...] | None = None  # what is wrong in it; None in a set that does not say such things
+    mos: float | None = None  # its score in the set's own scale
+    level: str = ""  # the score in a word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +76,8 @@ class Sample:
     answer: str
     question_regions: tuple[Region, ...] = ()
     answer_regions: tuple[Region, ...] = ()
+    # For each object of the photograph the place of its phrase among the regions, question before answer, or -1
+    object_regions: tuple[int, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,4 +133,13 @@ def rows(record: Record, *, box_format: str = "giqa") -> Iterator[dict[str, Any]
             "image_sha256": photograph.sha256,
             "image_license": photograph.license,
             "text_license": record.text_license,
+            **_optional(photograph, sample),
         }
+
+
+def _optional(photograph: Photograph, sample: Sample) -> dict[str, Any]:
+    """The columns `objects.OPTIONAL` of a row, in a set that has them."""
+    if photograph.objects is None:
+        return {}
+    objects = objects_to_row(photograph.objects, sample.object_regions)
+    return {"objects": objects, "mos": photograph.mos, "level": photograph.level}

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 # Top to bottom; the rooms of one line may import each other
 ROOMS = {
     "giqa_datasets": (
-        "boxes defaults defect_classes errors foreign_boxes formats grid lazy names questions records regions reply "
-        "text text_scan word_borders",
+        "boxes defaults defect_classes errors foreign_boxes formats grid lazy masks names objects questions records "
+        "regions reply text text_scan word_borders",
         "batches console distortions drops entries extras files folder_lock image_metadata image_stores images llm "
         "loopback near_duplicates package_files private_interfaces",
         "sources",

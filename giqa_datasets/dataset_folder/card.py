@@ -18,9 +18,10 @@ import yaml
 
 from giqa_datasets import __version__
 from giqa_datasets.console import printable
-from giqa_datasets.dataset_folder.columns import SplitCounts, features
+from giqa_datasets.dataset_folder.columns import SplitCounts, features, question_types
 from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.images import CHANGES
+from giqa_datasets.objects import OPTIONAL
 from giqa_datasets.package_files import shipped, templates
 from giqa_datasets.sources.folder_metadata import MACHINE_TEXT
 
@@ -52,6 +53,7 @@ def write_card(
     kinds = sum((split.rows for split in counts.values()), start=Counter[str]())
     tasks = sorted({"des" if kind == "des" else "vqa" for kind in kinds})
     rights = sum((split.rights for split in counts.values()), start=Counter[Any]())
+    has_objects = any(split.objects for split in counts.values())
     card = _template(name).render(
         name=name,
         version=__version__,
@@ -68,7 +70,7 @@ def write_card(
     )
     _, known, body = card.split("---\n", 2)
     front_matter = DatasetCardData(
-        configs=_configs(list(counts), tasks, content),
+        configs=_configs(list(counts), tasks, content, features(OPTIONAL if has_objects else ())),
         language=["en"],
         pretty_name=name,
         size_categories=[next((label for bound, label in _SIZES if kinds.total() < bound), "1M<n<10M")],
@@ -98,6 +100,7 @@ def _template(name: str) -> jinja2.Template:
     environment = templates(shipped("cards") / "datasets")
     as_share = lambda share: "-" if share is None else f"{share:.3f}"  # noqa: E731  # of agreement
     environment.filters |= {"as_text": _as_text, "as_block": _as_block, "as_share": as_share, "changes": _changes}
+    environment.filters |= {"question_types": question_types, "classes": _classes}
     return environment.get_template(f"{name}.md")
 
 
@@ -108,7 +111,14 @@ def _changes(splits: Iterable[SplitCounts]) -> list[tuple[str, int]]:
     return [(change, counted[change]) for change in CHANGES if counted[change]]
 
 
-def _configs(splits: list[str], tasks: list[str], content: str) -> list[dict[str, Any]]:
+def _classes(counts: Mapping[str, SplitCounts]) -> list[tuple[str, list[int]]]:
+    """The classes of objects, the most frequent first, each with the number of its objects in each split."""
+    splits = [Counter(chain.from_iterable(split.objects.values())) for split in counts.values()]
+    every = sum(splits, start=Counter[str]())
+    return [(name, [split[name] for split in splits]) for name in sorted(every, key=lambda name: (-every[name], name))]
+
+
+def _configs(splits: list[str], tasks: list[str], content: str, columns: Iterable[str]) -> list[dict[str, Any]]:
     """The configs: views on one set of shards, and the shards without images."""
 
     def view(name: str, folder: str = "data", **options: Any) -> dict[str, Any]:
@@ -119,7 +129,7 @@ def _configs(splits: list[str], tasks: list[str], content: str) -> list[dict[str
     return [
         view("default", default=True),
         *(view(task, filters=[["task", "==", task]]) for task in tasks),
-        view("annotations", "annotations", columns=[column for column in features() if column != "image"]),
+        view("annotations", "annotations", columns=[column for column in columns if column != "image"]),
     ]
 
 

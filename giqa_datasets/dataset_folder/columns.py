@@ -1,14 +1,15 @@
 """The row of every GIQA data set: its columns as written and as read back, and counts of rows."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.files import said
-from giqa_datasets.records import QuestionType, Record, Task, rows
+from giqa_datasets.objects import OPTIONAL
+from giqa_datasets.records import QUESTION_TYPES, QuestionType, Record, Task, rows
 
 
 Source = tuple[str, ...]  # the upstream set of a row, and the licences of its pixels and its text: the columns SOURCE
@@ -42,6 +43,8 @@ class SplitCounts:
     files: dict[str, str] = field(default_factory=dict)  # sha256 of each original image by its upstream name
     rights: Counter[Rights] = field(default_factory=Counter)  # rows by source and licences
     changes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of original images, by their sha256
+    # Classes of the objects of each image, by its sha256; without images in a set that has no such column
+    objects: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def images(self) -> set[str]:
@@ -54,6 +57,8 @@ class SplitCounts:
         self.rows[columns["question_type"]] += 1
         self.n_yes += columns["question_type"] == "yes_no" and columns["answer"].lower().startswith("yes")
         self.files |= dict.fromkeys(row.files, columns["image_sha256"])
+        if "objects" in columns:
+            self.objects[columns["image_sha256"]] = columns["objects"]["category"]
         if row.changes:
             self.changes[columns["image_sha256"]] = row.changes
         source, pixels, text = (columns[name] for name in SOURCE)
@@ -84,8 +89,31 @@ class _Distortion(BaseModel):
     severity: int
 
 
+class _Mask(BaseModel):
+    size: list[int]
+    counts: str
+
+
+class _Objects(BaseModel):
+    id: list[str]
+    bbox: list[list[float]]
+    area: list[float]
+    category: list[str]
+    category_raw: list[str]
+    severity: list[str]
+    severity_level: list[int]
+    quality: list[str]
+    mos: list[float]
+    significance: list[int]
+    position: list[str]
+    description: list[str]
+    scope: list[str]
+    segmentation: list[_Mask]
+    region: list[int]
+
+
 class Columns(BaseModel):
-    """The columns of a row without its image, none of them null."""
+    """The columns of a row without its image; only `objects.OPTIONAL` may be null, of which some sets have none."""
 
     id: _Name
     width: int
@@ -102,14 +130,21 @@ class Columns(BaseModel):
     image_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     image_license: _Name
     text_license: _Name
+    objects: _Objects | None = None
+    mos: float | None = None
+    level: str | None = None
 
 
-def features() -> Any:
-    """Return the columns of every GIQA data set, as `datasets.Features`."""
+def features(names: Container[str] = ()) -> Any:
+    """Return the columns of every GIQA data set, as `datasets.Features`.
+
+    Those of `objects.OPTIONAL` are among them if `names` has one.
+    """
     from datasets import Features, Image, List, Value
 
     turn = List({"role": Value("string"), "content": Value("string")})
-    return Features(
+    text, whole, real = List(Value("string")), List(Value("int32")), List(Value("float32"))
+    known = Features(
         {
             "id": Value("string"),
             "image": Image(),
@@ -129,8 +164,35 @@ def features() -> Any:
             "image_sha256": Value("string"),
             "image_license": Value("string"),
             "text_license": Value("string"),
+            "objects": {
+                "id": text,
+                "bbox": List(List(Value("float32"), length=4)),
+                "area": real,
+                "category": text,
+                "category_raw": text,
+                "severity": text,
+                "severity_level": whole,
+                "quality": text,
+                "mos": real,
+                "significance": whole,
+                "position": text,
+                "description": text,
+                "scope": text,
+                "segmentation": List({"size": whole, "counts": Value("string")}),
+                "region": whole,
+            },
+            "mos": Value("float32"),
+            "level": Value("string"),
         }
     )
+    has_objects = any(name in names for name in OPTIONAL)
+    return known if has_objects else Features({name: known[name] for name in known if name not in OPTIONAL})
+
+
+def question_types(counts: Mapping[str, SplitCounts]) -> list[str]:
+    """List the paper's question types, and what other ones the splits have."""
+    others = {kind for split in counts.values() for kind in split.rows if kind} - {*QUESTION_TYPES}
+    return [*QUESTION_TYPES, *sorted(others)]
 
 
 def set_rows(records: Iterable[Record], *, box_format: str) -> Iterator[SetRow]:

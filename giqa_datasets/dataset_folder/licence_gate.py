@@ -121,7 +121,7 @@ def kept_images(shards: Iterable[Shard], allowed: Container[Source]) -> frozense
 
 def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
     path = out / shard.path.name
-    with closing(GroupWriter(path)) as writer:
+    with closing(GroupWriter(path, shard.file.schema_arrow.names)) as writer:
         for number in range(shard.file.num_row_groups):
             rows = read_rows(shard, number)
             writer.write([row | {"image": None} if row["image_sha256"] in kept else row for row in rows])

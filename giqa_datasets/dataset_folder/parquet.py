@@ -1,7 +1,7 @@
 """Rows to Parquet shards: rows of one image stand together, and each row group stores an image once."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def write_rows(folder: Path, split: str, rows: Iterable[SetRow], ids: set[str]) 
     group = next(groups, None)
     while group is not None:
         shards.append(folder / f"{split}-{len(shards):05d}.parquet")
-        with closing(GroupWriter(shards[-1])) as writer:
+        with closing(GroupWriter(shards[-1], group[0])) as writer:
             while group is not None and writer.image_bytes < SHARD_BYTES:
                 writer.write(group)
                 group = next(groups, None)
@@ -60,8 +60,9 @@ def annotations_of(shard: Path) -> pa.Table:
     """Read the columns of a shard without its images."""
     from datasets import Features
 
-    columns = Features({name: kind for name, kind in features().items() if name != "image"})
     with pq.ParquetFile(shard, pre_buffer=False) as file:
+        known = features(file.schema_arrow.names)
+        columns = Features({name: kind for name, kind in known.items() if name != "image"})
         table: pa.Table = file.read(columns=list(columns))
     return table.cast(columns.arrow_schema)
 
@@ -69,10 +70,10 @@ def annotations_of(shard: Path) -> pa.Table:
 class GroupWriter:
     """Writes a shard, a row group at a time; `image_bytes` counts the bytes of its images."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file."""
+    def __init__(self, path: Path, names: Container[str]) -> None:
+        """Open the file for rows with the columns `features(names)`."""
         self.image_bytes = 0
-        self._schema = features().arrow_schema
+        self._schema = features(names).arrow_schema
         self._file = _writer(path, self._schema)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:

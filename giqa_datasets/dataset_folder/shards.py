@@ -93,7 +93,7 @@ def _open(split: str, path: Path, note: Note) -> Shard | None:
 def _faults_of_schema(schema: pa.Schema) -> Iterator[str]:
     from datasets import Features
 
-    expected, found = features(), Features.from_arrow_schema(schema)
+    expected, found = features(schema.names), Features.from_arrow_schema(schema)
     for name in dict.fromkeys((*expected, *found)):
         if expected.get(name) != found.get(name):
             yield f"expected {expected.get(name, 'no column')} as {name!r}, got {found.get(name, 'no column')}"

@@ -90,7 +90,7 @@ def finish(record: Record, annotated: Record | None, drops: Sequence[Drop]) -> F
         "image_sha256": record.photograph.sha256,
         "description": record.description,
         "tags": [{name: getattr(tag, name) for name in TagLine.model_fields} for tag in tags],
-        "samples": list(map(asdict, samples)),
+        "samples": [{name: said[name] for name in SampleLine.model_fields} for said in map(asdict, samples)],
         "drops": [_drop_fields(drop) for drop in drops],
     }
     fault = next((drop.what for drop in drops if drop.reason == FAULT), None)

@@ -6,12 +6,12 @@ One reviewer is enough, and a round need not be merged: votes of the open round 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, Field
 
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.records import QUESTION_TYPES, Record, Sample
+from giqa_datasets.records import QuestionType, Record, Sample
 from giqa_datasets.regions import ROLES, Box
 from giqa_datasets.review.agreement import match
 from giqa_datasets.review.merge import merge
@@ -80,7 +80,7 @@ def corrections(rounds: Sequence[Round]) -> Corrections:
 
     Boxes are matched one to one within their phrase, as `agreement.match` does.
     """
-    tallies = {kind: BoxTally(question_type=kind) for kind in (*QUESTION_TYPES, "all")}
+    tallies = {kind: BoxTally(question_type=kind) for kind in (*get_args(QuestionType), "all")}
     last, voted = last_states(rounds), voted_on(rounds)
     for begin in rounds[0].begin.values():
         for tally in (tallies[begin.question_type], tallies["all"]) if begin.id in voted else ():

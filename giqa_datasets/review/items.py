@@ -16,7 +16,7 @@ from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of, write_whole
 from giqa_datasets.grid import boxes_to_cells
-from giqa_datasets.regions import ROLES, Role
+from giqa_datasets.regions import ROLES, Box, Role
 from giqa_datasets.review.round_files import last_round, lock_review, name_images, read_begin, to_line
 from giqa_datasets.review.states import State
 from giqa_datasets.text import parse
@@ -30,6 +30,7 @@ class ImageItem(NamedTuple):
     width: int  # in pixels, as the height
     height: int
     sample_ids: tuple[str, ...]  # the samples of the round that are about it
+    objects: list[tuple[str, Box]]  # what the source says is wrong, and where, normalised xyxy; nobody changes it
 
 
 class _Stored(NamedTuple):
@@ -39,6 +40,7 @@ class _Stored(NamedTuple):
     width: int
     height: int
     digest: bytes
+    objects: list[tuple[str, Box]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,9 @@ def open_review(folder: Path) -> Review:
             raise InputError(f"{path} round {number}: expected an image of round 1, got that of {state.id!r}")
         of_image[state.image].append(state.id)
     images = [
-        ImageItem(name, sha256, stored[sha256].width, stored[sha256].height, tuple(of_image[sha256]))
+        ImageItem(name, sha256, there.width, there.height, tuple(of_image[sha256]), there.objects)
         for sha256, name in image_ids.items()
+        for there in [stored[sha256]]
     ]
     return Review(folder, path, number, begin, images, stored)
 
@@ -141,10 +144,23 @@ def _read_folder(folder: Path) -> tuple[list[State], dict[str, _Stored]]:
                     if raw is None:
                         raise InputError(f"{where}: expected an image with its pixels, got none")
                     digest = hashlib.sha256(raw).digest()
-                    there = _Stored(shard.path, group, number, row.width, row.height, digest)
-                    if stored.setdefault(row.image_sha256, there).digest != digest:
+                    if row.image_sha256 not in stored:
+                        there = _Stored(shard.path, group, number, row.width, row.height, digest, objects_of(row))
+                        stored[row.image_sha256] = there
+                    if stored[row.image_sha256].digest != digest:
                         raise InputError(f"{where}: expected one picture of each image_sha256, got another one")
     return states, stored
+
+
+def objects_of(row: Columns) -> list[tuple[str, Box]]:
+    """Return what a row says is wrong in its image, each in words and with its box, normalised xyxy."""
+    said = row.objects
+    if said is None:
+        return []
+    width, height = row.width, row.height
+    names = [f"{how} {what}".strip() for how, what in zip(said.severity, said.category, strict=True)]
+    boxes = [(x / width, y / height, (x + w) / width, (y + h) / height) for x, y, w, h in said.bbox]
+    return list(zip(names, boxes, strict=True))
 
 
 def state_of(row: Columns) -> State:

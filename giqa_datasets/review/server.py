@@ -88,13 +88,18 @@ class OpenRound:
         ]
 
     def sample(self, annotator: str, identifier: str) -> dict[str, Any]:
-        """Return a sample as the round began with it, and the annotator's last vote on it; either may be None."""
+        """Return a sample as the round began with it, and the annotator's last vote on it; either may be None.
+
+        With it come the objects of its image, which are only looked at.
+        """
         begin, vote = self.review.begin.get(identifier), self.of(annotator).get(identifier)
-        if begin is None and vote is None:
+        said = begin or vote
+        if said is None:
             raise RefusedRequest(
                 404, f"expected the id of a sample of round {self.review.round}, got {identifier[:100]!r}"
             )
-        return {"begin": begin and begin.model_dump(), "vote": vote and vote.model_dump()}
+        objects = [{"name": name, "box": box} for name, box in self.images[said.image].objects]
+        return {"begin": begin and begin.model_dump(), "vote": vote and vote.model_dump(), "objects": objects}
 
 
 def make_app(review: Review, *, token: str | None) -> "Starlette":
@@ -149,7 +154,8 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
     async def show_round(request: "Request") -> "Response":
         annotator = check_name(request.query_params.get("annotator", ""))
         samples = this.listing(annotator)
-        return JSONResponse({"round": review.round, "question_types": QUESTION_TYPES, "samples": samples})
+        types = list(dict.fromkeys([*QUESTION_TYPES, *(each["question_type"] for each in samples)]))
+        return JSONResponse({"round": review.round, "question_types": types, "samples": samples})
 
     async def show_sample(request: "Request") -> "Response":
         annotator = check_name(request.query_params.get("annotator", ""))

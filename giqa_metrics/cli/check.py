@@ -121,13 +121,14 @@ def _check_recipe(path: Path, limit: int, folder: Path | None, format: OutputFor
 
 
 def _print_examined(examined: "Examined") -> None:
-    from giqa_datasets.records import QUESTION_TYPES
+    from giqa_datasets.dataset_folder.columns import question_types
 
     for finding in examined.findings:
         typer.echo(f"{finding.where}: {finding.what}")
-    table = new_table(examined.name, ["images", "rows", *QUESTION_TYPES])
+    kinds = question_types(examined.splits)
+    table = new_table(examined.name, ["images", "rows", *kinds])
     for split, counts in examined.splits.items():
-        numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in QUESTION_TYPES)
+        numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in kinds)
         table.add_row(split, *map(str, numbers))
     print_table(table)
     for source, pixels, text, _ in sorted(set().union(*(counts.rights for counts in examined.splits.values()))):

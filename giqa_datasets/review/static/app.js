@@ -23,6 +23,7 @@ let samples = []; // the list, as the server gives it
 let here = 0; // place in the list
 let sample = null; // the model on the screen; none while it is fetched
 let chosen = null; // key of the chosen phrase
+let pointed = null; // the source's object whose box is shown
 let box = null; // index of the selected box of the chosen phrase
 let message = ""; // what goes before the hint, once
 let showsGrid = false;
@@ -405,6 +406,10 @@ function drawBoxes() {
       if (isSelected) grip(rect, region, which, colour);
     });
   }
+  if (pointed) {
+    const [x1, y1, x2, y2] = pointed.box;
+    layer.add(new Konva.Rect({ x: x1 * wide, y: y1 * high, width: (x2 - x1) * wide, height: (y2 - y1) * high, stroke: "#fff", strokeWidth: 2.5, dash: [6, 4], shadowColor: "#000", shadowBlur: 3, listening: false }));
+  }
   layer.add(band);
 }
 
@@ -561,6 +566,13 @@ function drawPhrases() {
   $("phrases").replaceChildren(...(items.length ? items : [none]));
 }
 
+function drawObjects() {
+  const point = (object) => () => { pointed = object; if (sample.pixels) drawBoxes(); };
+  const items = (sample.objects ?? []).map((object) => node("li", { tabIndex: 0, onmouseenter: point(object), onfocus: point(object), onmouseleave: point(null), onblur: point(null) }, node("bdi", { textContent: object.name })));
+  $("objects").replaceChildren(...items);
+  $("said").hidden = !items.length;
+}
+
 function drawList() {
   const items = [];
   let last = null;
@@ -662,8 +674,8 @@ async function open(at) {
 }
 
 async function fetchSample(entry, by) {
-  const { begin, vote } = await by(`/api/sample?${new URLSearchParams({ annotator: me, id: entry.id })}`);
-  if (!opened.has(entry.id)) opened.set(entry.id, model(entry, begin, vote));
+  const { begin, vote, objects } = await by(`/api/sample?${new URLSearchParams({ annotator: me, id: entry.id })}`);
+  if (!opened.has(entry.id)) opened.set(entry.id, { ...model(entry, begin, vote), objects });
 }
 
 function model(entry, begin, vote) {
@@ -675,13 +687,14 @@ function model(entry, begin, vote) {
 
 function show(next) {
   sample = next;
-  chosen = box = drag = null;
+  chosen = box = drag = pointed = null;
   const { id, image } = sample;
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   $("position").textContent = `Sample ${here + 1} of ${samples.length}`;
   $("picture").textContent = `${image.id} · ${image.width} × ${image.height}`;
   $("type").replaceChildren(...types.filter((type) => (type === "des") === (sample.task === "des")).map((type) => node("option", { value: type, textContent: type.replace("_", "/") })));
   $("grounded").replaceChildren();
+  drawObjects();
   $("stage").ariaBusy = "true";
   ground.destroyChildren();
   layer.destroyChildren();
