@@ -26,6 +26,9 @@ READERS = 8  # threads; reading waits for disks and network file systems
 KEPT_BYTES = 256 << 20  # of encoded photographs that `read_once` keeps
 
 
+Samples = tuple[Sample, ...] | Callable[[Photograph], tuple[Sample, ...]]  # there, or made of the photograph
+
+
 class ImageSet(NamedTuple):
     """An upstream image set, its licence, and whether its own terms let others pass it on."""
 
@@ -53,7 +56,7 @@ class Entry:
     description: str
     text_license: str  # of the description
     photograph: Callable[[], Photograph]  # reads it; raises `Refused` if it is missing or unfit; can be pickled
-    samples: tuple[Sample, ...] = ()  # hand-made ones; an entry that has them needs no pipeline
+    samples: Samples = ()  # hand-made ones; an entry that has them needs no pipeline
 
     @classmethod
     def of(cls, record: Record) -> Self:
@@ -63,7 +66,9 @@ class Entry:
 
     def load(self) -> Record:
         """Read the photograph; raise Refused if it is missing or unfit."""
-        return Record(self.id, self.photograph(), self.description, self.text_license, samples=self.samples)
+        photograph = self.photograph()
+        samples = self.samples(photograph) if callable(self.samples) else self.samples
+        return Record(self.id, photograph, self.description, self.text_license, samples=samples)
 
 
 def _same(photograph: Photograph) -> Photograph:

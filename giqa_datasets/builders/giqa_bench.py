@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from giqa_datasets.builders.eval_yaml import BENCHMARKS, benchmark_eval_yaml
 from giqa_datasets.builders.giqa_160k import beside_paper, count_samples
+from giqa_datasets.builders.published import beside_published
 from giqa_datasets.dataset_folder.columns import Columns, SplitCounts
 from giqa_datasets.dataset_folder.parquet import annotations_of
 from giqa_datasets.dataset_folder.shards import open_shards, refuse
@@ -127,6 +128,7 @@ def card_fields(
     benchmark = review if isinstance(review, Benchmark) else None
     return {
         "beside_paper": beside_paper(counts, PAPER) if name == "giqa-bench" else beside_paper(counts),
+        "beside_published": beside_published(name, counts),
         "benchmark": benchmark,
         "corrections": review if isinstance(review, Corrections) else None,
         "short": short_of(name, counts, benchmark) if benchmark else [],

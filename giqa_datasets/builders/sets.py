@@ -15,7 +15,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import copies_of
 from giqa_datasets.records import Photograph
 from giqa_datasets.review import last_round
-from giqa_datasets.sources import folder, mini, tiny
+from giqa_datasets.sources import folder, mini, tiny, vida_ugc
 
 
 class SetRequest(NamedTuple):
@@ -111,10 +111,9 @@ def _name_of(folder: Path) -> str:
 
 
 def _folder(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
-    if request.root is None:
-        raise InputError("expected a folder of photographs with a metadata.jsonl, got none")
+    root = _root(request, "a folder of photographs with a metadata.jsonl")
     told = {"boxes": request.boxes} if request.boxes else {}
-    return {"train": folder.entries(request.root, drop, redistributable=request.redistributable, **told)}
+    return {"train": folder.entries(root, drop, redistributable=request.redistributable, **told)}
 
 
 def _giqa_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
@@ -123,9 +122,7 @@ def _giqa_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
 
 def _giqa_bench(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
     """The samples that experts made of candidates; only a test split."""
-    if request.root is None:
-        raise InputError("expected a data set folder that was reviewed with giqa review, got none")
-    return {"test": last_round.entries(request.root)}
+    return {"test": last_round.entries(_root(request, "a data set folder that was reviewed with giqa review"))}
 
 
 def _giqa_bench_mini(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
@@ -148,6 +145,16 @@ def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
     return giqa_160k(request.q_pathway, request.dq_495k, drop, copies=copies)
 
 
+def _vida_ugc(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+    return vida_ugc.entries(_root(request, "ViDA-UGC's folder, with train and val in it"), drop)
+
+
+def _root(request: SetRequest, what: str) -> Path:
+    if request.root is None:
+        raise InputError(f"expected {what}, got none")
+    return request.root
+
+
 class _Set(NamedTuple):
     entries: Callable[[SetRequest, DropSink, Progress], Mapping[str, Iterable[Entry]]]  # lists them by split
     takes: frozenset[str] = frozenset()  # the fields of a request that it uses
@@ -161,6 +168,7 @@ SETS = {
     "giqa-bench-mini": _Set(_giqa_bench_mini, frozenset({"root"})),
     "giqa-mini": _Set(_giqa_mini),
     "giqa-tiny": _Set(_giqa_tiny),
+    "vida-ugc": _Set(_vida_ugc, frozenset({"root"}), keeps_files=True),
 }
 # The command's names of a request's fields
 _OPTIONS = {"root": "FOLDER", "q_pathway": "--q-pathway", "dq_495k": "--dq-495k"}

@@ -112,8 +112,8 @@ def _changes(splits: Iterable[SplitCounts]) -> list[tuple[str, int]]:
 
 
 def _classes(counts: Mapping[str, SplitCounts]) -> list[tuple[str, list[int]]]:
-    """The classes of objects, the most frequent first, each with the number of its objects in each split."""
-    splits = [Counter(chain.from_iterable(split.objects.values())) for split in counts.values()]
+    """The classes of objects, the most frequent first, each with the number of its objects in each split by name."""
+    splits = [Counter(chain.from_iterable(split.objects.values())) for _, split in sorted(counts.items())]
     every = sum(splits, start=Counter[str]())
     return [(name, [split[name] for split in splits]) for name in sorted(every, key=lambda name: (-every[name], name))]
 

@@ -29,8 +29,13 @@ class Turn(BaseModel):
     value: str
 
 
-def _load_rows(path: Path) -> list[object]:
-    """Read a JSON list as a whole; the largest one upstream, Q-Instruct's, has 77 MB."""
+def load_rows(path: Path) -> list[object]:
+    """Read a JSON list as a whole; the largest one upstream, Q-Instruct's, has 77 MB.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no list of rows.
+    """
     if not path.is_file():
         raise MissingFileError(f"expected the upstream file {path}, found none")
     try:
@@ -54,7 +59,7 @@ def entries(path: Path, make: Callable[[object], Entry | None], drop: DropSink) 
     """
     made: dict[str, Entry] = {}
     strange: list[str] = []
-    rows = _load_rows(path)
+    rows = load_rows(path)
     for number, row in enumerate(rows, start=1):
         where = f"{path.name} row {number}"
         try:

@@ -38,7 +38,7 @@ def build(
         str,
         typer.Argument(
             metavar="SET",
-            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini or giqa-tiny; "
+            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini, giqa-tiny or vida-ugc; "
             "with --images, a data set folder or Hub id whose rows came without pixels",
         ),
     ],
@@ -84,7 +84,9 @@ def build(
 ) -> None:
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
     from giqa_datasets.builders.build import build_set
+    from giqa_datasets.builders.giqa_160k import beside_paper
     from giqa_datasets.builders.giqa_bench import Incomplete
+    from giqa_datasets.builders.published import beside_published
     from giqa_datasets.builders.sets import SETS, SetRequest
     from giqa_datasets.dataset_folder.write import refuse_existing
     from giqa_datasets.pipeline.model_choice import PRESETS
@@ -131,12 +133,11 @@ def build(
     if built.n_left_out:
         found = f"{built.n_left_out} rows, tags, boxes and questions"
         typer.echo(f"left out: {found}; {out}/provenance/drops.jsonl says why")
-    if name == "giqa-160k":
-        from giqa_datasets.builders.giqa_160k import beside_paper
-
-        table = new_table("giqa-160k beside the paper's GIQA-160K", ["paper", "here"])
-        for what, paper, here in beside_paper(built.counts):
-            table.add_row(what, f"{paper:,}", f"{here:,}")
+    lines = beside_paper(built.counts) if name == "giqa-160k" else beside_published(name, built.counts)
+    table = new_table(f"{name} beside what is published of it", ["published", "here"])
+    for what, published, here in lines:
+        table.add_row(what, f"{published:,}", f"{here:,}")
+    if lines:
         print_table(table)
 
 

@@ -47,7 +47,8 @@ Root = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FOLDER]",
-        help="photographs with descriptions, for SET folder; a reviewed data set folder, for a benchmark",
+        help="photographs with descriptions, for SET folder; a reviewed data set folder, for a benchmark; "
+        "another's set as its users get it",
     ),
 ]
 QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]

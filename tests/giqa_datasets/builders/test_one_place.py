@@ -19,6 +19,7 @@ from giqa_datasets.review.items import open_review
 from giqa_datasets.sources import dq_495k, mini, tiny
 from giqa_datasets.sources.mini import wheel_file
 from tests.command import giqa, the_one_sentence
+from tests.region_sets import row, write_vida
 
 
 BOX = [{"phrase": "cup", "boxes": [[0.1, 0.1, 0.5, 0.5]]}]
@@ -119,6 +120,14 @@ def make_tiny(root, pictures, monkeypatch):
     return SetRequest("giqa-tiny")
 
 
+def make_vida(root, pictures, monkeypatch):
+    """Copies within its training photographs, and one of the benchmark among them."""
+    texts = {"ViDA-P/qa": [row(f"{name}.jpg", "Is it?", "Yes.") for name in "abcdef"]}
+    copies = {f"train/images/{name}.jpg": pictures[of] for name, of in NAMES if of != "noise"}
+    copies |= {name: pictures["noise"] for name in ("train/images/b.jpg", "train/images/e.jpg", "val/images/v1.png")}
+    return SetRequest("vida-ugc", write_vida(root / "vida", texts, **copies))
+
+
 MADE = {
     "folder": (make_folder, make_folder_to_annotate),
     "giqa-160k": (make_160k,),
@@ -126,6 +135,7 @@ MADE = {
     "giqa-bench-mini": (make_benchmark_mini,),
     "giqa-mini": (make_mini,),
     "giqa-tiny": (make_tiny,),
+    "vida-ugc": (make_vida,),
 }
 
 

@@ -1,0 +1,36 @@
+"""What is published of other people's sets in numbers, beside which a build's own are printed."""
+
+from collections.abc import Mapping
+
+from giqa_datasets.dataset_folder.columns import SplitCounts
+
+
+# By set: a split with images, rows, boxes or a question type
+PUBLISHED = {
+    # The README of the set, and its benchmark's files; its paper counts 11,534 photographs of both splits
+    "vida-ugc": {
+        "train images": 11_848,
+        "train rows": 534_000,
+        "test images": 476,
+        "test boxes": 1_704,
+        "test mcq": 2_567,
+    },
+}
+
+
+def beside_published(name: str, counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
+    """Return the name of each number, the published value and ours; none of a set of which none is published."""
+    return [
+        (what, published, _count(counts.get(split, SplitCounts()), of))
+        for what, published in PUBLISHED.get(name, {}).items()
+        for split, of in [what.split()]
+    ]
+
+
+def _count(counts: SplitCounts, of: str) -> int:
+    known = {
+        "images": len(counts.images),
+        "rows": counts.rows.total(),
+        "boxes": sum(map(len, counts.objects.values())),
+    }
+    return known[of] if of in known else counts.rows[of]
