@@ -36,7 +36,7 @@ class Built(NamedTuple):
     """The outcome of a build."""
 
     counts: dict[str, SplitCounts]  # by split
-    n_left_out: int  # entries, objects, boxes and questions
+    left_out: Sequence[Drop]  # entries, objects, boxes and questions
     short: list[str]  # what a benchmark's draft lacks, a sentence each
 
 
@@ -106,7 +106,7 @@ def build_set(
     made = _Made(request.name, annotations, outcome, settings, benchmark, keep_ungrounded, draft, rounds)
     records = {split: made.records(of_split, split, progress) for split, of_split in splits.items()}
     counts = build_folder(out, request.name, records, made.say, box_format=box_format, overwrite=overwrite)
-    return Built(counts, len(outcome.drops), made.short)
+    return Built(counts, outcome.drops, made.short)
 
 
 @dataclass

@@ -23,19 +23,25 @@ PAPER = {
 
 
 def giqa_160k(
-    q_pathway_root: Path, dq_495k_root: Path, drop: DropSink, *, copies: Sequence[ImageStore] = ()
+    q_pathway_root: Path,
+    dq_495k_root: Path,
+    drop: DropSink,
+    *,
+    copies: Sequence[ImageStore] = (),
+    kinds: Sequence[str] = (),
 ) -> dict[str, list[Entry]]:
     """List the descriptions of Q-Pathway, then those of DQ-495K's train files, as one train split.
 
-    Images that are not under the two roots are read from `copies`.
+    Images that are not under the two roots are read from `copies`; `kinds` are Q-Pathway's, by default its own.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is another's.
     """
+    q_images = FirstOf(images_under(q_pathway_root), *copies)
     return {
         "train": [
-            *q_pathway.entries(q_pathway_root, drop, images=FirstOf(images_under(q_pathway_root), *copies)),
+            *q_pathway.entries(q_pathway_root, drop, images=q_images, kinds=kinds or q_pathway.KINDS),
             *dq_495k.entries(dq_495k_root, drop, images=FirstOf(images_under(dq_495k_root), *copies)),
         ]
     }

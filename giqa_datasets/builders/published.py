@@ -1,10 +1,13 @@
 """What is published of other people's sets in numbers, beside which a build's own are printed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from giqa_datasets.builders.giqa_160k import beside_paper
 from giqa_datasets.dataset_folder.columns import SplitCounts
+from giqa_datasets.drops import Drop
 
 
+COCO = 1_012  # photographs of Q-Instruct's that are COCO's, by its paper
 # By set: a split with images, rows, boxes or a question type
 PUBLISHED = {
     # The README of the set, and its benchmark's files; its paper counts 11,534 photographs of both splits
@@ -18,8 +21,13 @@ PUBLISHED = {
 }
 
 
-def beside_published(name: str, counts: Mapping[str, SplitCounts]) -> list[tuple[str, int, int]]:
+def beside_published(
+    name: str, counts: Mapping[str, SplitCounts], left_out: Iterable[Drop] = ()
+) -> list[tuple[str, int, int]]:
     """Return the name of each number, the published value and ours; none of a set of which none is published."""
+    if name == "giqa-160k":
+        coco = {drop.what for drop in left_out if drop.reason == "coco"}
+        return [*beside_paper(counts), ("images of COCO left out", COCO, len(coco))]
     return [
         (what, published, _count(counts.get(split, SplitCounts()), of))
         for what, published in PUBLISHED.get(name, {}).items()

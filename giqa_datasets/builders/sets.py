@@ -32,6 +32,7 @@ class SetRequest(NamedTuple):
     limit: int | None = None  # of entries in each split
     boxes: str | None = None  # the frame of the boxes in a folder's metadata, or a file of boxes
     redistributable: bool = False  # the photographs of a folder that say nothing else
+    kinds: Sequence[str] = ()  # what `type` or `qtype` of a description of Q-Pathway contains
 
 
 class Entries(NamedTuple):
@@ -142,7 +143,7 @@ def _giqa_160k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[
             f"(a data set folder of that name is ./{request.name})"
         )
     copies = copies_of(request.images, request.manifest, progress)
-    return giqa_160k(request.q_pathway, request.dq_495k, drop, copies=copies)
+    return giqa_160k(request.q_pathway, request.dq_495k, drop, copies=copies, kinds=request.kinds)
 
 
 def _vida_ugc(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
@@ -163,7 +164,9 @@ class _Set(NamedTuple):
 
 SETS = {
     "folder": _Set(_folder, frozenset({"root", "boxes", "redistributable"}), keeps_files=True),
-    "giqa-160k": _Set(_giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest"}), keeps_files=True),
+    "giqa-160k": _Set(
+        _giqa_160k, frozenset({"q_pathway", "dq_495k", "images", "manifest", "kinds"}), keeps_files=True
+    ),
     "giqa-bench": _Set(_giqa_bench, frozenset({"root"}), keeps_files=True),
     "giqa-bench-mini": _Set(_giqa_bench_mini, frozenset({"root"})),
     "giqa-mini": _Set(_giqa_mini),
@@ -172,5 +175,5 @@ SETS = {
 }
 # The command's names of a request's fields
 _OPTIONS = {"root": "FOLDER", "q_pathway": "--q-pathway", "dq_495k": "--dq-495k"}
-_OPTIONS |= {"images": "--images", "manifest": "--manifest"}
+_OPTIONS |= {"images": "--images", "manifest": "--manifest", "kinds": "--kinds"}
 _OPTIONS |= {"boxes": "--boxes", "redistributable": "--redistributable"}

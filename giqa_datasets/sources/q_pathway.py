@@ -25,19 +25,22 @@ TEXT_LICENSE = "in conflict: apache-2.0 (the Hub), S-Lab License 1.0, non-commer
 KINDS = ("desc", "pathway")  # ours: what `type` or `qtype` of a description row contains, in any case
 
 # The image set by the image's path, first match first, with its own terms, where we know them. The names within a
-# folder are those that the sets give their files; the last two lines match all other names.
+# folder are those that the sets give their files.
 SETS = (
     (r"spaq_koniq/\d{5}\.jpg", ImageSet("spaq", "research and education only")),
     (r"spaq_koniq/\d{6,11}\.jpg", ImageSet("koniq-10k", "unknown, free to the research community")),
     (r"livefb_liveitw_aigc/t?\d{1,4}\.(bmp|jpg)", ImageSet("live-itw", "unknown")),
-    (r"livefb_liveitw_aigc/[^/]*__[^/]*", ImageSet("live-fb", "unknown")),
+    (r"livefb_liveitw_aigc/([^/]*__[^/]*|(out_of_focus|motion)\d{4}\.jpg)", ImageSet("live-fb", "unknown")),
     (r"livefb_liveitw_aigc/[\w.]+_(normal|lowstep|lowcorr|highcorr)_\d+\.jpg", ImageSet("agiqa-3k", "mit")),
     (r"livefb_liveitw_aigc/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\w+", ImageSet("imagerewarddb", "unknown")),
+)
+# Names of none of these sets, but for those of COCO's photographs, which lie in the same folders
+OTHERS = (
     (r"spaq_koniq/.*", ImageSet("spaq or koniq-10k", "unknown")),
     (r"livefb_liveitw_aigc/.*", ImageSet("live-fb, live-itw, agiqa-3k or imagerewarddb", "unknown")),
 )
 
-_COCO = re.compile(r"(^|/)(coco|(train|val|test|unlabeled)20\d\d/|\d{12}\.jpg$)", re.IGNORECASE)
+_COCO = re.compile(r"(^|/)(coco|(train|val|test|unlabeled)20\d\d/|\d{12}\.\w+$)", re.IGNORECASE)
 
 
 class _Row(BaseModel):
@@ -76,7 +79,11 @@ def entries(
     store = images_under(root) if images is None else images
     made = entries_of(path, make, drop)
     if not any(_is_description(kind, kinds) for kind in seen):
-        raise InputError(f"expected rows in {path} whose type or qtype contains one of {kinds}, got {dict(seen)}")
+        said = ", ".join(f"{kind!a:.80} {number}" for kind, number in seen.most_common(20))
+        raise InputError(
+            f"expected rows in {path} whose type or qtype contains {' or '.join(map(ascii, kinds))}, got {said}; "
+            "--kinds names other values"
+        )
     return made
 
 
@@ -90,10 +97,11 @@ def rights(name: str) -> ImageSet:
         >>> rights("spaq_koniq/10004473376.jpg").source
         'koniq-10k'
     """
-    for pattern, found in SETS:
+    is_coco = _COCO.search(name) is not None
+    for pattern, found in SETS if is_coco else (*SETS, *OTHERS):
         if re.fullmatch(pattern, name, re.IGNORECASE):
             return found
-    raise Refused("coco" if _COCO.search(name) else "unknown_set", name)
+    raise Refused("coco" if is_coco else "unknown_set", name)
 
 
 def _is_description(kind: str, kinds: Sequence[str]) -> bool:

@@ -39,6 +39,7 @@ def annotate(
     server: options.Server = None,
     q_pathway: options.QPathway = None,
     dq_495k: options.Dq495k = None,
+    kinds: options.Kinds = None,
     images: options.Images = None,
     manifest: options.Manifest = None,
     exclude: options.Exclude = None,
@@ -97,9 +98,8 @@ def annotate(
     from giqa_datasets.builders.sets import SetRequest, entries_of
     from giqa_datasets.pipeline.model_choice import PRESETS
 
-    request = SetRequest(
-        name, root, q_pathway, dq_495k, images or (), manifest, exclude or (), seed or 0, limit, boxes
-    )
+    sources = root, q_pathway, dq_495k, images or (), manifest, exclude or ()
+    request = SetRequest(name, *sources, seed or 0, limit, boxes, kinds=kinds or ())
     describe_first(name, root, describe, server, limit)
     with progress_bars() as progress:
         entries = entries_of(request, progress)

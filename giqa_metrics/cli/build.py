@@ -14,6 +14,7 @@ from giqa_metrics.cli.options import (
     Dq495k,
     Exclude,
     Images,
+    Kinds,
     Limit,
     Manifest,
     Models,
@@ -53,6 +54,7 @@ def build(
     ] = False,
     q_pathway: QPathway = None,
     dq_495k: Dq495k = None,
+    kinds: Kinds = None,
     images: Images = None,
     manifest: Manifest = None,
     exclude: Exclude = None,
@@ -84,7 +86,6 @@ def build(
 ) -> None:
     """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
     from giqa_datasets.builders.build import build_set
-    from giqa_datasets.builders.giqa_160k import beside_paper
     from giqa_datasets.builders.giqa_bench import Incomplete
     from giqa_datasets.builders.published import beside_published
     from giqa_datasets.builders.sets import SETS, SetRequest
@@ -92,7 +93,7 @@ def build(
     from giqa_datasets.pipeline.model_choice import PRESETS
 
     sources = root, q_pathway, dq_495k, images or (), manifest, exclude or ()
-    request = SetRequest(name, *sources, seed, limit, boxes, redistributable)
+    request = SetRequest(name, *sources, seed, limit, boxes, redistributable, kinds or ())
     if name not in SETS:
         others = {
             "--annotations": annotations,
@@ -130,10 +131,10 @@ def build(
         raise typer.Exit(1) from incomplete
     _print_counts(out, built.counts)
     _print_short(name, built.short)
-    if built.n_left_out:
-        found = f"{built.n_left_out} rows, tags, boxes and questions"
+    if built.left_out:
+        found = f"{len(built.left_out)} rows, tags, boxes and questions"
         typer.echo(f"left out: {found}; {out}/provenance/drops.jsonl says why")
-    lines = beside_paper(built.counts) if name == "giqa-160k" else beside_published(name, built.counts)
+    lines = beside_published(name, built.counts, built.left_out)
     table = new_table(f"{name} beside what is published of it", ["published", "here"])
     for what, published, here in lines:
         table.add_row(what, f"{published:,}", f"{here:,}")

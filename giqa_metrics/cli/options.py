@@ -53,6 +53,14 @@ Root = Annotated[
 ]
 QPathway = Annotated[Path | None, typer.Option(help="the folder of Q-Instruct's cleaned_labels.json, for giqa-160k")]
 Dq495k = Annotated[Path | None, typer.Option("--dq-495k", help="DataDepictQA's folder, for giqa-160k")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="for giqa-160k: a row of Q-Pathway is a description if its type or qtype contains this word; "
+        "may be repeated; default: desc and pathway",
+    ),
+]
 Images = Annotated[list[Path] | None, typer.Option(help="a folder with copies of upstream images; may be repeated")]
 Manifest = Annotated[
     Path | None, typer.Option(help="images.jsonl of a built set: finds the copies by sha256, under any name")

@@ -13,7 +13,8 @@ from giqa_datasets.image_stores import OwnCopies
 from giqa_datasets.images import MAX_PIXELS, decode
 from giqa_datasets.records import Sample, rows
 from giqa_datasets.sources import q_pathway
-from giqa_datasets.sources.q_pathway import SETS, entries, rights
+from giqa_datasets.sources.q_pathway import OTHERS, SETS, entries, rights
+from tests.command import giqa
 
 
 PHOTO = "spaq_koniq/10004473376.jpg"
@@ -91,12 +92,14 @@ def test_questions_are_passed_over_and_coco_is_dropped(upstream):
             row("coco/train2017/000000000009.jpg"),
             row("COCO_train2014_000000000009.jpg"),
             row("000000000009.jpg"),
+            row("spaq_koniq/000000000009.jpg"),
+            row("livefb_liveitw_aigc/COCO_val2014_000000000042.jpg"),
             row("elsewhere/1.jpg"),
             row(type=2, qtype="Pathway"),
         )
     )
     assert len(records) == 1
-    assert [drop.reason for drop in drops] == ["coco"] * 4 + ["unknown_set"]
+    assert [drop.reason for drop in drops] == ["coco"] * 6 + ["unknown_set"]
     assert {drop.stage for drop in drops} == {"source"}
     assert drops[0].id == "cleaned_labels.json row 2"
 
@@ -107,8 +110,13 @@ def test_kinds_can_be_named(upstream):
 
 
 def test_without_a_description_the_kinds_that_came_are_named(upstream):
-    with pytest.raises(ValueError, match=r"whose type or qtype contains one of .*'vqa/what': 2"):
+    with pytest.raises(ValueError, match=r"contains 'desc' or 'pathway', got 'vqa/what' 2; --kinds names"):
         taken(upstream(row(type="vqa", qtype="what"), row(type="vqa", qtype="what")))
+
+
+def test_the_command_takes_other_kinds(upstream, tmp_path):
+    said = ("build", "giqa-160k", "--q-pathway", upstream(row()), "--dq-495k", tmp_path, "--kinds", "long")
+    assert "contains 'long', got 'description/None' 1; --kinds" in " ".join(giqa(*said)[2].split())
 
 
 MANY = [
@@ -316,6 +324,9 @@ def test_a_missing_file_and_a_broken_tar_are_named(tmp_path, upstream):
         ("livefb_liveitw_aigc/1043.JPG", "live-itw"),
         ("livefb_liveitw_aigc/t7.bmp", "live-itw"),
         ("livefb_liveitw_aigc/AVA__427243.jpg", "live-fb"),
+        ("livefb_liveitw_aigc/EMOTIC__COCO_val2014_000000000042.jpg", "live-fb"),
+        ("livefb_liveitw_aigc/out_of_focus0643.jpg", "live-fb"),
+        ("livefb_liveitw_aigc/motion0009.jpg", "live-fb"),
         ("livefb_liveitw_aigc/sd1.5_highcorr_095.jpg", "agiqa-3k"),
         ("livefb_liveitw_aigc/DALLE2_normal_001.jpg", "agiqa-3k"),
         ("livefb_liveitw_aigc/ec9b5bd0-3b3c-4f4a-8a39-2a6f9d9e7d3b.webp", "imagerewarddb"),
@@ -328,5 +339,5 @@ def test_the_name_tells_the_image_set(name, source):
 
 
 def test_no_pixels_may_be_passed_on():
-    assert not any(found.redistributable for _, found in SETS)
+    assert not any(found.redistributable for _, found in (*SETS, *OTHERS))
     assert q_pathway.TEXT_LICENSE.startswith("in conflict")
