@@ -3,8 +3,11 @@
 import io
 import json
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 
@@ -111,4 +114,98 @@ def write_vida(root: Path, texts=TEXTS, metadata=METADATA, truth=TRUTH, **images
     found = [distortion("Noise", "Severe", (0, 250, 500, 500)), {"distortion": "No distortion"}]
     write_json(bench / "ground_truth" / "reg-p_bench.json", [{"id": 4, "image": "v1.png", "distortions": found}])
     write_json(bench / "ground_truth" / "mcq.json", [choices[0] | {"correct_ans": "essential"}, choices[1]])
+    return root
+
+
+def corners(x1, y1, x2, y2):
+    return {"tl": {"x": x1, "y": y1}, "br": {"x": x2, "y": y2}}
+
+
+ROWS_2K = [
+    {
+        "filename": "SPAQ_00001.png",
+        "mos": 2.2,
+        "level": "poor",
+        "width": 64,
+        "height": 48,
+        "global": {"Low clarity": [corners(0, 0, 64, 48)]},
+        "local": {
+            "Edge Ringing effect": [corners(1, 2, 30, 40), corners(5, 5, 9, 9)],
+            "Lens flare": [corners(0, 0, 3, 3)],
+        },
+    },
+    {"filename": "AIGC_2.png", "mos": 4.5, "level": "excellent", "global": {}, "local": {}},
+]
+
+
+def write_vida_2k(root: Path, rows=ROWS_2K) -> Path:
+    """ViDA-UGC's predecessor: a photograph with three classes, and one with none."""
+    write_json(root / "benchmark_2k_cleaned.json", rows)
+    for seed, each in enumerate(rows):
+        (root / "images").mkdir(exist_ok=True)
+        (root / "images" / each["filename"]).write_bytes(picture(seed))
+    return root
+
+
+TRIANGLE = [[10.0, 10.0], [30.7, 10.2], [20.0, 30.0]]
+
+
+def labelled(uid, *labels, generator="flux", **other):
+    said = {"generator": generator, "uid": uid, "width": 64, "height": 48, "original_prompt": "a cat", "seed": 1}
+    said |= {"labels": [{"label": name, "points": points} for name, points in labels]}
+    return {"image": {"bytes": picture(crc32(f"{generator}{uid}".encode())), "path": None}} | said | other
+
+
+ROWS_X = {
+    "train": [labelled(1, ("low-level-edge_shape", TRIANGLE), ("high-level-semantics", [[0, 0], [63, 0], [63, 47]]))],
+    "test": [labelled(1, generator="sd3"), labelled(2, ("cognitive-level-physics", TRIANGLE))],
+}
+
+
+def write_x_aigd(root: Path, rows=ROWS_X) -> Path:
+    """X-AIGD: three generated pictures, one of them without a label."""
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    for split, of_split in rows.items():
+        pq.write_table(pa.Table.from_pylist(of_split), root / "data" / f"labeled_{split}-00000-of-00001.parquet")
+    return root
+
+
+CAPTION = "The hand has six fingers. The text on the sign is garbled."
+FLAT = [x for point in TRIANGLE for x in point]
+
+
+def scars(image, caption, *refs):
+    """An annotation of SynthScars."""
+    said = [
+        {"sentence": sentence, "explanation": explanation, "bbox": None, "segmentation": flats}
+        for sentence, explanation, flats in refs
+    ]
+    return {"img_file_name": image, "caption": caption, "refs": said}
+
+
+SCARS = {
+    "train": [
+        {
+            "a1": scars(
+                "a.png",
+                CAPTION,
+                ("The hand has six fingers.", "Hands have five.", [FLAT]),
+                ("The text on the sign is garbled.", None, [FLAT, [40, 0, 60, 0, 60, 9]]),
+                ("The feet float.", "", [FLAT]),
+                ("six fingers", "", []),
+            )
+        },
+        {"a2": scars("a.png", "A sixth finger.", ("A sixth finger", "", [FLAT]))},
+    ],
+    "test": [{"t1": scars("t.png", "Nothing is wrong.")}],
+}
+
+
+def write_synthscars(root: Path, annotations=SCARS) -> Path:
+    """SynthScars: a picture that was annotated twice, and one of the test split."""
+    for split, rows in annotations.items():
+        write_json(root / split / "annotations" / f"{split}.json", rows)
+        (root / split / "images").mkdir(parents=True, exist_ok=True)
+        for name in {said["img_file_name"] for each in rows for said in each.values()}:
+            (root / split / "images" / name).write_bytes(picture(ord(name[0])))
     return root

@@ -18,6 +18,9 @@ PUBLISHED = {
         "test boxes": 1_704,
         "test mcq": 2_567,
     },
+    "vida-ugc-2k": {"test images": 2_000, "test boxes": 7_700},  # of benchmark_2k_cleaned.json
+    "x-aigd": {"train images": 918, "test images": 2_419},
+    "synthscars": {"train rows": 11_236, "train boxes": 23_935, "test rows": 1_000, "test boxes": 2_674},
 }
 
 

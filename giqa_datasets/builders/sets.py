@@ -15,7 +15,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import copies_of
 from giqa_datasets.records import Photograph
 from giqa_datasets.review import last_round
-from giqa_datasets.sources import folder, mini, tiny, vida_ugc
+from giqa_datasets.sources import folder, mini, synthscars, tiny, vida_ugc, vida_ugc_2k, x_aigd
 
 
 class SetRequest(NamedTuple):
@@ -150,6 +150,19 @@ def _vida_ugc(request: SetRequest, drop: DropSink, progress: Progress) -> dict[s
     return vida_ugc.entries(_root(request, "ViDA-UGC's folder, with train and val in it"), drop)
 
 
+def _vida_ugc_2k(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+    """A benchmark, so only a test split."""
+    return {"test": vida_ugc_2k.entries(_root(request, "the folder of benchmark_2k_cleaned.json"), drop)}
+
+
+def _x_aigd(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+    return x_aigd.entries(_root(request, "X-AIGD's folder, with data in it"), drop)
+
+
+def _synthscars(request: SetRequest, drop: DropSink, progress: Progress) -> dict[str, list[Entry]]:
+    return synthscars.entries(_root(request, "SynthScars' folder, with train and test in it"), drop)
+
+
 def _root(request: SetRequest, what: str) -> Path:
     if request.root is None:
         raise InputError(f"expected {what}, got none")
@@ -171,7 +184,10 @@ SETS = {
     "giqa-bench-mini": _Set(_giqa_bench_mini, frozenset({"root"})),
     "giqa-mini": _Set(_giqa_mini),
     "giqa-tiny": _Set(_giqa_tiny),
+    "synthscars": _Set(_synthscars, frozenset({"root"}), keeps_files=True),
     "vida-ugc": _Set(_vida_ugc, frozenset({"root"}), keeps_files=True),
+    "vida-ugc-2k": _Set(_vida_ugc_2k, frozenset({"root"}), keeps_files=True),
+    "x-aigd": _Set(_x_aigd, frozenset({"root"})),
 }
 # The command's names of a request's fields
 _OPTIONS = {"root": "FOLDER", "q_pathway": "--q-pathway", "dq_495k": "--dq-495k"}

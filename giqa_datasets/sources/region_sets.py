@@ -27,7 +27,6 @@ from giqa_datasets.regions import Region
 
 QUESTION = "Which distortions affect this image, where are they, and how severe is each?"  # ours
 NONE = "No distortion affects this image."
-TEXT_LICENSE = "cc0-1.0"  # of these sentences, which are ours
 
 
 class Assessment(NamedTuple):

@@ -39,7 +39,8 @@ def build(
         str,
         typer.Argument(
             metavar="SET",
-            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini, giqa-tiny or vida-ugc; "
+            help="folder, giqa-160k, giqa-bench, giqa-mini, giqa-bench-mini, giqa-tiny; vida-ugc, "
+            "vida-ugc-2k, x-aigd or synthscars; "
             "with --images, a data set folder or Hub id whose rows came without pixels",
         ),
     ],

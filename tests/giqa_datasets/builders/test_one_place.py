@@ -19,7 +19,7 @@ from giqa_datasets.review.items import open_review
 from giqa_datasets.sources import dq_495k, mini, tiny
 from giqa_datasets.sources.mini import wheel_file
 from tests.command import giqa, the_one_sentence
-from tests.region_sets import row, write_vida
+from tests.region_sets import ROWS_2K, labelled, row, scars, write_synthscars, write_vida, write_vida_2k, write_x_aigd
 
 
 BOX = [{"phrase": "cup", "boxes": [[0.1, 0.1, 0.5, 0.5]]}]
@@ -128,6 +128,27 @@ def make_vida(root, pictures, monkeypatch):
     return SetRequest("vida-ugc", write_vida(root / "vida", texts, **copies))
 
 
+def make_vida_2k(root, pictures, monkeypatch):
+    rows = [ROWS_2K[1] | {"filename": f"{name}.jpg"} for name, _ in NAMES]
+    write_vida_2k(root / "2k", rows)
+    for name, of in NAMES:
+        (root / "2k" / "images" / f"{name}.jpg").write_bytes(pictures[of])
+    return SetRequest("vida-ugc-2k", root / "2k")
+
+
+def make_x_aigd(root, pictures, monkeypatch):
+    rows = [labelled(name, image={"bytes": pictures[of]}, width=300, height=200) for name, of in NAMES]
+    return SetRequest("x-aigd", write_x_aigd(root / "x", {"train": rows}))
+
+
+def make_synthscars(root, pictures, monkeypatch):
+    rows = [{name: scars(f"{name}.jpg", "It is sharp.")} for name, _ in NAMES]
+    write_synthscars(root / "scars", {"train": rows})
+    for name, of in NAMES:
+        (root / "scars" / "train" / "images" / f"{name}.jpg").write_bytes(pictures[of])
+    return SetRequest("synthscars", root / "scars")
+
+
 MADE = {
     "folder": (make_folder, make_folder_to_annotate),
     "giqa-160k": (make_160k,),
@@ -135,7 +156,10 @@ MADE = {
     "giqa-bench-mini": (make_benchmark_mini,),
     "giqa-mini": (make_mini,),
     "giqa-tiny": (make_tiny,),
+    "synthscars": (make_synthscars,),
     "vida-ugc": (make_vida,),
+    "vida-ugc-2k": (make_vida_2k,),
+    "x-aigd": (make_x_aigd,),
 }
 
 
