@@ -22,8 +22,8 @@ GLOBAL_AREA = 0.7  # of the photograph, above which ViDA-UGC's authors call a bo
 _SLACK = 0.01  # pixels or thousandths: float32 keeps a side of 64,000 pixels to a fifth of it
 
 
-class Object(NamedTuple):
-    """One thing that is wrong."""
+class Defect(NamedTuple):
+    """One object: something that is wrong in a photograph."""
 
     id: str  # the source's own
     bbox: Xywh  # in pixels
@@ -63,16 +63,16 @@ def scope_of(bbox: Xywh, size: Size) -> str:
     return "global" if bbox[2] * bbox[3] > GLOBAL_AREA * size[0] * size[1] else "local"
 
 
-def objects_to_row(objects: Sequence[Object], regions: Sequence[int] = ()) -> dict[str, list[Any]]:
+def objects_to_row(objects: Sequence[Defect], regions: Sequence[int] = ()) -> dict[str, list[Any]]:
     """Return the column's lists; `regions` has for each object the place in `regions` of its phrase, or -1.
 
     Example:
-        >>> row = objects_to_row([Object("1", (0, 0, 8, 6), 48, "noise", "Noise")])
+        >>> row = objects_to_row([Defect("1", (0, 0, 8, 6), 48, "noise", "Noise")])
         >>> row["category"], row["region"]
         (['noise'], [-1])
     """
-    lists = map(list, zip(*objects, strict=True)) if objects else ([] for _ in Object._fields)
-    return dict(zip(Object._fields, lists, strict=True)) | {"region": list(regions) or [-1] * len(objects)}
+    lists = map(list, zip(*objects, strict=True)) if objects else ([] for _ in Defect._fields)
+    return dict(zip(Defect._fields, lists, strict=True)) | {"region": list(regions) or [-1] * len(objects)}
 
 
 def faults_of_objects(objects: Mapping[str, Sequence[Any]], size: Size, n_regions: int) -> Iterator[str]:

@@ -14,7 +14,7 @@ from giqa_datasets.boxes import Boxes
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
-from giqa_datasets.objects import Object, objects_to_row
+from giqa_datasets.objects import Defect, objects_to_row
 from giqa_datasets.questions import question_in
 from giqa_datasets.regions import Region, region_to_row
 from giqa_datasets.text import render
@@ -48,7 +48,7 @@ class Photograph:
     file: str = ""  # its upstream name, relative to the root of its set; may be empty
     redistributable: bool = False  # the pixels' own terms let others pass them on
     changes: tuple[str, ...] = ()  # of the original file, that a reader does not see; see `images.CHANGES`
-    objects: tuple[Object, ...] | None = None  # what is wrong in it; None in a set that does not say such things
+    objects: tuple[Defect, ...] | None = None  # what is wrong in it; None in a set that does not say such things
     mos: float | None = None  # its score in the set's own scale
     level: str = ""  # the score in a word
 

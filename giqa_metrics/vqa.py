@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from giqa_datasets.errors import InputError
-from giqa_datasets.records import QUESTION_TYPES
+from giqa_datasets.records import QUESTION_TYPES, QuestionType
 from giqa_datasets.reply import VERSION
 from giqa_datasets.text import strip
 from giqa_datasets.text_scan import answers_of, scan
@@ -72,7 +72,7 @@ def giqa_vqa(
         predictions: A model's texts; None is no answer.
         references: GIQA text.
         questions: GIQA text; the judge reads them.
-        question_types: `yes_no`, `what`, `why`, `how` or `which`.
+        question_types: `yes_no`, `what`, `why`, `how` or `which`; `mcq` is passed over, and counts nowhere.
         box_format: How the predictions write boxes.
         judge: Scores the open answers; without one their accuracy is None, and the total too if there are any.
         per_sample: Add the key `per_sample`: each sample's `VqaStats` as a dict, in input order, with its `accuracy`,
@@ -123,13 +123,14 @@ def table_of(
         ValueError: If a Yes/No reference says neither.
     """
     columns = {name: np.zeros(len(answers)) for name in VqaStats.names()}
-    columns["n_samples"][:] = 1
     kinds = np.array(question_types, dtype=str)
-    is_open = kinds != "yes_no"
-    columns["n_yes_no"], columns["n_open"] = ~is_open * 1.0, is_open * 1.0
-    said = {text: read_yes_no(text) for text in {answers[k] for k in np.flatnonzero(~is_open).tolist()}}
-    meant = {text: read_yes_no(text) for text in {truths[k] for k in np.flatnonzero(~is_open).tolist()}}
-    for k in np.flatnonzero(~is_open).tolist():
+    is_closed = kinds == "yes_no"
+    is_open = ~is_closed & (kinds != "mcq")
+    columns["n_yes_no"], columns["n_open"] = is_closed * 1.0, is_open * 1.0
+    columns["n_samples"] = columns["n_yes_no"] + columns["n_open"]
+    said = {text: read_yes_no(text) for text in {answers[k] for k in np.flatnonzero(is_closed).tolist()}}
+    meant = {text: read_yes_no(text) for text in {truths[k] for k in np.flatnonzero(is_closed).tolist()}}
+    for k in np.flatnonzero(is_closed).tolist():
         verdict, truth = said[answers[k]], meant[truths[k]]
         if truth is None:
             raise InputError(f"expected a Yes/No reference to say Yes or No, got {truths[k]!r} at {k}")
@@ -154,7 +155,7 @@ def check_types(question_types: Sequence[str]) -> None:
         ValueError: If there is one.
     """
     for index, kind in enumerate(question_types):
-        if kind not in QUESTION_TYPES or kind == "des":
+        if kind == "des" or kind not in get_args(QuestionType):
             raise InputError(f"expected a question type out of {QUESTION_TYPES[1:]}, got {kind!r} at {index}")
 
 

@@ -8,14 +8,17 @@ from typing import NamedTuple
 from giqa_datasets.builders.giqa_160k import giqa_160k
 from giqa_datasets.builders.giqa_bench import Compared
 from giqa_datasets.console import Progress, no_progress
+from giqa_datasets.dataset_folder.licence_gate import images_of
+from giqa_datasets.dataset_folder.shards import open_shards, refuse
 from giqa_datasets.dataset_folder.write import set_name, shards_digest
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, read_once, unique, without
 from giqa_datasets.errors import InputError
-from giqa_datasets.image_stores import copies_of
+from giqa_datasets.image_stores import copies_of, read_manifest
 from giqa_datasets.records import Photograph
 from giqa_datasets.review import last_round
 from giqa_datasets.sources import folder, mini, synthscars, tiny, vida_ugc, vida_ugc_2k, x_aigd
+from giqa_datasets.sources.vida_photographs import name_in_set
 
 
 class SetRequest(NamedTuple):
@@ -82,12 +85,13 @@ def options_given(request: SetRequest) -> list[str]:
 
 
 class _Excluded:
-    """Refuses the photographs of other data sets, and those that look like one of them."""
+    """Refuses the photographs of other data sets, by bytes, by look, or by name where both took it from one set."""
 
     def __init__(self, folders: Sequence[Path], progress: Progress) -> None:
         from giqa_datasets.near_duplicates import lookalikes_of
 
         self._known = [lookalikes_of(folder, progress) for folder in folders]
+        self._names = {name: folder for folder in reversed(folders) for name in _names_in_sets(folder)}
         self.compared = [
             Compared(
                 name=_name_of(folder),
@@ -99,9 +103,25 @@ class _Excluded:
         ]
 
     def __call__(self, photograph: Photograph) -> None:
+        name = name_in_set(photograph.source, photograph.file)
+        if name in self._names:
+            said = f"{photograph.file}: {name[1]!r} of {name[0]} as in {self._names[name].name}"
+            raise Refused("excluded_image", said)
         for known in self._known:
             if match := known.find(photograph.sha256, photograph.image):
                 raise Refused("excluded_image", f"{photograph.file}: {match}")
+
+
+def _names_in_sets(folder: Path) -> set[tuple[str, str]]:
+    """The names of a data set's images in the sets that they were taken from, so far as its manifest has them."""
+    manifest = folder / "provenance" / "images.jsonl"
+    files = read_manifest(manifest) if manifest.exists() else {}
+    source_of: dict[str, str] = {}
+    for shard in open_shards(folder / "data", refuse):
+        with shard.file:
+            source_of |= {sha256: source for (source, *_), sha256 in images_of(shard)}
+    named = (name_in_set(source_of.get(sha256, ""), file) for file, sha256 in files.items())
+    return set(filter(None, named))
 
 
 def _name_of(folder: Path) -> str:

@@ -92,7 +92,7 @@ def without_pixels(folder: Path, out: Path, progress: Progress = no_progress) ->
             shards.append(shard)
         kept = kept_images(shards, redistributable(folder))
         for shard in progress(shards, len(shards), "licence gate"):
-            bare = [(source, sha256) for source, sha256 in _images_of(shard) if sha256 in kept]
+            bare = [(source, sha256) for source, sha256 in images_of(shard) if sha256 in kept]
             # Even if all are null already, the file may still hold them
             found[shard.path.name] = _written(shard, kept, out) if bare else shard.path
             for source, sha256 in bare:
@@ -115,7 +115,7 @@ def kept_images(shards: Iterable[Shard], allowed: Container[Source]) -> frozense
         ValueError: If a shard is damaged.
     """
     return frozenset(
-        sha256 for shard in shards for source, sha256 in _images_of(shard) if source not in allowed and sha256
+        sha256 for shard in shards for source, sha256 in images_of(shard) if source not in allowed and sha256
     )
 
 
@@ -128,7 +128,8 @@ def _written(shard: Shard, kept: Container[str], out: Path) -> Path:
     return path
 
 
-def _images_of(shard: Shard) -> Iterator[tuple[Source, str]]:
+def images_of(shard: Shard) -> Iterator[tuple[Source, str]]:
+    """Yield the source and the sha256 of the image of each row; raise ValueError if the shard is damaged."""
     for number in range(shard.file.num_row_groups):
         table = read_group(shard, number, [*SOURCE, "image_sha256"])
         sources = zip(*(table[column].to_pylist() for column in SOURCE), strict=True)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Size
 from giqa_datasets.masks import Pixels, encode, hull
-from giqa_datasets.objects import Object
+from giqa_datasets.objects import Defect
 
 
 Polygon = Sequence[Sequence[float]]  # x, y in pixels
@@ -25,7 +25,7 @@ class Outline(NamedTuple):
     description: str = ""
 
 
-def outlined(outlines: Iterable[Outline], size: Size, *, stated: Size | None = None) -> Iterator[Object]:
+def outlined(outlines: Iterable[Outline], size: Size, *, stated: Size | None = None) -> Iterator[Defect]:
     """Draw outlines on a photograph of this size; `stated` is the size that the set says it has.
 
     Raises:
@@ -40,7 +40,7 @@ def outlined(outlines: Iterable[Outline], size: Size, *, stated: Size | None = N
             raise InputError(f"expected an outline in the photograph, got {each.id!r} outside")
         area, kept = float(mask.sum()), encode(mask)
         named = (each.category, each.category_raw)
-        yield Object(each.id, box, area, *named, description=each.description, segmentation=kept)
+        yield Defect(each.id, box, area, *named, description=each.description, segmentation=kept)
 
 
 def draw(polygons: Iterable[Polygon], size: Size) -> Pixels:

@@ -20,7 +20,7 @@ from giqa_datasets.entries import ImageSet, Refused, read_photograph
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import Size
 from giqa_datasets.image_stores import ImageStore
-from giqa_datasets.objects import Object
+from giqa_datasets.objects import Defect
 from giqa_datasets.records import Photograph, Sample
 from giqa_datasets.regions import Region
 
@@ -32,7 +32,7 @@ NONE = "No distortion affects this image."
 class Assessment(NamedTuple):
     """What a set says of a photograph."""
 
-    objects: Callable[[Size], Iterable[Object]]  # given its size; raises ValueError if they do not fit it
+    objects: Callable[[Size], Iterable[Defect]]  # given its size; raises ValueError if they do not fit it
     mos: float | None = None
     level: str = ""
 
@@ -61,12 +61,12 @@ class ObjectsText(NamedTuple):
     places: tuple[int, ...]  # for each object the place of its region
 
 
-def write_objects(objects: Sequence[Object], size: Size) -> ObjectsText:
+def write_objects(objects: Sequence[Defect], size: Size) -> ObjectsText:
     r"""Write objects, those of one class and severity as one phrase, in the order of the source.
 
     Example:
         >>> at = {"bbox": (0, 0, 32, 24), "area": 768, "category": "noise", "category_raw": "Noise"}
-        >>> write_objects([Object(word, severity=word, **at) for word in ("severe", "minor")], (64, 48)).text
+        >>> write_objects([Defect(word, severity=word, **at) for word in ("severe", "minor")], (64, 48)).text
         'Noise:\nSevere noise\nMinor noise'
     """
     groups: dict[str, dict[str, list[int]]] = {}  # places of objects by class and severity
@@ -91,7 +91,7 @@ def detection(photograph: Photograph, *, id: str, others: tuple[Sample, ...] = (
     return (*others, Sample(id, "vqa", "which", QUESTION, answer, (), regions, object_regions=places))
 
 
-def corners_of(objects: Sequence[Object], size: Size) -> Boxes:
+def corners_of(objects: Sequence[Defect], size: Size) -> Boxes:
     """Return the boxes of objects, shape (N, 4), normalised xyxy."""
     xywh = np.array([each.bbox for each in objects], np.float64).reshape(-1, 4)
     corners: Boxes = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]) / [*size, *size]

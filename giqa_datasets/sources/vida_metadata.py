@@ -19,7 +19,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.files import fault_of
 from giqa_datasets.formats import Size
 from giqa_datasets.image_stores import Folder
-from giqa_datasets.objects import Object, from_thousandths, scope_of
+from giqa_datasets.objects import Defect, from_thousandths, scope_of
 from giqa_datasets.sources.region_sets import Assessment, read_assessed
 from giqa_datasets.sources.rows import load_rows
 from giqa_datasets.sources.vida_photographs import base_name, original
@@ -65,7 +65,7 @@ class VidaMetadata:
             ValueError: If it is no list of photographs.
         """
         self.told: dict[str, Told] = {}
-        self.objects: dict[str, tuple[Object, ...]] = {}  # their boxes are x1 y1 x2 y2 in thousandths
+        self.objects: dict[str, tuple[Defect, ...]] = {}  # their boxes are x1 y1 x2 y2 in thousandths
         self.stray: Counter[str] = Counter()
         for number, raw in enumerate(load_rows(path) if path else (), start=1):
             where = f"{path and path.name} row {number}"
@@ -89,7 +89,7 @@ class VidaMetadata:
         photograph = partial(read_assessed, images, file, original(name).rights, said)
         return Entry(f"{SOURCE}/{file}", file, file, "", TEXT_LICENSE, photograph, samples)
 
-    def read_objects(self, distortions: Iterable[object], where: str, drop: DropSink) -> Iterator[Object]:
+    def read_objects(self, distortions: Iterable[object], where: str, drop: DropSink) -> Iterator[Defect]:
         """Yield the objects of a list; one that is not valid goes to `drop`."""
         for raw in distortions:
             try:
@@ -102,7 +102,7 @@ class VidaMetadata:
             else:
                 yield self._object(said)
 
-    def _object(self, said: _Distortion) -> Object:
+    def _object(self, said: _Distortion) -> Defect:
         category, how = defect_class(said.distortion), severity(said.severity)
         quality = _word(_QUALITY, said.region_quality_scores, QUALITIES)
         significance = _word(_SIGNIFICANCE, said.region_importance_score, SIGNIFICANCES)
@@ -110,7 +110,7 @@ class VidaMetadata:
         self._count("severity", said.severity, is_known=how in SEVERITIES)
         self._count("quality", said.region_quality_scores, is_known=bool(quality))
         self._count("significance", said.region_importance_score, is_known=bool(significance))
-        return Object(
+        return Defect(
             said.id,
             said.coordinates,
             0,
@@ -129,7 +129,7 @@ class VidaMetadata:
             self.stray[f"{what} {said!r:.60}"] += 1
 
 
-def in_pixels(objects: Iterable[Object], size: Size) -> Iterable[Object]:
+def in_pixels(objects: Iterable[Defect], size: Size) -> Iterable[Defect]:
     """Bring objects from thousandths to pixels."""
     for each in objects:
         box = from_thousandths([int(edge) for edge in each.bbox], size)

@@ -46,6 +46,19 @@ def original(name: str) -> Original:
     return Original(PREFIXES.get(prefix, OTHERS), name.removeprefix(prefix))
 
 
+def name_in_set(source: str, file: str) -> tuple[str, str] | None:
+    """Return the set of a photograph and its name there, the same for each collection that took it from there.
+
+    None for a source whose names mean nothing elsewhere, such as a folder of someone's own.
+
+    Example:
+        >>> name_in_set("spaq", "val/images/SPAQ_00002.jpg") == name_in_set("spaq", "spaq_koniq/00002.jpg")
+        True
+    """
+    is_known = any(rights.source == source for rights in PREFIXES.values())
+    return (source, original(base_name(file)).name) if is_known else None
+
+
 def base_name(image: str) -> str:
     """Return the name of an image, whatever folder of its authors' machine stands before it."""
     return PurePosixPath(image.replace("\\", "/")).name

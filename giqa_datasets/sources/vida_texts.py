@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from giqa_datasets.defect_classes import DEFECT_CLASSES, class_and_severity
 from giqa_datasets.entries import Refused
 from giqa_datasets.formats import FORMATS
-from giqa_datasets.objects import Object, Xywh
+from giqa_datasets.objects import Defect, Xywh
 from giqa_datasets.records import QuestionType, Sample
 from giqa_datasets.regions import Region
 from giqa_datasets.sources.rows import Turn
@@ -43,7 +43,7 @@ class Conversation(BaseModel):
     conversations: list[Turn]
 
 
-def samples_of(row: Conversation, kind: str, name: str, objects: Sequence[Object] | None) -> Iterator[Sample]:
+def samples_of(row: Conversation, kind: str, name: str, objects: Sequence[Defect] | None) -> Iterator[Sample]:
     """Yield a sample for each question of a row about a photograph.
 
     Objects are those of `VidaMetadata`, None if there are none to hold the row against.
@@ -132,7 +132,7 @@ def _thousandths(region: Region) -> list[Xywh]:
     return list(map(tuple, np.rint(region.boxes * 1000).astype(int).tolist()))  # of four, as an object has them
 
 
-def _places(regions: Sequence[Region], objects: Sequence[Object]) -> tuple[int, ...]:
+def _places(regions: Sequence[Region], objects: Sequence[Defect]) -> tuple[int, ...]:
     """For each object the place of the first region with its box whose phrase names its class, or none; else -1."""
     places = [-1] * len(objects)
     for at, region in enumerate(regions):
@@ -144,7 +144,7 @@ def _places(regions: Sequence[Region], objects: Sequence[Object]) -> tuple[int, 
     return tuple(places)
 
 
-def _refuse_contradiction(regions: Sequence[Region], objects: Sequence[Object], kind: str, name: str) -> None:
+def _refuse_contradiction(regions: Sequence[Region], objects: Sequence[Defect], kind: str, name: str) -> None:
     """Raise Refused if an answer's classes, boxes or severities are not those of the metadata.
 
     Phrases that name no class are let be, and so are the boxes of a region question, which are cut to its region.

@@ -22,7 +22,7 @@ from giqa_datasets.entries import Entry, checked_name
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.formats import Size
 from giqa_datasets.image_stores import FirstOf, Folder
-from giqa_datasets.objects import Object
+from giqa_datasets.objects import Defect
 from giqa_datasets.sources.region_sets import Assessment, detection, read_assessed
 from giqa_datasets.sources.rows import entries as entries_of
 from giqa_datasets.sources.vida_photographs import base_name, original
@@ -80,7 +80,7 @@ def entries(root: Path, drop: DropSink) -> list[Entry]:
     return made
 
 
-def _objects(row: _Row, size: Size) -> Iterator[Object]:
+def _objects(row: _Row, size: Size) -> Iterator[Defect]:
     if row.width and row.height and (row.width, row.height) != size:
         raise InputError(f"expected a photograph of {row.width}x{row.height}, got {size[0]}x{size[1]}")
     for scope, classes in (("global", row.whole), ("local", row.local)):
@@ -90,4 +90,4 @@ def _objects(row: _Row, size: Size) -> Iterator[Object]:
                 if min(x, y) < 0 or min(width, height) <= 0 or box.br.x > size[0] or box.br.y > size[1]:
                     raise InputError(f"expected boxes inside {size[0]}x{size[1]}, got {box.tl} to {box.br}")
                 name, category = f"{scope}:{spelling}:{number}", defect_class(spelling)
-                yield Object(name, (x, y, width, height), width * height, category, spelling, scope=scope)
+                yield Defect(name, (x, y, width, height), width * height, category, spelling, scope=scope)

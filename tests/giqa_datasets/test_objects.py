@@ -18,7 +18,7 @@ from giqa_datasets.dataset_folder.columns import features
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.masks import NO_MASK, decode, encode, hull
-from giqa_datasets.objects import Object, faults_of_objects, from_thousandths, objects_to_row
+from giqa_datasets.objects import Defect, faults_of_objects, from_thousandths, objects_to_row
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.regions import locate
 from giqa_datasets.review.items import open_review
@@ -30,10 +30,10 @@ TEXT = "Severe noise in the sky."
 MASK = np.zeros((48, 64), bool)
 MASK[10:20, 5:30] = True
 OBJECTS = (
-    Object(
+    Defect(
         "bbox 1", from_thousandths((0, 250, 1000, 501), SIZE), 1, "noise", "Noise", "severe", 3, position="the sky"
     ),
-    Object("2", hull(MASK), 250.0, "lens flare", "Lens Flare", segmentation=encode(MASK)),
+    Defect("2", hull(MASK), 250.0, "lens flare", "Lens Flare", segmentation=encode(MASK)),
 )
 
 
@@ -66,7 +66,7 @@ def test_objects_are_read_as_they_were_written(folders, tmp_path):
     assert list(old.features) == list(features())
     assert new.features == features(["objects"])
     row, empty = new
-    names = [*Object._fields, "region"]
+    names = [*Defect._fields, "region"]
     assert list(row["objects"]) == names
     assert row["objects"]["category"] == ["noise", "lens flare"]
     assert row["objects"]["region"] == [0, -1]

@@ -195,3 +195,10 @@ def test_statistics_of_the_rows_add_up_to_the_scores(fake_judge):
     assert aggregate(VqaStats.of(VqaStats.table(rows).sum(axis=0))) == pytest.approx(scores)
     assert (scores["accuracy_what"], scores["accuracy_why"], scores["accuracy_how"]) == (0.25, 1.0, 0.75)
     assert scores["accuracy_which"] is None
+
+
+def test_multiple_choice_is_passed_over(fake_judge):
+    texts, kinds = (["Yes.", "Noise."], ["yes_no", "what"])
+    alone = giqa_vqa(texts, texts, ["?"] * 2, kinds, judge=fake_judge([3]))
+    beside = giqa_vqa(["A.", *texts], ["B. Blur", *texts], ["?"] * 3, ["mcq", *kinds], judge=fake_judge([3]))
+    assert beside == alone

@@ -2,15 +2,19 @@
 
 import logging
 from collections import Counter
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from datasets import load_dataset
 
 from giqa_datasets.builders.build import build_set
-from giqa_datasets.builders.sets import SetRequest
+from giqa_datasets.builders.sets import SetRequest, entries_of
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.provenance import read_drops
+from giqa_datasets.dataset_folder.write import build_folder
+from giqa_datasets.entries import load
+from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.sources import vida_ugc
 from giqa_datasets.sources.vida_metadata import VidaMetadata
 from tests.region_sets import (
@@ -203,3 +207,26 @@ def test_the_public_copy_of_the_truth_is_taken(tmp_path):
     drops = []
     assert "test" not in vida_ugc.entries(root, drops.append)
     assert Counter(drop.reason for drop in drops) == {"no_truth": 5}
+
+
+def test_a_photograph_of_another_set_is_kept_out_by_its_name_there_and_by_its_look(tmp_path):
+    """Both took it from one set: the sizes, and so the bytes, may differ."""
+
+    def taken_from(source, file, raw):
+        photograph = Photograph(raw, *SIZE, sha256(raw).hexdigest(), source, "unknown", file=file)
+        return Record(file, photograph, "", "x", samples=(Sample(file, "des", "des", "?", "It is dark."),))
+
+    others = [
+        taken_from("spaq", "spaq_koniq/00002.png", picture(70)),
+        taken_from("folder", "KONIQ10k_1.png", picture(71)),  # of someone's own
+    ]
+    build_folder(tmp_path / "named", "folder", {"train": others})
+    build_folder(tmp_path / "seen", "folder", {"train": [taken_from("koniq-10k", "other.png", picture(1))]})
+    write_vida(tmp_path / "vida")
+    for folder, name in (("named", B), ("seen", A)):
+        entries = entries_of(SetRequest("vida-ugc", tmp_path / "vida", exclude=[tmp_path / folder])).splits["train"]
+        drops = []
+        kept = [record.photograph.file for record in load(entries, drops.append)]
+        assert kept == [f"train/images/{each}" for each in (A, B) if each != name]
+        assert [drop.reason for drop in drops] == ["excluded_image"]
+    assert drops[0].what.startswith(f"train/images/{A}: the same bytes as")
