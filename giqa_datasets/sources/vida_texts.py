@@ -9,7 +9,6 @@ every box has a name.
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +74,7 @@ def samples_of(row: Conversation, kind: str, name: str, objects: Sequence[Defect
 
 def sample_id(name: str, kind: str, of_kind: str) -> str:
     """Return the id of a sample about a photograph, which `of_kind` tells from the others of its kind."""
-    return f"{SOURCE}/{PurePosixPath(name).stem}-{kind}-{of_kind}"
+    return f"{SOURCE}/{name.rpartition('.')[0] or name}-{kind}-{of_kind}"
 
 
 class Grounded(NamedTuple):

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -123,7 +123,12 @@ def _photograph_of(row: Conversation) -> str:
     images = [row.image] if isinstance(row.image, str) else row.image or []
     if len(images) != 1:
         raise Refused("other_image", f"expected one photograph, got {len(images)}")
-    return checked_name(base_name(images[0]))
+    return _name_of(images[0])
+
+
+@lru_cache(1 << 14)
+def _name_of(image: str) -> str:
+    return checked_name(base_name(image))
 
 
 def _log(folder: Path, n_rows: Counter[str], metadata: VidaMetadata, named: Iterable[str]) -> None:

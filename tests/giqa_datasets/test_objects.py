@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import shutil
 from copy import deepcopy
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import concatenate_datasets, load_dataset
@@ -152,3 +154,18 @@ def test_run_lengths_are_those_of_cocos_own_tools(pixels, scale):
     assert (decode(encode(pixels)) == pixels).all()
     box = hull(pixels)
     assert list(box or (0, 0, 0, 0)) == coco.toBbox(theirs).tolist()
+
+
+def test_the_check_of_a_folder_reads_them(folders, tmp_path):
+    folder = shutil.copytree(folders[0], tmp_path / "damaged")
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0]["objects"] |= {"region": [7, -1]}
+    rows[1]["objects"] |= {"id": ["one more"]}
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    found = [finding.what for finding in examine_dataset(folder).findings if finding.where.startswith("train ")]
+    assert found[0] == "objects: 'bbox 1': expected a place in the 1 regions or -1, got 7"
+    assert found[1].startswith("objects: expected lists of one length")
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema).drop_columns(["mos"]), path)
+    assert any("as 'mos', got no column" in finding.what for finding in examine_dataset(folder).findings)

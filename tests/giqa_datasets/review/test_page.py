@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -159,6 +160,21 @@ def test_what_is_drawn_tied_and_written_is_there_after_a_reload(url, visit, revi
     assert (vote.verdict, vote.answer) == ("rewrite", "Oh 😀, Yes, the red square is sharp.")
     assert boxes(vote, "sharp") == [(0.1, 0.2, 0.3, 0.6)]
     assert [region.span for region in vote.regions if region.role == "answer"] == [(15, 25), (29, 34)]
+
+
+def test_what_the_source_says_is_listed_and_shown_where_it_is(review, start, visit):
+    first, *others = review.images
+    said = [first._replace(objects=[("severe noise", (0.1, 0.2, 0.5, 0.6))]), *others]
+    page = visit(start(make_app(replace(review, images=said), token=None)), "ann")
+    dashed = "Konva.stages[0].find((shape) => shape.dash?.()?.length && !shape.draggable()).length"
+    expect(page.locator("#objects li")).to_have_text(["severe noise"])
+    before = page.evaluate(dashed)
+    page.locator("#objects li").hover()
+    page.wait_for_function(f"{dashed} === {before + 1}")
+    page.mouse.move(5, 5)
+    page.wait_for_function(f"{dashed} === {before}")
+    go(page, 4)
+    expect(page.locator("#said")).to_be_hidden()
 
 
 def test_a_box_is_moved_and_resized_by_the_mouse(url, visit, review):

@@ -1,6 +1,7 @@
 """ViDA-UGC as its users have it: texts and metadata, held against each other."""
 
 import logging
+import shutil
 from collections import Counter
 from hashlib import sha256
 
@@ -9,8 +10,10 @@ import pytest
 from datasets import load_dataset
 
 from giqa_datasets.builders.build import build_set
+from giqa_datasets.builders.join import join_copies
 from giqa_datasets.builders.sets import SetRequest, entries_of
 from giqa_datasets.check import examine_dataset
+from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.provenance import read_drops
 from giqa_datasets.dataset_folder.write import build_folder
 from giqa_datasets.entries import load
@@ -230,3 +233,16 @@ def test_a_photograph_of_another_set_is_kept_out_by_its_name_there_and_by_its_lo
         assert kept == [f"train/images/{each}" for each in (A, B) if each != name]
         assert [drop.reason for drop in drops] == ["excluded_image"]
     assert drops[0].what.startswith(f"train/images/{A}: the same bytes as")
+
+
+def test_own_copies_make_the_same_folder_again(built, tmp_path):
+    bare = shutil.copytree(built, tmp_path / "bare")
+    (tmp_path / "shards").mkdir()
+    for name, path in without_pixels(built, tmp_path / "shards").shards.items():
+        shutil.copy(path, bare / "data" / name)
+    join_copies(bare, [built.parent / "vida"], tmp_path / "joined")
+    trees = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (built, tmp_path / "joined")
+    ]
+    assert trees[0] == trees[1]
