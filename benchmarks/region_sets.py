@@ -80,7 +80,7 @@ def main() -> None:
 def make(root: Path, count: int) -> None:
     """Write a made-up ViDA-UGC: photographs of 1 MB that do not compress, 45 rows and four objects for each."""
     (root / "train" / "images").mkdir(parents=True)
-    noise = np.random.default_rng(0).integers(0, 256, (740, 990, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (930, 1240, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG", quality=90)
     raw = bytearray(buffer.getvalue())

@@ -23,6 +23,7 @@ from giqa_datasets.image_stores import ImageStore
 from giqa_datasets.objects import Defect
 from giqa_datasets.records import Photograph, Sample
 from giqa_datasets.regions import Region
+from giqa_datasets.text import is_groundable
 
 
 QUESTION = "Which distortions affect this image, where are they, and how severe is each?"  # ours
@@ -64,6 +65,9 @@ class ObjectsText(NamedTuple):
 def write_objects(objects: Sequence[Defect], size: Size) -> ObjectsText:
     r"""Write objects, those of one class and severity as one phrase, in the order of the source.
 
+    Raises:
+        Refused: If a class is no words, or holds markup of ours.
+
     Example:
         >>> at = {"bbox": (0, 0, 32, 24), "area": 768, "category": "noise", "category_raw": "Noise"}
         >>> write_objects([Defect(word, severity=word, **at) for word in ("severe", "minor")], (64, 48)).text
@@ -82,7 +86,10 @@ def write_objects(objects: Sequence[Defect], size: Size) -> ObjectsText:
             span = (len(text), len(text) + len(phrase))
             regions.append(Region(phrase, span, corners_of([objects[k] for k in members], size)))
             text += f"{phrase}\n"
-    return ObjectsText(text.rstrip("\n") or NONE, tuple(regions), tuple(places))
+    text = text.rstrip("\n") or NONE
+    if not is_groundable(text, regions):
+        raise Refused("markup_in_text", f"{text!a:.200}")
+    return ObjectsText(text, tuple(regions), tuple(places))
 
 
 def detection(photograph: Photograph, *, id: str, others: tuple[Sample, ...] = ()) -> tuple[Sample, ...]:

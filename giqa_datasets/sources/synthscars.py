@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, RootModel
 
 from giqa_datasets.drops import Drop, DropSink
-from giqa_datasets.entries import Entry, ImageSet, check_text, checked_name
+from giqa_datasets.entries import Entry, ImageSet, Refused, check_text, checked_name
 from giqa_datasets.errors import MissingFileError
 from giqa_datasets.image_stores import Folder
 from giqa_datasets.questions import question_pool
@@ -83,10 +83,14 @@ def _annotations(folder: Path) -> Path | None:
 
 def _of_split(root: Path, split: str, path: Path, drop: DropSink) -> list[Entry]:
     described: dict[str, list[_Described]] = {}  # by picture
+    ids: set[str] = set()
 
     def collect(raw: object) -> None:
-        for identifier, row in _Row.model_validate(raw).root.items():
-            name = checked_name(f"{split}/images/{row.img_file_name}")
+        for key, row in _Row.model_validate(raw).root.items():
+            name, identifier = checked_name(f"{split}/images/{row.img_file_name}"), checked_name(key)
+            if identifier in ids:
+                raise Refused("duplicate", identifier)
+            ids.add(identifier)
             described.setdefault(name, []).append(_describe(f"synthscars/{split}/{identifier}", row, drop))
 
     entries_of(path, collect, drop)

@@ -13,10 +13,11 @@ is dropped. The question of detection is ours, and the form of its answer the se
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Refused, checked_name
@@ -37,7 +38,7 @@ NO_DISTORTION = "No distortion"  # a class of `reg-p_bench.json`
 
 class _Image(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
-    id: str = ""
+    id: str = Field("", pattern=r"^[\w .:-]*$")
     image: str
 
 
@@ -51,7 +52,7 @@ class _Truth(_Image):
 
 class _Choice(_Image):
     question: str
-    concern: str
+    concern: str = Field(pattern=r"^\w+$")
     candidates: list[str]
     correct_ans: str | None = None
 
@@ -60,22 +61,21 @@ _Kind = TypeVar("_Kind", bound=_Image)
 
 
 def entries(root: Path, drop: DropSink) -> list[Entry]:
-    """List the photographs in the order of `benchmark.json`; one without any truth is dropped.
+    """List the photographs in the order of `benchmark.json`, then those of the truth; one without any is dropped.
 
     Raises:
-        FileNotFoundError: If `benchmark.json` is missing.
         ValueError: If a file is no list of rows.
     """
     release, truth = root / BENCH / "release", root / BENCH / "ground_truth"
     metadata = VidaMetadata(_first_of(*(truth / name for name in TRUTHS)), drop)
-    samples: defaultdict[str, list[Sample]] = defaultdict(list)
-    for sample_of in (_perceptions(release, truth, metadata, drop), _choices(release, truth, drop)):
-        for name, sample in sample_of:
-            samples[name].append(sample)
+    samples: defaultdict[str, dict[str, Sample]] = defaultdict(dict)  # by photograph and id
+    for name, sample in chain(_perceptions(release, truth, metadata, drop), _choices(release, truth, drop)):
+        if samples[name].setdefault(sample.id, sample) is not sample:
+            drop(Drop(sample.id, "source", "duplicate", sample.question))
     images, made = Folder(root), []
-    for _, row in _rows(release / "benchmark.json", _Image, drop):
-        name = base_name(row.image)
-        others = tuple(samples.pop(name, ()))
+    listed = [base_name(row.image) for _, row in _rows(release / "benchmark.json", _Image, drop)]
+    for name in dict.fromkeys((*listed, *metadata.told, *samples)):
+        others = tuple(samples[name].values())
         if name in metadata.told:
             asked = partial(detection, id=sample_id(name, DETECTION, "0"), others=others)
             made.append(metadata.entry(images, f"val/images/{name}", asked))
@@ -96,12 +96,12 @@ def _perceptions(release: Path, truth: Path, metadata: VidaMetadata, drop: DropS
             if known is None or base_name(known.image) != name:
                 raise Refused("no_truth", f"{name}: {row.question}")
             asked = grounded(row.question, name)
+            said = (each for each in known.distortions if each.get("distortion") != NO_DISTORTION)
+            objects = in_pixels(metadata.read_objects(said, where, drop), (1000, 1000))
+            text, regions, _ = write_objects(list(objects), (1000, 1000))
         except Refused as refused:
             drop(Drop(where, "source", refused.reason, str(refused)))
             continue
-        said = (each for each in known.distortions if each.get("distortion") != NO_DISTORTION)
-        objects = in_pixels(metadata.read_objects(said, where, drop), (1000, 1000))
-        text, regions, _ = write_objects(list(objects), (1000, 1000))
         identifier = sample_id(name, PERCEPTION, row.id)
         yield name, Sample(identifier, "vqa", "what", asked.plain, text, asked.regions, regions)
 

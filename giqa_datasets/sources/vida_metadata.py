@@ -4,14 +4,17 @@ Boxes are thousandths of the photograph's sides, 0 and 1000 included. Values tha
 words, and are counted.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from giqa_datasets.console import printable
 from giqa_datasets.defect_classes import DEFECT_CLASSES, SEVERITIES, defect_class, severity
 from giqa_datasets.drops import Drop, DropSink
 from giqa_datasets.entries import Entry, Samples
@@ -29,21 +32,25 @@ QUALITIES = ("bad", "poor", "fair", "good", "excellent")
 SOURCE = "vida-ugc"  # begins the ids
 TEXT_LICENSE = "none stated; Pi-Lab License 1.0, non-commercial, as the project's page has it"
 SIGNIFICANCES = ("unimportant", "minor", "normal", "important", "essential")  # 1 to 5
+logger = logging.getLogger(__name__)
 _QUALITY = re.compile(r"(?:the quality is )?(\w+)\.?", re.IGNORECASE)
 _SIGNIFICANCE = re.compile(r"(?:this region is )?(\w+)(?: to the overall quality)?\.?", re.IGNORECASE)
 
 
+_Text = Annotated[str, BeforeValidator(lambda said: "" if said is None else said)]
+
+
 class _Distortion(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
-    id: str = ""
+    id: _Text = ""
     distortion: str
     coordinates: tuple[int, int, int, int]  # x1 y1 x2 y2
-    severity: str = ""
-    region_quality_scores: str = ""
-    region_importance_score: str = ""
-    position: str = ""
-    manifestation: str = Field("", alias="visual manifestation")
-    impact: str = Field("", alias="perception impact")
+    severity: _Text = ""
+    region_quality_scores: _Text = ""
+    region_importance_score: _Text = ""
+    position: _Text = ""
+    manifestation: _Text = Field("", alias="visual manifestation")
+    impact: _Text = Field("", alias="perception impact")
 
 
 class Told(BaseModel):
@@ -51,7 +58,7 @@ class Told(BaseModel):
 
     image: str
     mos: float | None = None
-    level: str = ""
+    level: _Text = ""
     distortions: list[object] = []
 
 
@@ -80,6 +87,9 @@ class VidaMetadata:
                 continue
             self.told[name] = told
             self.objects[name] = tuple(self.read_objects(told.distortions, f"{where} {name}", drop))
+        if self.stray:
+            said = printable(", ".join(f"{n} {value}" for value, n in self.stray.most_common(20)))
+            logger.warning("%s: %d values are none of the known ones: %s", path, len(self.stray), said)
 
     def entry(self, images: Folder, file: str, samples: Samples) -> Entry:
         """Make the entry of a photograph with all its samples; one that the file does not have has no objects."""

@@ -74,7 +74,7 @@ def samples_of(row: Conversation, kind: str, name: str, objects: Sequence[Defect
 
 def sample_id(name: str, kind: str, of_kind: str) -> str:
     """Return the id of a sample about a photograph, which `of_kind` tells from the others of its kind."""
-    return f"{SOURCE}/{name.rpartition('.')[0] or name}-{kind}-{of_kind}"
+    return f"{SOURCE}/{name}-{kind}-{of_kind}"
 
 
 class Grounded(NamedTuple):

@@ -140,7 +140,6 @@ def _log(folder: Path, n_rows: Counter[str], metadata: VidaMetadata, named: Iter
         "photographs have rows and no metadata, so their boxes were held against nothing": rows - told,
         "photographs have rows and no file in train/images": rows - files,
         "photographs in train/images have no row": files - rows,
-        "values of the metadata are none of the known ones": [f"{n} {said}" for said, n in metadata.stray.items()],
     }
     for what, found in differences.items():
         if found:

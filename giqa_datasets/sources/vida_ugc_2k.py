@@ -87,7 +87,10 @@ def _objects(row: _Row, size: Size) -> Iterator[Defect]:
         for spelling, boxes in classes.items():
             for number, box in enumerate(boxes):
                 x, y, width, height = box.tl.x, box.tl.y, box.br.x - box.tl.x, box.br.y - box.tl.y
-                if min(x, y) < 0 or min(width, height) <= 0 or box.br.x > size[0] or box.br.y > size[1]:
-                    raise InputError(f"expected boxes inside {size[0]}x{size[1]}, got {box.tl} to {box.br}")
+                is_outside = min(x, y) < 0 or box.br.x > size[0] or box.br.y > size[1]
+                if is_outside or min(width, height) <= 0:
+                    hint = ", which may be thousandths" if is_outside and max(box.br.x, box.br.y) <= 1000 else ""
+                    got = [x, y, box.br.x, box.br.y]
+                    raise InputError(f"expected boxes in pixels of {size[0]}x{size[1]}, got {got}{hint}")
                 name, category = f"{scope}:{spelling}:{number}", defect_class(spelling)
                 yield Defect(name, (x, y, width, height), width * height, category, spelling, scope=scope)

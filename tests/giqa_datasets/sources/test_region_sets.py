@@ -117,6 +117,14 @@ def test_a_photograph_whose_boxes_do_not_fit_is_left_out(tmp_path, row, reason):
     assert (len(loaded["test"]), reasons) == (1, [reason])
 
 
+def test_thousandths_in_the_place_of_pixels_are_named(tmp_path):
+    row = without(ROWS_2K[0], local={"Noise": [{"tl": {"x": 0, "y": 0}, "br": {"x": 1000, "y": 250}}]})
+    entries = entries_of(SetRequest("vida-ugc-2k", write_vida_2k(tmp_path, [ROWS_2K[1], row]))).splits["test"]
+    drops: list = []
+    assert len(list(load(entries, drops.append))) == 1
+    assert drops[0].what.endswith("pixels of 64x48, got [0, 0, 1000, 250], which may be thousandths")
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -144,6 +152,14 @@ def test_a_picture_whose_outlines_do_not_fit_is_left_out(tmp_path, row, reason):
 def test_a_reference_that_does_not_fit_says_why(tmp_path, refs, reason):
     rows = [{"t1": scars("t.png", "Nothing is wrong.", *refs)}]
     assert taken("synthscars", write_synthscars(tmp_path, {"train": rows}))[1] == [reason]
+
+
+def test_an_id_that_occurs_twice_or_is_no_name_costs_its_annotation(tmp_path):
+    one = scars("t.png", "Nothing is wrong.")
+    rows = [{"t1": one}, {"t1": one}, {"../t": one}]
+    loaded, reasons = taken("synthscars", write_synthscars(tmp_path, {"test": rows}))
+    assert [len(record.samples) for record in loaded["test"]] == [1]
+    assert reasons == ["duplicate", "unsafe_path"]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_benchmark_is_the_test_split_as_far_as_its_truth_goes(rows):
     )
     assert detected[0]["objects"]["scope"] == ["global", "local"]
     assert [region["phrase"] for region in asked[0]["regions"]] == ["region", "Severe noise"]
-    assert choice[0]["id"] == "vida-ugc/v1-mcq-significance-9"
+    assert choice[0]["id"] == "vida-ugc/v1.png-mcq-significance-9"
     assert (choice[0]["question"], choice[0]["answer"]) == (
         "How important is it?\nA. minor\nB. essential",
         "B. essential",
@@ -131,6 +131,7 @@ ASKED = "What distortions are there?"
         ("qa", row(A, ASKED, f"A {ref('cat', (0, 0, 1920, 1080))}."), "malformed_boxes"),
         ("qa", row(A, ASKED, f"A {ref('cat', (5, 5, 5, 9))}."), "malformed_boxes"),
         ("qa", row(A, ASKED, "A [cat](<1, 44>)."), "markup_in_text"),
+        ("qa", row(A, ASKED, f"A {ref('c[at', (5, 5, 6, 9))}."), "markup_in_text"),
         ("qa", row(A, ASKED, " "), "empty_text"),
         ("qa", row(A, ASKED, "Yes.", conversations=[]), "other_conversation"),
         ("qa", row([A, B], ASKED, "Yes."), "other_image"),
@@ -163,7 +164,7 @@ def test_values_that_nobody_knows_stay_as_words_and_are_counted(tmp_path, caplog
         "quality 'from fair to good'": 1,
     }
     said = caplog.text
-    assert "3 values of the metadata are none of the known ones: 1 class 'Lens flare'" in said
+    assert "train_metadata.json: 3 values are none of the known ones: 1 class 'Lens flare', 1 severity" in said
     assert f"1 photographs have rows and no metadata, so their boxes were held against nothing: {B}" in said
     assert "photographs have rows and no file" not in said
 
@@ -184,6 +185,25 @@ def test_what_is_missing_is_said(tmp_path, caplog):
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r"expected texts .*combined\.json is not read"):
         vida_ugc.entries(root, lambda drop: None)
+
+
+def test_a_truth_that_is_hostile_costs_itself_alone(tmp_path):
+    silent = distortion("Noise", None, NOISE, position=None)
+    nulls = told("v1.png", silent, level=None, mos=None)
+    marked = told("v2.png", distortion("No[i](<1, 2>)se", "Severe", NOISE))
+    root = write_vida(tmp_path, truth=[nulls, marked], **{"val/images/v2.png": picture(9)})
+    bench = root / "val" / "ViDA-Bench"
+    (bench / "release" / "benchmark.json").unlink()
+    asked = {"id": 4, "image": "v1.png", "question": "What affects it?"}
+    write_json(bench / "release" / "reg-p_ques.json", [asked, asked | {"question": "And?"}, asked | {"id": "\x1b[2J"}])
+    choice = {"id": 1, "image": "v1.png", "question": "?", "candidates": ["a"], "correct_ans": "a", "concern": "\x1b"}
+    write_json(bench / "ground_truth" / "mcq.json", [choice])
+    drops = []
+    (record,) = load(vida_ugc.entries(root, drops.append)["test"], drops.append)
+    kinds = [sample.id.removeprefix("vida-ugc/v1.png-") for sample in record.samples]
+    assert kinds == ["reg_perception-4", "dist_detect-0"]
+    assert record.photograph.objects[0].severity == ""
+    assert sorted(drop.reason for drop in drops) == ["duplicate", "malformed_row", "malformed_row", "markup_in_text"]
 
 
 def test_another_file_ends_in_one_sentence(tmp_path):
