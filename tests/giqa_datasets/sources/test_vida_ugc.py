@@ -1,9 +1,12 @@
 """ViDA-UGC as its users have it: texts and metadata, held against each other."""
 
+import json
 import logging
+import os
 import shutil
 from collections import Counter
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +19,11 @@ from giqa_datasets.check import examine_dataset
 from giqa_datasets.dataset_folder.licence_gate import without_pixels
 from giqa_datasets.dataset_folder.provenance import read_drops
 from giqa_datasets.dataset_folder.write import build_folder
-from giqa_datasets.entries import load
+from giqa_datasets.entries import Refused, load
 from giqa_datasets.records import Photograph, Record, Sample
-from giqa_datasets.sources import vida_ugc
-from giqa_datasets.sources.vida_metadata import VidaMetadata
+from giqa_datasets.sources import vida_ugc, vida_ugc_2k
+from giqa_datasets.sources.vida_metadata import VidaMetadata, in_pixels
+from giqa_datasets.sources.vida_texts import grounded
 from tests.region_sets import (
     DARK,
     NOISE,
@@ -266,3 +270,53 @@ def test_own_copies_make_the_same_folder_again(built, tmp_path):
         for root in (built, tmp_path / "joined")
     ]
     assert trees[0] == trees[1]
+
+
+# What its authors published
+
+FOLDERS = os.environ.get("GIQA_VIDA", "")
+published = pytest.mark.skipif(
+    not FOLDERS,
+    reason="GIQA_VIDA is not set: CODE:TRUTH, clones of DYEvaLab/ViDA-MIPI-code and whycantfindaname/doi-vllms",
+)
+
+
+@published
+def test_the_public_truth_is_read_whole_and_its_integers_come_back():
+    path = Path(FOLDERS.split(":")[1]) / "data/meta_json/benchmark-v1/test/test_dist_info_v2.json"
+    drops = []
+    metadata = VidaMetadata(path, drops.append)
+    assert drops == []
+    told_of = {each["image"]: each["distortions"] for each in json.loads(path.read_text())}
+    boxes = {name: [found["coordinates"] for found in distortions] for name, distortions in told_of.items()}
+    assert (len(boxes), sum(map(len, boxes.values()))) == (476, 1704)
+    for name, expected in boxes.items():
+        sides = np.array([*(size := (1 + len(name) * 97, 1280)), *size])
+        xywh = np.array([each.bbox for each in in_pixels(metadata.objects[name], size)], np.float32)
+        back = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]) / sides * 1000
+        assert back.round().tolist() == expected
+
+
+@published
+def test_the_published_answers_are_read_but_for_four_boxes_that_are_none():
+    folder = Path(FOLDERS.split(":")[0]) / "eval" / "example_result"
+    answers = [
+        row["pred_ans"]
+        for name in ("grounding/qwen2vl_vida-mipi.json", "description/qwen2vl_vida-mipi.json")
+        for row in json.loads((folder / name).read_text())
+    ]
+    refused = []
+    for answer in answers:
+        try:
+            grounded(answer, "")
+        except Refused as error:
+            refused.append(error.reason)
+    assert (len(answers), refused) == (1878, ["malformed_boxes"] * 4)
+
+
+@published
+def test_the_predecessor_is_read_whole(tmp_path):
+    shutil.copy(Path(FOLDERS.split(":")[1]) / "eval" / "benchmark_2k.json", tmp_path)
+    drops = []
+    entries = vida_ugc_2k.entries(tmp_path, drops.append)
+    assert (len(entries), drops) == (2000, [])
