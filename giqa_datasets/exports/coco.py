@@ -28,8 +28,8 @@ def _coco(photographs: Iterable[ExportedPhotograph]) -> dict[str, Any]:
         licence = licences.setdefault(photograph.rows[0]["image_license"], len(licences) + 1)
         image = {"id": number, "file_name": photograph.file, "width": width, "height": height, "license": licence}
         images.append(image)
-        boxes += [(number, name, xywh) for name, xywh in objects_of(photograph)]
-    names = sorted({name for _, name, _ in boxes})
+        boxes += [(number, found) for found in objects_of(photograph)]
+    names = sorted({found.category for _, found in boxes})
     ids = {name: number for number, name in enumerate(names, start=1)}
     return {
         "info": {},
@@ -40,12 +40,13 @@ def _coco(photographs: Iterable[ExportedPhotograph]) -> dict[str, Any]:
             {
                 "id": number,
                 "image_id": image,
-                "category_id": ids[name],
-                "bbox": xywh,
-                "area": xywh[2] * xywh[3],
+                "category_id": ids[found.category],
+                "bbox": found.bbox,
+                "area": found.area,
                 "iscrowd": 0,
-                "segmentation": [],
+                "segmentation": found.segmentation if found.segmentation["counts"] else [],
+                **({"attributes": {"severity": found.severity}} if found.severity else {}),
             }
-            for number, (image, name, xywh) in enumerate(boxes, start=1)
+            for number, (image, found) in enumerate(boxes, start=1)
         ],
     }

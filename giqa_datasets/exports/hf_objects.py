@@ -23,7 +23,7 @@ def write_hf_objects(out: Path, read: Read) -> None:
     """Write `data/<split>-00000-of-00001.parquet` into an empty folder; the photographs are read twice."""
     from datasets import ClassLabel, Features, Image, List, Value
 
-    names = sorted({name for photograph in read() for name, _ in objects_of(photograph)})
+    names = sorted({found.category for photograph in read() for found in objects_of(photograph)})
     number, numbers = Value("int64"), List(Value("int64"))
     boxes = {"id": numbers, "area": List(Value("float32")), "bbox": List(List(Value("float32"), length=4))}
     objects = boxes | {"category": List(ClassLabel(names=names))}
@@ -50,8 +50,8 @@ def _rows(photographs: Iterable[ExportedPhotograph], ids: dict[str, int]) -> Ite
             "height": height,
             "objects": {
                 "id": [next(numbers) for _ in found],
-                "area": [xywh[2] * xywh[3] for _, xywh in found],
-                "bbox": [xywh for _, xywh in found],
-                "category": [ids[name] for name, _ in found],
+                "area": [each.area for each in found],
+                "bbox": [each.bbox for each in found],
+                "category": [ids[each.category] for each in found],
             },
         }

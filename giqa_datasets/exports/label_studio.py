@@ -32,7 +32,7 @@ def write_label_studio(out: Path, read: Read) -> None:
             described = [row for row in photograph.rows if row["task"] == "des"]
             texts = [grounded(row, "answer")[0] for row in described]
             tasks.append(_task(photograph, name, "\n\n".join(texts)))
-            names |= {label for label, _ in objects_of(photograph)}
+            names |= {found.category for found in objects_of(photograph)}
             file.writelines(
                 json_line(
                     {
@@ -62,15 +62,15 @@ def _task(photograph: ExportedPhotograph, name: str, text: str) -> dict[str, Any
             "original_height": height,
             "image_rotation": 0,
             "value": {
-                "x": x / width * 100,
-                "y": y / height * 100,
-                "width": w / width * 100,
-                "height": h / height * 100,
+                "x": found.bbox[0] / width * 100,
+                "y": found.bbox[1] / height * 100,
+                "width": found.bbox[2] / width * 100,
+                "height": found.bbox[3] / height * 100,
                 "rotation": 0,
-                "rectanglelabels": [label],
+                "rectanglelabels": [found.category],
             },
         }
-        for number, (label, (x, y, w, h)) in enumerate(objects_of(photograph), start=1)
+        for number, found in enumerate(objects_of(photograph), start=1)
     ]
     data = {"image": f"/data/local-files/?d={name}", "text": text}
     return {"data": data, "annotations": [{"result": result}]}

@@ -4,11 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-import numpy as np
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import Progress, no_progress
@@ -16,13 +14,12 @@ from giqa_datasets.dataset_folder.columns import pixels_of
 from giqa_datasets.dataset_folder.licence_gate import kept_images, redistributable
 from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
 from giqa_datasets.grid import boxes_to_cells
+from giqa_datasets.objects import Defect, Xywh
 from giqa_datasets.regions import Region
 from giqa_datasets.text import parse
 
 
 Row = Mapping[str, Any]  # the columns of a row
-
-XYWH = tuple[float, float, float, float]  # in pixels
 
 
 class ExportedPhotograph(NamedTuple):
@@ -95,18 +92,29 @@ def saved(photographs: Iterable[ExportedPhotograph], images: Path) -> Iterator[E
         yield photograph
 
 
-def objects_of(photograph: ExportedPhotograph) -> list[tuple[str, XYWH]]:
-    """List the boxes of a photograph, each once: the object's name in lower case, and its place.
+def objects_of(photograph: ExportedPhotograph) -> list[Defect]:
+    """List the boxes of a photograph, each once: the column `objects`, or the boxes of its rows' regions.
 
-    The names are the phrases of its rows' regions.
+    A region's class is its phrase in lower case.
     """
-    scale = np.array([*photograph.size, *photograph.size], np.float64)
-    found: dict[tuple[str, XYWH], None] = {}
-    for region in chain.from_iterable(row["regions"] for row in photograph.rows):
+    found: dict[tuple[str, Xywh], Defect] = {}
+    for row in photograph.rows:
+        if stated := row.get("objects"):
+            lists = [stated[name] for name in Defect._fields]
+            every = [Defect(*values)._replace(bbox=tuple(values[1])) for values in zip(*lists, strict=True)]
+        else:
+            every = list(_of_regions(row, photograph.size))
+        for each in every:
+            found.setdefault((each.category, each.bbox), each)
+    return list(found.values())
+
+
+def _of_regions(row: Row, size: tuple[int, int]) -> Iterator[Defect]:
+    for region in row["regions"]:
         name = re.sub(r"\s+", " ", region["phrase"]).strip().lower()
-        for x1, y1, x2, y2 in (to_boxes(region["boxes"]) * scale).round(2).tolist():
-            found[name, (x1, y1, round(x2 - x1, 2), round(y2 - y1, 2))] = None
-    return list(found)
+        for x1, y1, x2, y2 in (to_boxes(region["boxes"]) * [*size, *size]).round(2).tolist():
+            bbox = x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)
+            yield Defect("", bbox, bbox[2] * bbox[3], name, region["phrase"])
 
 
 def grounded(row: Row, role: Literal["question", "answer"]) -> tuple[str, list[Region]]:

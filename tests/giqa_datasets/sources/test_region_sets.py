@@ -12,6 +12,7 @@ from giqa_datasets.builders.build import build_set
 from giqa_datasets.builders.sets import SetRequest, entries_of
 from giqa_datasets.check import examine_dataset
 from giqa_datasets.entries import load
+from giqa_datasets.exports import export
 from giqa_datasets.masks import decode
 from giqa_datasets.sources.polygons import draw
 from tests.region_sets import (
@@ -89,6 +90,19 @@ def test_sentences_become_phrases_with_the_boxes_of_their_masks(built):
         ("synthscars/train/a1:3", "no_sentence"),
         ("synthscars/train/a1:4", "no_mask"),
     ]
+
+
+def test_an_export_to_coco_holds_classes_severity_and_masks(built, tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    export(built["x-aigd"][1], "coco", tmp_path / "coco")
+    export(built["vida-ugc-2k"][1], "coco", tmp_path / "2k", own_use=True)
+    truth = coco.COCO(tmp_path / "coco" / "annotations" / "train.json")
+    first, _ = truth.loadAnns(truth.getAnnIds())
+    assert truth.annToMask(first).sum() == first["area"] != first["bbox"][2] * first["bbox"][3]
+    names = {each["id"]: each["name"] for each in truth.loadCats(truth.getCatIds())}
+    assert names[first["category_id"]] == "low level edge shape"
+    boxes = json.loads((tmp_path / "2k" / "annotations" / "test.json").read_text())["annotations"]
+    assert [box["bbox"] for box in boxes] == [[0, 0, 64, 48], [1, 2, 29, 38], [5, 5, 4, 4], [0, 0, 3, 3]]
 
 
 def taken(name, root):
