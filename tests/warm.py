@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -97,9 +97,10 @@ def serve(listening: socket.socket) -> list[str]:
 
 def pass_on(told: socket.socket, child: int) -> None:
     """Send a child the signals that its asker gets, and kill it when nobody asks any more."""
-    while number := told.recv(1):
-        os.kill(child, number[0])
-    os.kill(child, 9)
+    with suppress(ProcessLookupError):  # it has ended by itself
+        while number := told.recv(1):
+            os.kill(child, number[0])
+        os.kill(child, 9)
 
 
 def run(program: str, *arguments: str) -> None:

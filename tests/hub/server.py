@@ -45,7 +45,7 @@ class Hub:
     """State, routes and failures; `requests` has everything that came."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._servers = {at: ThreadingHTTPServer(("127.0.0.1", 0), self._handler(at)) for at in ("hub", "storage")}
         self.url, self.storage_url = (f"http://127.0.0.1:{s.server_port}" for s in self._servers.values())
         for server in self._servers.values():
@@ -120,8 +120,15 @@ class Hub:
                 answer = self._dispatch(asked)
         except Refused as refused:
             answer = refused.answer
-        asked.status, answer.lost = answer.status, how == "cut"
+        with self._lock:
+            asked.status, answer.lost = answer.status, how == "cut"
+            self._lock.notify_all()
         return answer
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so; it is looked at when a request is answered."""
+        with self._lock:
+            assert self._lock.wait_for(is_so, 120)
 
     def _dispatch(self, asked: Asked) -> Answer:
         wanted = "GET" if asked.method == "HEAD" else asked.method

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -221,8 +220,7 @@ def test_a_commit_that_is_made_after_nobody_waits_is_not_made_twice(hub, publish
     finally:
         client("wait_at_most()")
         given_up.set()
-    while tree(hub) != NEW:
-        time.sleep(0.02)
+    hub.wait_for(lambda: tree(hub) == NEW)
     assert publish(NEW)[3] is False
     assert len(commits(hub)) == 3
 

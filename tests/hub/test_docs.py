@@ -2,13 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
-from giqa_datasets.package_files import shipped
 from tests.paths import ROOT
 
 from .releases import photograph, record, write
@@ -37,9 +35,9 @@ SHORTER = {"giqa build giqa-bench-mini": " --limit 3", "giqa predict": " --max-n
 
 
 @pytest.fixture
-def work(hub, client, tmp_path) -> Path:
+def work(hub, client, tiny_llava, tmp_path) -> Path:
     """What the page takes for granted: a model here and on the Hub, and a set that was published without pixels."""
-    subprocess.run([sys.executable, shipped("recipes") / "tiny" / "make_model.py", tmp_path / "my-model"], check=True)
+    shutil.copytree(tiny_llava, tmp_path / "my-model")
     cwd = client("import os; os.getcwd()")
     client(BEGIN, work=tmp_path)
     client("api.create_repo('org/my-model'); 0")

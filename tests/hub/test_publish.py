@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -275,9 +274,7 @@ def test_a_killed_publisher_leaves_the_old_revision_and_goes_on(hub, tmp_path, m
     hub.requests.clear()
     hub.fail(lambda asked: asked.method == "PUT" and sum(a.method == "PUT" for a in hub.requests) > 2, 60.0, times=9)
     killed = start(hub, home, "publish", folder, "org/set")
-    while sum(asked.method == "PUT" and asked.status == 200 for asked in hub.requests) < 2:
-        assert killed.poll() is None, killed.stderr.read()
-        time.sleep(0.05)
+    hub.wait_for(lambda: sum(asked.method == "PUT" and asked.status == 200 for asked in hub.requests) >= 2)
     killed.send_signal(signal.SIGKILL)
     killed.wait(30)
     assert on_hub(hub) == before

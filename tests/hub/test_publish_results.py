@@ -3,15 +3,12 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from giqa_datasets.dataset_folder.parquet import write_annotations
-from giqa_datasets.package_files import shipped
 
 from .repos import Commit, Repo
 
@@ -40,7 +37,7 @@ OF = "list(results.benchmark_of(Path(run), dataset))"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tiny_llava, tmp_path_factory) -> Path:
     """A folder with a random LLaVA and the first entries of giqa-bench-mini."""
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.sets import SetRequest
@@ -48,8 +45,7 @@ def made(tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("made")
     build_set(SetRequest("giqa-bench-mini", limit=3), root / "giqa-bench-mini", root / "annotations", Choice())
-    make_model = shipped("recipes") / "tiny" / "make_model.py"
-    subprocess.run([sys.executable, make_model, root / "tiny-llava"], check=True)
+    shutil.copytree(tiny_llava, root / "tiny-llava")
     return root
 
 
