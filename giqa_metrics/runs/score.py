@@ -70,7 +70,7 @@ MEASURES: dict[str, tuple[type[Stats], Callable[..., dict[str, Any]]]] = {
     "giqa_description": (DescriptionStats, description.aggregate),
     "giqa_vqa": (VqaStats, vqa.aggregate),
 }
-TOPS = {"giqa_description": 100.0, **dict.fromkeys(("giqa_grounding", "giqa_vqa", defects.METRIC), 1.0)}  # the highest
+TOPS = dict.fromkeys([*MEASURES, defects.METRIC], 1.0) | {"giqa_description": 100.0}  # the highest scores
 
 
 class Options(NamedTuple):

@@ -101,6 +101,13 @@ def test_the_order_of_the_file_moves_the_number_within_its_bounds():
     assert len(found) > 1
 
 
+def test_images_stand_in_the_order_in_which_they_first_have_a_box():
+    hit, miss = blocks([("noise", (0, 0, 500, 500))]), blocks([("noise", (600, 600, 900, 900))])
+    said, true = ["No distortion affects this region.", hit, miss], [None, row([("noise", (0, 0, 500, 500))]), None]
+    assert vida(said, objects=true, images=["a", "b", "a"])["ap50"] == 1.0
+    assert vida([miss, hit, said[0]], objects=true, images=["a", "b", "a"])["ap50"] == 0.5
+
+
 def test_a_box_without_area_is_wrong_and_a_block_has_one_name():
     text = (
         f"Noise:\n{marked('Minor noise', [(5, 9, 5, 9), (0, 0, 100, 100)])}\n{marked('Severe noise', [(0, 0, 9, 9)])}"

@@ -94,6 +94,11 @@ def test_scores_rows_table_check_and_comparison(tmp_path, data):
     assert [name for name, _ in shown[1].rows] == ["run", *(f"blind: {name}" for name in BLIND)]
     assert not [number for number in check_run(run, similarity="exact") if not number.holds]
 
+    options = Options(similarity="exact", exact_boxes=True, resamples=0)
+    exact = score_run(run, data, out=tmp_path / "exact", options=options)["vqa"]["giqa_defects"]
+    assert exact["classes"].keys() == {"noise", "haze", "blocking artifacts"}
+    assert "|references:exact|" in exact["signature"]
+
     references = [reference for _, _, reference, _ in SAMPLES]
     other = run_of(tmp_path / "other", data, references)
     found = {(each.task, each.score): each for each in compare_runs(run, other, resamples=20)}
