@@ -8,7 +8,7 @@ from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
 from giqa_metrics.resampling import Difference, differences, holm
 from giqa_metrics.runs import defects
-from giqa_metrics.runs.counts import UNREAD, is_unread
+from giqa_metrics.runs.counts import UNREAD, is_of_boxes, is_unread
 from giqa_metrics.runs.files import ScoreRow, Summary, read_scores, read_summary
 from giqa_metrics.runs.score import TASKS, TOPS, measure
 
@@ -107,14 +107,15 @@ def _compare(one: _Run, other: _Run, resamples: int, seed: int) -> list[ScoreDif
         (table, other_table), scores = measure(metric, *rows, preset=preset)
         images = [one.rows[name].image for name in ids]
         found = differences(table, other_table, images, scores, top=TOPS[metric], resamples=resamples, seed=seed)
-        unread = [metric == "giqa_grounding" and is_unread(run.raw, task) for run in (one, other)]
+        unread = [is_unread(run.raw, task) for run in (one, other)]
         counts = len(set(images)), len(ids)
         for name, each in found.items():
+            is_boxes = is_of_boxes(metric, name)
             a, b = (
-                UNREAD if is_it else run.raw[task][metric].get(name)
+                UNREAD if is_it and is_boxes else run.raw[task][metric].get(name)
                 for run, is_it in zip((one, other), unread, strict=True)
             )
-            difference = None if any(unread) else each
+            difference = None if any(unread) and is_boxes else each
             out.append(ScoreDifference(one.name, other.name, task, name, *counts, a, b, difference, None))
     if differing:
         logger.warning(

@@ -66,6 +66,17 @@ def is_unread(summary: Mapping[str, Any], task: str) -> bool:
     return isinstance(read, Mapping) and bool(read.get("other_formats")) and not boxes.get("n_predicted")
 
 
+def is_of_boxes(metric: str, score: str) -> bool:
+    """Whether a score is one of boxes.
+
+    Example:
+        >>> is_of_boxes("giqa_defects", "ap50"), is_of_boxes("giqa_defects", "level_accuracy")
+        (True, False)
+    """
+    is_of_words = score in ("level_accuracy", "choice_accuracy")
+    return metric == "giqa_grounding" or (metric == "giqa_defects" and not is_of_words)
+
+
 def sentences(read: dict[str, Any]) -> list[str]:
     r"""Say what was read, and which format would read more; `read` is the part of that name of a summary.
 

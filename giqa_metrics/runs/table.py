@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from giqa_metrics.runs.counts import UNREAD, is_unread
+from giqa_metrics.runs.counts import UNREAD, is_of_boxes, is_unread
 from giqa_metrics.runs.paper import NOTE, SOURCE, is_giqa_bench, table5
 from giqa_metrics.vqa import OPEN_TYPES
 
@@ -67,12 +67,14 @@ def tables(summary: dict[str, Any]) -> list[Table]:
             f"{summary['data']}, {TITLES[task]}: {counts['n_samples']} samples, "
             f"{counts['n_counted']} with boxes in the reference"
         )
-        rows = _rows(summary["model"], scored, columns, unread=is_unread(summary, task))
+        unread = is_unread(summary, task)
+        rows = _rows(summary["model"], scored, columns, unread=unread)
         out.append(Table(title, [column for column, _, _ in columns], rows, _judge_note(scored)))
         if "giqa_defects" in scored:
-            its = scored["giqa_defects"]
-            title = f"{TITLES[task]}, which defects, where, how bad: {its['n_reference']} boxes in the references"
-            out.append(Table(title, [column for column, _, _ in _DEFECTS], _rows(summary["model"], scored, _DEFECTS)))
+            n_boxes = scored["giqa_defects"]["n_reference"]
+            title = f"{TITLES[task]}, which defects, where, how bad: {n_boxes} boxes in the references"
+            rows = _rows(summary["model"], scored, _DEFECTS, unread=unread)
+            out.append(Table(title, [column for column, _, _ in _DEFECTS], rows))
         asked = [column for column in _BY_TYPE if scored.get("giqa_vqa", {}).get(column[2]) is not None]
         if asked:
             row = (summary["model"], _cells(scored, asked))
@@ -122,7 +124,7 @@ def _cells(scores: dict[str, Any], columns: list[tuple[str, str, str]], *, unrea
     """Write one row's numbers; those of boxes may be unread."""
     cells = []
     for _, metric, key in columns:
-        if unread and metric == "giqa_grounding":
+        if unread and is_of_boxes(metric, key):
             cells.append(Cell(UNREAD))
             continue
         result = scores.get(metric, {})

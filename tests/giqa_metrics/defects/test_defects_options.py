@@ -48,5 +48,5 @@ def test_objects_that_are_none_are_refused_by_their_place(its):
 def test_the_signature_names_what_moves_the_number():
     text = ["[noise](<0, 21>)"]
     ours, theirs = (giqa_defects(text, text, **options)["signature"] for options in ({}, {"iou_threshold": 0.7}))
-    assert ours.startswith("giqa_defects|rules:v1|reply:v1|format:giqa|references:text|classes:14|ap:one-point|")
+    assert ours.startswith("giqa_defects|rules:v1|reply:v2|format:giqa|references:text|classes:14|ap:one-point|")
     assert ("|iou:>=0.5|" in ours, "|iou:>=0.7|" in theirs) == (True, True)

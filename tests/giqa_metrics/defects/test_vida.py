@@ -175,9 +175,10 @@ def test_the_published_numbers_come_out_in_every_digit(published):
     scores = vida(answers, objects=true)
     assert (scores["n_predicted"], scores["n_reference"], scores["n_pairs"]) == (1582, 1704, 660)
     assert round(scores["ap50"], 4) == 0.1883
-    ours = vida(answers, objects=true, preset="giqa")
+    ours, turned = (vida(answers[::way], objects=true[::way], preset="giqa") for way in (1, -1))
     assert ours["n_unknown"] == 0
-    assert vida(answers[::-1], objects=true[::-1], preset="giqa") == ours
+    assert turned.pop("box_iou") == pytest.approx(ours.pop("box_iou"))
+    assert turned == ours
 
 
 @has_published

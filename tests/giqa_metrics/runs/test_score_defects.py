@@ -99,6 +99,10 @@ def test_scores_rows_table_check_and_comparison(tmp_path, data):
     assert exact["classes"].keys() == {"noise", "haze", "blocking artifacts"}
     assert "|references:exact|" in exact["signature"]
 
+    unread = run_of(tmp_path / "unread", data, [f"Haze [1, 2, 30, 40].{LEVEL}"] * len(SAMPLES))
+    (row, *_) = tables(json.loads((unread / "summary.json").read_text(encoding="utf-8")))[1].rows
+    assert [cell.value for cell in row[1]] == ["unread"] * 6 + ["1.0000", "-"]
+
     references = [reference for _, _, reference, _ in SAMPLES]
     other = run_of(tmp_path / "other", data, references)
     found = {(each.task, each.score): each for each in compare_runs(run, other, resamples=20)}
