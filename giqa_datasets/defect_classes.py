@@ -19,7 +19,7 @@ _CLASSES, _SEVERITIES = (
 _IN_BRACKETS = re.compile(r"[^()]+\(([^()]+)\)")
 
 
-@lru_cache(1 << 12)
+@lru_cache(1 << 14)
 def defect_class(raw: str) -> str:
     """Name a class of defects; an unknown one keeps its words, in lower case.
 
@@ -48,7 +48,7 @@ def severity(raw: str) -> str:
     return _SEVERITIES.get(words, words)
 
 
-@lru_cache(1 << 12)
+@lru_cache(1 << 14)
 def class_and_severity(phrase: str) -> tuple[str, str]:
     """Read a phrase such as `Moderate low clarity`: the class, and the severity if one stands first, else "".
 
