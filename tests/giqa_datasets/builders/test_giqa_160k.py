@@ -1074,7 +1074,7 @@ def test_a_missing_json_is_named(wrong, file):
 def test_a_file_of_questions_alone_is_named(wrong):
     path = wrong.upstream.q / "cleaned_labels.json"
     path.write_text(json.dumps([pathway(CUP, "Yes.", type="vqa", qtype="what")]))
-    assert "'vqa/what': 1" in wrong.sentence(*wrong.upstream.options)
+    assert "'vqa/what' 1; --kinds" in wrong.sentence(*wrong.upstream.options)
 
 
 def packed(kind: str) -> bytes:
