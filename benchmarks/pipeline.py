@@ -15,13 +15,13 @@ import pipeline_quality as quality
 import pipeline_speed as speed
 from coco_folder import Scene, read
 
+from giqa_datasets.defaults import COCO, REGIONS
 from giqa_datasets.drops import Drop
 from giqa_datasets.pipeline.backends.classic_verifier import ClassicVerifier
 from giqa_datasets.pipeline.backends.coco_detector import CocoDetector
 from giqa_datasets.pipeline.backends.region_detector import RegionDetector
 from giqa_datasets.pipeline.backends.spacy_tagger import SpacyTagger
 from giqa_datasets.pipeline.detect import detect
-from giqa_datasets.pipeline.model_choice import COCO, REGIONS
 from giqa_datasets.pipeline.protocols import Detector
 from giqa_datasets.pipeline.refine import refine
 from giqa_datasets.pipeline.tags import tags

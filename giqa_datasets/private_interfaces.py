@@ -3,9 +3,11 @@
 `tests/test_private_interfaces.py` names the one that has moved. Everything is imported when it is called.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 
 if TYPE_CHECKING:
@@ -31,6 +33,41 @@ def is_repo_id(name: str) -> bool:
     return True
 
 
+@contextmanager
+def nobody_asked() -> Iterator[None]:
+    """Keep huggingface_hub, transformers and datasets from the network, as HF_HUB_OFFLINE=1 does at their import."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    copies = ("huggingface_hub.constants", "datasets.config")  # the other one may be imported meanwhile
+
+    def keep(is_offline: bool) -> None:
+        for module in filter(None, map(sys.modules.get, copies)):
+            module.HF_HUB_OFFLINE = is_offline  # type: ignore[attr-defined]
+
+    keep(True)
+    try:
+        yield
+    finally:
+        keep(before)
+
+
+def cached_repos(kind: Literal["dataset", "model"]) -> list[str]:
+    """Name the repos, and the installed data sets, in the caches that are read where nobody is asked.
+
+    The datasets library writes names in snake case.
+    """
+    from huggingface_hub import constants
+
+    start = f"{kind}s--"
+    found = {path.parts[-3] for path in Path(constants.HF_HUB_CACHE).glob(f"{start}*/snapshots/*")}
+    names = {name.removeprefix(start).replace("--", "/") for name in found}
+    if kind == "dataset":
+        read = {path.parts[-4] for path in _datasets_cache().glob("*/*/*/*") if path.is_dir()}
+        names |= {name.replace("___", "/") for name in read if "___" in name or dataset_cache(name).is_dir()}
+    return sorted(names)
+
+
 def card_front_matter() -> "re.Pattern[str]":
     """Return huggingface_hub's pattern of a card's YAML, in three groups, so that an edited card keeps other bytes."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
@@ -43,11 +80,21 @@ INSTALLED = "giqa-install"  # the mark of the cache entries that `giqa install` 
 
 def dataset_cache(name: str, mark: str = INSTALLED) -> Path:
     """Return the folder in which datasets, offline, looks for the config `default` of a set that it loaded before."""
-    from datasets import config
+    return _datasets_cache() / snake_case(name) / "default" / "0.0.0" / mark
+
+
+def snake_case(name: str) -> str:
+    """Write the name of a data set as datasets does in its cache."""
     from datasets.naming import camelcase_to_snakecase
 
-    cache = Path(config.HF_DATASETS_CACHE).expanduser()
-    return cache / str(camelcase_to_snakecase(name)) / "default" / "0.0.0" / mark
+    *owner, last = name.rpartition("/")
+    return "".join([*owner, str(camelcase_to_snakecase(last))])
+
+
+def _datasets_cache() -> Path:
+    from datasets import config
+
+    return Path(config.HF_DATASETS_CACHE).expanduser()
 
 
 def fill_dataset_cache(name: str, mark: str, shards: Mapping[str, Sequence[str]]) -> None:

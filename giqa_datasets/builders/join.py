@@ -31,6 +31,7 @@ from giqa_datasets.drops import Drop
 from giqa_datasets.entries import READERS, ImageSet, Refused, read_photograph
 from giqa_datasets.errors import InputError, UnavailableError
 from giqa_datasets.image_stores import OwnCopies, read_changes, read_manifest
+from giqa_datasets.loading import loading
 from giqa_datasets.pipeline.annotation_folder import DROPS
 from giqa_datasets.records import Photograph
 from giqa_datasets.review.corrections import Corrections
@@ -89,10 +90,11 @@ def fetch(name: str) -> Path:
         return Path(name)
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=list(_FILES)))
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"the data set {name!r} cannot be had from the Hub: {error}") from error
+    with loading("data set", name, "dataset", others=SETS):
+        try:
+            return Path(snapshot_download(name, repo_type="dataset", allow_patterns=list(_FILES)))
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"the data set {name!r} cannot be had from the Hub: {error}") from error
 
 
 def join_copies(

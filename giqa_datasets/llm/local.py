@@ -9,9 +9,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import is_installed, loading, pretrained, require
+from giqa_datasets.extras import is_installed, require
 from giqa_datasets.llm.backend import ChatTurn, Fault, Reply, Request, Role, label, merged
 from giqa_datasets.llm.constraint import Constraint, vocabulary_of
+from giqa_datasets.loading import loading, pretrained
 
 
 logger = logging.getLogger(__name__)
@@ -110,10 +111,10 @@ class _Asked(NamedTuple):
 def _load(model: str, role: str, device: str | None) -> tuple[Any, Any]:
     """Load a tokenizer and its model."""
     require(f"a local {role} needs torch and transformers", "local", "torch", "transformers")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    with loading(role, model):
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with loading(f"{role} {model!r} is no language model on this machine and cannot be fetched"):
         tokenizer = pretrained(AutoTokenizer, model, padding_side="left")
         network = pretrained(AutoModelForCausalLM, model, has_weights=True, dtype="auto").eval()
     if not tokenizer.chat_template:

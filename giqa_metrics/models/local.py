@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import chain, pairwise
 from threading import Lock
@@ -11,9 +12,10 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, pretrained, require
+from giqa_datasets.extras import require
 from giqa_datasets.formats import FORMATS
 from giqa_datasets.images import decode
+from giqa_datasets.loading import loading, pretrained
 from giqa_datasets.private_interfaces import is_adapter, is_in_model
 from giqa_metrics.models.predictor import Answer, Question
 
@@ -118,9 +120,9 @@ def input_size_by(model: str) -> Callable[[tuple[int, int]], tuple[int, int] | N
         OSError: If the processor cannot be had.
     """
     require("an image processor needs torch and transformers", "local", "torch", "transformers")
-    from transformers import AutoImageProcessor
+    with loading("image processor", model):
+        from transformers import AutoImageProcessor
 
-    with loading(f"image processor of {model!r} is no folder here and cannot be fetched"):
         processor = pretrained(AutoImageProcessor, model)
     lock = Lock()
 
@@ -153,18 +155,15 @@ def _one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple
 def _load(model: str) -> tuple[Any, Any]:
     """Load a processor and its network; an adapter's processor lies with the adapter, or else with its base."""
     require("prediction needs torch and transformers", "local", "torch", "transformers")
-    import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    with loading("model", model):
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    unavailable = "is no model folder here and cannot be fetched"
-    with loading(f"model {model!r} {unavailable}"):
         base = _base_of(model)
-    name = f"model {model!r}" if base is None else f"adapter {model!r} or its base {base!r}"
-    with loading(f"{name} {unavailable}"):
-        if base is not None and is_in_model(model, "processor_config.json"):
-            base = None
-        processor = pretrained(AutoProcessor, base or model)
-        network = pretrained(AutoModelForImageTextToText, model, has_weights=True, dtype="auto").eval()
+        with loading(f"base of adapter {model!r},", base) if base else nullcontext():
+            has_own = base is None or is_in_model(model, "processor_config.json")
+            processor = pretrained(AutoProcessor, model if has_own else str(base))
+            network = pretrained(AutoModelForImageTextToText, model, has_weights=True, dtype="auto").eval()
     if not getattr(processor, "chat_template", None):
         raise UnavailableError(f"model {model!r} has no chat template, so it cannot be asked")
     processor.tokenizer.padding_side = "left"  # generation goes on from the right

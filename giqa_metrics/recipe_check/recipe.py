@@ -15,10 +15,11 @@ from PIL import Image
 
 from giqa_datasets.boxes import to_boxes
 from giqa_datasets.console import printable
-from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError, UnavailableError
-from giqa_datasets.extras import pretrained, require
+from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
+from giqa_datasets.extras import require
 from giqa_datasets.formats import FORMATS, Sizes
 from giqa_datasets.images import decode
+from giqa_datasets.loading import loading, pretrained
 from giqa_datasets.private_interfaces import trl_parsers
 from giqa_metrics.models.native_formats import native_format
 from giqa_metrics.recipe_check.image_geometry import View, draw_sheet
@@ -139,24 +140,18 @@ def _read(path: Path) -> tuple[str, Any, Any, Any]:
 
 def _load(named: Any, training: Any) -> Model:
     """Load the processor and the configs, with SFTTrainer's settings."""
-    from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin
-
     name = named.model_name_or_path
-    try:
+    with loading("model", name):
+        from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin
+
         config = pretrained(AutoConfig, name, revision=named.model_revision)
         processor = pretrained(AutoProcessor, name, revision=named.model_revision)
-    except ImportError as error:
-        raise MissingExtraError(str(error)) from error
-    except Exception as error:  # a broken folder may raise anything
-        if not Path(name).is_dir():
-            raise UnavailableError(f"model {name!r} is no model folder here and cannot be fetched") from error
-        raise InputError(f"the processor of model {name!r} cannot be loaded without running code: {error}") from error
+        try:
+            generation = pretrained(GenerationConfig, name, revision=named.model_revision)
+        except OSError:
+            generation = GenerationConfig.from_model_config(config)
     if not isinstance(processor, ProcessorMixin):
         raise InputError(f"expected a processor of pictures and text in {name!r}, got {type(processor).__name__}")
-    try:
-        generation = pretrained(GenerationConfig, name, revision=named.model_revision)
-    except OSError:
-        generation = GenerationConfig.from_model_config(config)
     template = getattr(training, "chat_template_path", None)
     if template is not None:
         if not template.endswith((".jinja", ".j2")) or not Path(template).is_file():

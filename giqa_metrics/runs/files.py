@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from giqa_datasets.errors import GiqaError, InputError, MissingFileError, UnavailableError
 from giqa_datasets.files import mend, numbered_lines, read_line, write_whole
+from giqa_datasets.loading import loading
 from giqa_datasets.private_interfaces import dataset_cache
 
 
@@ -135,7 +136,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     if there and there != config:
         raise InputError(f"{folder} holds another run ({there}); choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_whole(folder / "config.yaml", [yaml.safe_dump(config, sort_keys=False)])
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -350,13 +351,14 @@ def _load_split(data: str, config: str | None, split: str, *, needs_pixels: bool
     from datasets import Image, load_dataset
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
-    place = str(plain_path(Path(data))) if Path(data).is_dir() else data
     try:
-        rows = load_dataset(place, config, split=split)
-    except (ConnectionError, DatasetNotFoundError) as error:
-        raise MissingFileError(
-            f"data set {data!r} is no folder here, is not installed, and cannot be fetched"
-        ) from error
+        with loading("data set", data, "dataset"):
+            place = str(plain_path(Path(data))) if Path(data).is_dir() else data
+            rows = load_dataset(place, config, split=split)
+    except GiqaError:
+        raise
+    except DatasetNotFoundError as error:
+        raise UnavailableError(f"data set {data!r} cannot be had: {error}") from error
     except DatasetsError as error:
         raise InputError(f"data set {data!r} cannot be read: {error.__cause__ or error}") from error
     except ValueError as error:  # there is no such config or split, or the name is none

@@ -410,7 +410,7 @@ def test_glamm_stands_in_the_signature_with_its_own_signs():
 
 
 def test_glamm_compares_names_by_bert_and_says_so_where_its_weights_cannot_be_had():
-    with pytest.raises(OSError, match=r"'bert-base-uncased' is not on this machine and cannot be fetched") as error:
+    with pytest.raises(OSError, match=r"'bert-base-uncased' is no folder here, is not installed") as error:
         giqa_grounding(["[dog](<0, 42>)"], ["[dog](<0, 42>)"], preset="glamm")
     message = str(error.value)
     assert "\n" not in message

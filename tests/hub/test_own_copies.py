@@ -28,5 +28,8 @@ def test_what_the_hub_refuses_is_one_sentence(set_on_hub, built, tmp_path):
     done = giqa_in(set_on_hub, tmp_path / "work", "build", "org/other", "--images", built.parent / "photos")
     assert (done.returncode, done.stdout) == (2, "")
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("giqa: the data set 'org/other' cannot be had from the Hub: ")
+    assert sentence.startswith(
+        "giqa: data set 'org/other' is no folder here, is not installed, and cannot be fetched: "
+    )
+    assert "the Hub has none" in sentence
     assert not list((tmp_path / "work").iterdir())

@@ -14,9 +14,10 @@ from PIL import Image
 
 from giqa_datasets.batches import batches
 from giqa_datasets.boxes import Boxes
-from giqa_datasets.defaults import BOX_THRESHOLD, TEXT_THRESHOLD
+from giqa_datasets.defaults import BOX_THRESHOLD, COCO, OFFLINE, REGIONS, TEXT_THRESHOLD
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, pretrained, require
+from giqa_datasets.extras import require
+from giqa_datasets.loading import loading, pretrained
 
 
 class GroundingDino:
@@ -110,10 +111,10 @@ def _select(cxcywh: Boxes, scores: Boxes, threshold: float) -> Boxes:
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
     """A processor and its network, in 32 bits: half of them would move scores over the thresholds."""
     require("Grounding DINO needs torch and transformers", "annotate", "torch", "transformers")
-    import torch
-    from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+    with loading("detector", model, others=[COCO, REGIONS, OFFLINE]):
+        import torch
+        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    with loading(f"detector {model!r} is no Grounding DINO on this machine and cannot be fetched"):
         processor = pretrained(AutoProcessor, model)
         network = pretrained(AutoModelForZeroShotObjectDetection, model, has_weights=True, dtype=torch.float32)
     if "grounding-dino" not in network.config.model_type:

@@ -12,9 +12,11 @@ from typing import Any
 from PIL import Image
 
 from giqa_datasets.batches import batches
+from giqa_datasets.defaults import OFFLINE
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.extras import loading, pretrained, require
+from giqa_datasets.extras import require
 from giqa_datasets.llm.prompt import without_surrogates
+from giqa_datasets.loading import loading, pretrained
 from giqa_datasets.reply import cut
 
 
@@ -94,10 +96,10 @@ def read_verdict(answer: str) -> bool | None:
 
 def _load(model: str, device: str | None) -> tuple[Any, Any]:
     require("a verifier needs torch and transformers", "annotate", "torch", "transformers")
-    import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    with loading("verifier", model, others=[OFFLINE]):
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    with loading(f"verifier {model!r} is no image-text-to-text model here and cannot be fetched"):
         processor = pretrained(AutoProcessor, model)
         network = pretrained(AutoModelForImageTextToText, model, has_weights=True, dtype="auto").eval()
     if not getattr(processor, "chat_template", None):

@@ -489,5 +489,5 @@ def test_what_is_neither_a_set_nor_a_folder_nor_on_the_hub_is_said(tmp_path, nam
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path):
     sentence = refusal(giqa("build", "org/set", "--images", tmp_path, "--out", tmp_path / "set"))
-    assert sentence.startswith("the data set 'org/set' cannot be had from the Hub: ")
+    assert sentence.startswith("data set 'org/set' is no folder here, is not installed, and cannot be fetched: ")
     assert not list(tmp_path.iterdir())

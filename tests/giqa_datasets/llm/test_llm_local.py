@@ -119,7 +119,7 @@ def test_a_reply_under_a_schema_may_still_be_cut_off(tiny_llama):
 
 def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path):
     for model in ("nobody/nothing", str(tmp_path), str(tmp_path / "nothing"), "not a name"):
-        with pytest.raises(OSError, match=r"^LLM .* is no language model on this machine and cannot be fetched$"):
+        with pytest.raises(OSError, match=r"^LLM .* cannot be (fetched|loaded): "):
             open_llm(model)
 
 

@@ -175,7 +175,7 @@ def test_a_server_that_dies_half_way_is_one_sentence_and_no_file(giqa, server, a
     [
         (["--out", "."], "giqa: . cannot be written: choose another file with --out"),
         (["--server", "me:secret@host"], "giqa: expected "),
-        (["--out", "new/file.json"], "giqa: model 'lost' is no model folder here and cannot be fetched"),
+        (["--out", "new/file.json"], "giqa: model 'lost' is no folder here, is not installed, and cannot be fetched"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_before_anything_is_asked(giqa, options, says, tmp_path):

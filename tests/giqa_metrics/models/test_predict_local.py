@@ -135,8 +135,8 @@ def test_an_adapter_without_its_base_or_without_peft_is_one_sentence(adapted, ti
     told = json.dumps(config | {"base_model_name_or_path": "no-such-base"})
     (lost / "adapter_config.json").write_text(told, encoding="utf-8")
     command = ("predict", "--model", lost, "--data", tiny, "--out", tmp_path / "run")
-    said = f"giqa: adapter {str(lost)!r} or its base 'no-such-base' is no model folder here and cannot be fetched\n"
-    assert giqa(*command) == (2, "", said)
+    said = f"giqa: base of adapter {str(lost)!r}, 'no-such-base' is no folder here, is not installed, and cannot be "
+    assert giqa(*command) == (2, "", f"{said}fetched: HF_HUB_OFFLINE is set\n")
     monkeypatch.setitem(sys.modules, "peft", None)
     assert giqa(*command) == (2, "", 'giqa: an adapter needs peft: pip install "giqa[train]"\n')
     assert not (tmp_path / "run").exists()

@@ -277,7 +277,7 @@ def test_boxes_in_a_format_that_the_family_does_not_use_are_warned_of(giqa, reci
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"model_name_or_path": "nowhere"}, "model 'nowhere' is no model folder here and cannot be fetched"),
+        ({"model_name_or_path": "nowhere"}, "model 'nowhere' is no folder here, is not installed"),
         ({"model_name_or_path": None}, "expected model_name_or_path and dataset_name in "),
         ({"dataset_name": None}, "expected model_name_or_path and dataset_name in "),
         ({"dataset_name": "nowhere"}, "data set 'nowhere' is no folder here"),
@@ -316,7 +316,7 @@ def test_no_code_of_the_model_folder_is_run(giqa, here, recipe):
         path.write_text(json.dumps(settings))
     ran = giqa("check", recipe(model_name_or_path="hostile", trust_remote_code="true"))
     assert (ran.code, ran.out) == (2, "")
-    assert "cannot be loaded without running code" in ran.err
+    assert "cannot be loaded: it needs code that comes with it, and none is run" in ran.err
     assert not (here / "ran").exists()
 
 

@@ -236,7 +236,7 @@ def test_a_model_that_cannot_be_had_is_one_sentence(model, tmp_path, missing):
     shutil.copytree(model, tmp_path / "another model")
     BertConfig().save_pretrained(tmp_path / "another model")
     name = "nobody/no-dino" if missing == "name" else str(tmp_path / missing)
-    with pytest.raises(OSError, match="is no Grounding DINO on this machine and cannot be fetched") as caught:
+    with pytest.raises(OSError, match=r"^detector .* cannot be (fetched|loaded): ") as caught:
         GroundingDino(name)
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)
