@@ -9,6 +9,7 @@ import codecs
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,26 +23,46 @@ if TYPE_CHECKING:
 Line = TypeVar("Line", bound="BaseModel")
 
 
+Content = bytes | Iterable[str]
 PARTIAL = ".giqa-partial"  # ends the name of a file that is not whole yet
 
 
-def write_whole(path: Path, pieces: Iterable[str]) -> None:
-    """Write a text file whole, as UTF-8, or leave the old one."""
-    write_all({path: pieces})
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the operating system name the file that is written inside: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
-def write_all(files: Mapping[Path, Iterable[str]]) -> None:
-    """Write text files as UTF-8, in the place of the old ones when all are whole, in their order; or none.
+def write_whole(path: Path, content: Content) -> None:
+    """Write a file whole, or leave the old one; see `write_all`."""
+    write_all({path: content})
 
-    Another process may write the same ones at the same time: the last to finish stays.
+
+def write_all(files: Mapping[Path, Content | None]) -> None:
+    """Write files, in the place of the old ones when all are whole, in their order; or none.
+
+    Texts are written as UTF-8; for None, the old file goes when its turn has come. Another process may write the same
+    files at the same time: the last to finish stays.
+
+    Raises:
+        OSError: If one cannot be written; it is named.
     """
     partials = {path: path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}") for path in files}
     try:
-        for path, pieces in files.items():
-            with partials[path].open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(pieces)
+        for path, content in files.items():
+            if content is not None:
+                with naming(path), partials[path].open("wb") as file:
+                    file.writelines([content] if isinstance(content, bytes) else (part.encode() for part in content))
         for path, partial in partials.items():
-            partial.replace(path)
+            if files[path] is None:
+                path.unlink(missing_ok=True)
+            else:
+                partial.replace(path)
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
@@ -55,7 +76,7 @@ def json_line(fields: Mapping[str, Any]) -> str:
 
 def append_line(path: Path, line: str, *, sync: bool = False) -> None:
     """Append a line and hand it to the operating system, or with `sync` to the disk."""
-    with path.open("ab") as file:
+    with naming(path), path.open("ab") as file:
         file.write(line.encode())
         file.flush()
         if sync:
@@ -68,7 +89,7 @@ def mend(path: Path) -> None:
     A half-written last line is cut off; a whole one without its end gets it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         file.seek(max(file.tell() - 1, 0))
         if file.read(1) in (b"", b"\n"):
             return

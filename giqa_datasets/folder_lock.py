@@ -9,7 +9,7 @@ from filelock import SoftFileLock, Timeout
 
 from giqa_datasets.console import printable
 from giqa_datasets.errors import UnavailableError
-from giqa_datasets.files import PARTIAL
+from giqa_datasets.files import PARTIAL, naming
 
 
 LOCK = ".lock"
@@ -28,7 +28,8 @@ def hold(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = SoftFileLock(folder / LOCK, timeout=0)
     try:
-        lock.acquire()
+        with naming(folder / LOCK):
+            lock.acquire()
     except Timeout as error:
         raise UnavailableError(
             f"{folder} is in use{_by_whom(folder / LOCK)}: wait for it or stop it; if it is long gone, "

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from giqa_datasets.errors import InputError
+from giqa_datasets.files import write_whole
 from giqa_datasets.image_metadata import PROFILE, cut_metadata, private_tags
 
 
@@ -75,6 +77,13 @@ def encode(image: Image.Image) -> Encoded:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return Encoded(buffer.getvalue(), *image.size)
+
+
+def write_image(path: Path, image: Image.Image, **options: Any) -> None:
+    """Write a JPEG or a PNG whole, by the end of its name, or leave the old one; `options` are Pillow's."""
+    buffer = io.BytesIO()
+    image.save(buffer, {".jpg": "JPEG", ".png": "PNG"}[path.suffix], **options)
+    write_whole(path, buffer.getvalue())
 
 
 def bake(raw: bytes, *, name: str, max_side: int | None = None, verify: bool = True) -> Encoded:

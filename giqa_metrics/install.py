@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 from giqa_datasets.errors import InputError, MissingFileError
+from giqa_datasets.files import naming, write_whole
+from giqa_datasets.loading import require_cache
 from giqa_datasets.private_interfaces import INSTALLED, dataset_cache, fill_dataset_cache, metric_cache
 from giqa_metrics import METRICS
 from giqa_metrics.runs.files import plain_path
@@ -50,10 +52,12 @@ def _install_data(folder: Path) -> Path:
         files.setdefault(shard.name.split("-")[0], []).append(str(shard))
     if not files:
         raise MissingFileError(f"expected a data set folder with data/*.parquet at {folder}, found none")
+    require_cache()
     entry = dataset_cache(folder.name)
     shutil.rmtree(entry, ignore_errors=True)  # or a rebuilt folder would not be read again
     try:
-        fill_dataset_cache(folder.name, INSTALLED, files)
+        with naming(entry):
+            fill_dataset_cache(folder.name, INSTALLED, files)
     except (DatasetsError, ValueError) as error:  # pyarrow's are ValueErrors
         raise InputError(f"{folder} cannot be read as a data set: {error.__cause__ or error}") from error
     return entry
@@ -66,7 +70,5 @@ def _install_metric(name: str) -> Path:
         (package / "__init__.py").touch()
     class_name = "".join(part.capitalize() for part in name.split("_"))
     shim = f"import evaluate\n\nfrom giqa_metrics.spaces.{name}.{name} import {class_name}\n"
-    partial = entry / f"{name}.py.partial"
-    partial.write_text(shim, encoding="utf-8")
-    partial.replace(entry / f"{name}.py")  # a fresh time stamp: evaluate takes the newest
+    write_whole(entry / f"{name}.py", [shim])  # a fresh time stamp: evaluate takes the newest
     return entry

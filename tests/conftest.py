@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import runpy
 import shutil
 import signal
@@ -108,6 +109,22 @@ def once(name: str, fill: Callable[[Path], object]) -> Path:
             fill(folder)
             filled.touch()
     return folder
+
+
+@pytest.fixture
+def full_disk():
+    """No file grows beyond so many bytes, as on a full disk: such an error of the operating system names no file."""
+
+    @contextmanager
+    def at(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return at
 
 
 @pytest.fixture(scope="session")

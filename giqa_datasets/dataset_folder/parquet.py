@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from giqa_datasets.dataset_folder.columns import SetRow, SplitCounts, features, pixels_of
 from giqa_datasets.errors import InputError
+from giqa_datasets.files import naming
 
 
 # Rows of a group. From the first number on, it ends before an image chosen by its sha256: after an insertion, groups
@@ -53,7 +54,8 @@ def write_annotations(data: Path, out: Path) -> None:
     """
     for shard in sorted(data.iterdir()):
         table = annotations_of(shard)
-        pq.write_table(table, out / shard.name, compression="ZSTD", use_content_defined_chunking=True)
+        with naming(out / shard.name):
+            pq.write_table(table, out / shard.name, compression="ZSTD", use_content_defined_chunking=True)
 
 
 def annotations_of(shard: Path) -> pa.Table:
@@ -73,18 +75,20 @@ class GroupWriter:
     def __init__(self, path: Path, names: Container[str]) -> None:
         """Open the file for rows with the columns `features(names)`."""
         self.image_bytes = 0
-        self._schema = features(names).arrow_schema
+        self._path, self._schema = path, features(names).arrow_schema
         self._file = _writer(path, self._schema)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows as one row group, in which each image stands once."""
         table, size = _table(rows, self._schema)
-        self._file.write_table(table, row_group_size=max(len(rows), 1))
+        with naming(self._path):
+            self._file.write_table(table, row_group_size=max(len(rows), 1))
         self.image_bytes += size
 
     def close(self) -> None:
         """Write the footer, without which the file cannot be read."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
 
 def _checked_columns(rows: Iterable[SetRow], ids: set[str], counts: SplitCounts) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from giqa_datasets.dataset_folder.parquet import write_annotations, write_rows
 from giqa_datasets.dataset_folder.provenance import Provenance, write_provenance
 from giqa_datasets.drops import Drop
 from giqa_datasets.errors import ExistingFileError, InputError
+from giqa_datasets.files import write_whole
 from giqa_datasets.records import Record
 
 
@@ -66,7 +67,7 @@ def write_folder(
         write_provenance(partial / "provenance", counts, said)
         for path, text in ({"README.md": card} | dict(said.files)).items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
-            (partial / path).write_text(text, encoding="utf-8")
+            write_whole(partial / path, [text])
     return counts
 
 

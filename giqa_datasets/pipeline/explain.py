@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from giqa_datasets.console import printable
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
-from giqa_datasets.images import decode, shrink
+from giqa_datasets.images import decode, shrink, write_image
 from giqa_datasets.pipeline.annotation_folder import Annotations
 from giqa_datasets.pipeline.annotation_lines import DropLine, RecordLine, read_samples
 from giqa_datasets.regions import Box
@@ -50,7 +50,7 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     readable = re.sub(r"[^\w.-]+", "_", entry.id)[:80]
     picture = folder / "explain" / f"{readable}-{digest}.png"
     picture.parent.mkdir(exist_ok=True)
-    drawn.save(picture)
+    write_image(picture, drawn)
     return f"{told}picture: {picture}", picture
 
 

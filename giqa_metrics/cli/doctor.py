@@ -53,6 +53,7 @@ def doctor(
 
     The exit code is 1 if no format fits.
     """
+    from giqa_datasets.images import write_image
     from giqa_metrics.doctor.contact_sheet import draw_sheet
     from giqa_metrics.doctor.examine import QUESTIONS, examine, left_out, summary
     from giqa_metrics.doctor.squares import draw_pictures
@@ -81,7 +82,7 @@ def doctor(
     if draw is not None:
         draw.mkdir(parents=True, exist_ok=True)
         sheet = draw / f"{path.stem}.png"
-        draw_sheet(drawn, diagnosis, _sentence(found["model"], diagnosis)).save(sheet)
+        write_image(sheet, draw_sheet(drawn, diagnosis, _sentence(found["model"], diagnosis)))
     write_format_file(path, found)
     if format is OutputFormat.json:
         typer.echo(json.dumps(found | {"file": str(path), "sheet": sheet and str(sheet)}, indent=2))

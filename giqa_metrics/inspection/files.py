@@ -15,7 +15,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.errors import InputError
 from giqa_datasets.files import append_line, json_line, mend, numbered_lines, read_line, write_whole
 from giqa_datasets.folder_lock import hold
-from giqa_datasets.images import decode
+from giqa_datasets.images import decode, write_image
 from giqa_metrics.inspection.defect_words import KINDS, VERSION
 from giqa_metrics.inspection.drawing import draw_inspection
 from giqa_metrics.inspection.photographs import PhotoSource, digest_of, file_name
@@ -127,10 +127,10 @@ def _line(out: Path, inspected: Inspected) -> dict[str, Any]:
     if found.size_wh is not None:
         picture = f"pictures/{name}.jpg"
         image = decode(photograph.raw, name=found.photo)
-        draw_inspection(image, found).save(out / picture, quality=JPEG_QUALITY)
+        write_image(out / picture, draw_inspection(image, found), quality=JPEG_QUALITY)
         masks = {kind: f"masks/{name}.{kind}.png" for kind in found.defects}
         for kind, mask in masks.items():
-            found.mask(kind).save(out / mask)
+            write_image(out / mask, found.mask(kind))
     width, height = found.size_wh or (None, None)
     return {
         "photo": found.photo,

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from giqa_datasets.boxes import Boxes, area, intersection
 from giqa_datasets.errors import InputError
 from giqa_datasets.grid import SIDE
+from giqa_datasets.images import write_image
 
 
 Array = npt.NDArray[np.float64]
@@ -123,7 +124,7 @@ def draw_sheet(image: Image.Image, boxes: Boxes, views: Sequence[View], path: Pa
     size = f"{view.pixels.shape[1]} x {view.pixels.shape[0]}"
     captions.text((left.width + 20, 8), f"what the model sees, {size}", "black", font_size=14)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=90)
+    write_image(path, sheet, quality=90)
 
 
 def _ramps(width: int, height: int) -> Image.Image:

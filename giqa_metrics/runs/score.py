@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_datasets.errors import InputError
-from giqa_datasets.files import write_all
+from giqa_datasets.files import naming, write_all
 from giqa_datasets.folder_lock import hold
 from giqa_datasets.formats import Sizes
 from giqa_datasets.formats import box_format as format_named
@@ -160,21 +160,24 @@ def score_run(
         with TemporaryFile("w+", encoding="utf-8", newline="\n") as lines:
 
             def keep(some: Rows, has_pixels: bool) -> None:
-                lines.writelines(row["line"] + "\n" for row in some)
+                with naming(Path(gettempdir())):
+                    lines.writelines(row["line"] + "\n" for row in some)
+                    lines.flush()
                 rows.extend(some if has_pixels else ())
 
             scored = compute(predictions, data, config=config, split=split, options=options, judge=judge, keep=keep)
             report = _report(scored, rows, run)
             lines.seek(0)
-            files: dict[Path, Iterable[str]] = {out / "scores.jsonl": lines}
-            if report is not None:
-                files[out / "report.html"] = [report]
-            files[out / "summary.json"] = [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"]
             out.mkdir(parents=True, exist_ok=True)
-            write_all(files)
+            write_all(
+                {
+                    out / "scores.jsonl": lines,
+                    out / "report.html": None if report is None else [report],  # none of another scoring
+                    out / "summary.json": [json.dumps(scored.summary, indent=2, ensure_ascii=False), "\n"],
+                }
+            )
             if report is None:
                 logger.warning("%s holds no pictures: no report.html is written", scored.summary["data"])
-                (out / "report.html").unlink(missing_ok=True)  # of another scoring
     return scored.summary
 
 

@@ -422,6 +422,18 @@ def test_a_broken_image_is_named_and_nothing_is_written(giqa, broken, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
 
 
+def test_a_full_disk_is_named_and_the_old_results_stay(giqa, make_run, bench, full_disk):
+    folder = make_run(CHANGED)
+    options = ("--data", bench, "--similarity", "exact", "--resamples", 0)
+    assert giqa("score", folder, *options).code == 0
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with full_disk(len(before[folder / "scores.jsonl"])):  # there is room for this one, and none for the report
+        ran = giqa("score", folder, *options, "--seed", 1)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == f"giqa: [Errno 27] File too large: '{folder / 'report.html'}'"
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_predicting_without_pixels_is_one_sentence(giqa, bench, tmp_path):
     arguments = ("--model", "none", "--out", tmp_path / "new")
     ran = giqa("predict", *arguments, "--data", bench, "--config", "annotations")
