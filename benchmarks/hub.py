@@ -52,7 +52,7 @@ folder, repo, options = json.loads(sys.argv[1])
 from datasets import load_dataset
 from huggingface_hub import HfApi
 import giqa_datasets.check
-from giqa_datasets.publish import dataset, hub
+from giqa_datasets.publish import dataset, hub, plan, remote
 HfApi().whoami()
 def cpu():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -67,7 +67,7 @@ def publish():
         sums = dataset.hash_files(Path(folder))
         assert dataset.unfit(Path(folder), sums) is None
         release, _ = dataset.dataset_release(Path(folder), sums, Path(work))
-        hub.publish(hub.plan(hub.look(repo, "dataset"), release))
+        hub.publish(plan.plan(remote.look(repo, "dataset"), release))
 print(json.dumps(timed(publish)))
 """
 PEER = """

@@ -13,8 +13,8 @@ ROOMS = {
     "giqa_datasets": (
         "boxes defaults defect_classes errors foreign_boxes formats grid lazy masks names objects questions records "
         "regions reply text text_scan word_borders",
-        "batches console distortions drops entries extras files folder_lock image_metadata image_stores images llm "
-        "loading loopback near_duplicates package_files private_interfaces",
+        "batches console distortions drops entries extras files folder_lock http_answers image_metadata image_stores "
+        "images llm loading loopback near_duplicates package_files private_interfaces",
         "sources",
         "pipeline",
         "dataset_folder",

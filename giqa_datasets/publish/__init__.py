@@ -1,1 +1,1 @@
-"""Publishing to the Hub: `remote` reads a repo, `hub` makes one commit, `dataset` lists a data set folder's files."""
+"""Publishing: `remote` reads a repo, `plan` compares, `hub` makes one commit; `dataset` lists a folder's files."""

@@ -19,7 +19,7 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.image_stores import read_changes
 from giqa_datasets.images import CHANGES
 from giqa_datasets.pipeline.annotation_folder import DROPS, FUNNEL, SETTINGS
-from giqa_datasets.publish.hub import Release, Sum
+from giqa_datasets.publish.plan import Release, Sum
 from giqa_datasets.sources.folder import SOURCE as FOLDER
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from giqa_datasets import __version__
 from giqa_datasets.console import printable
 from giqa_datasets.errors import GiqaError, InputError, UnavailableError
+from giqa_datasets.http_answers import bound
 from giqa_datasets.private_interfaces import hub_client
 
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["dataset", "space", "model"]
 TIMEOUT = 300.0  # seconds without a byte from the Hub; huggingface_hub itself has no limit
+LONGEST = 64_000_000  # bytes of an answer: the addresses of a large upload's parts are some megabytes
+LONGEST_CARD = 10_000_000  # bytes of a file that is read; a larger one is no card
 _BEGUN = "initial commit"  # of the Hub, which fills a new Space with a page
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NO_XET = re.compile(r"\b(404|405|501)\b.*/xet-(read|write)-token/")  # as hf_xet says it
@@ -44,6 +47,8 @@ class Remote:
         """Return the content of a file at `head`; None if there is none."""
         if path not in self.files:
             return None
+        if self.files[path].size > LONGEST_CARD:
+            raise InputError(f"expected at most {LONGEST_CARD:,} bytes in {path} of {self.repo}")
         with one_sentence(self.repo):
             found = open_api().hf_hub_download(self.repo, path, repo_type=self.kind, revision=self.head)
         return Path(found).read_bytes()
@@ -110,13 +115,13 @@ def files_at(repo: str, kind: Kind, commit: str) -> dict[str, "RepoFile"]:
 
 
 def wait_at_most(seconds: float = TIMEOUT) -> None:
-    """Let every call of huggingface_hub in this process fail that receives nothing for so long."""
+    """Let every call of huggingface_hub in this process fail that receives nothing for so long, or endless answers."""
     from huggingface_hub import set_client_factory
 
     def client() -> Any:
         made = hub_client()
         made.timeout = seconds
-        return made
+        return bound(made, "the Hub", longest=LONGEST)
 
     set_client_factory(client)
 
@@ -139,8 +144,8 @@ _REASONS = {
 
 @contextmanager
 def one_sentence(repo: str) -> Iterator[None]:
-    """Turn an error of the Hub into an OSError of one sentence; a wrong argument is a ValueError."""
-    from huggingface_hub.errors import HfHubHTTPError
+    """Turn an error of the Hub into an OSError of one sentence; a wrong argument, or a card's, is a ValueError."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         yield
@@ -151,8 +156,10 @@ def one_sentence(repo: str) -> Iterator[None]:
         raise UnavailableError(f"{repo}: {reason}") from error
     except GiqaError:
         raise
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, HFValidationError) or str(error).startswith("Invalid metadata"):
+            raise InputError(printable(" ".join(str(error).split()))) from error
+        raise UnavailableError(f"{repo}: the answer is none that the Hub gives; publish again") from error
     except OSError as error:
         if _NO_XET.search(str(error)):
             raise UnavailableError(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from giqa_datasets.console import Progress
-    from giqa_datasets.publish.hub import Plan, Published
+    from giqa_datasets.publish.hub import Published
+    from giqa_datasets.publish.plan import Plan
 
 
 class Sdk(StrEnum):
@@ -57,8 +58,8 @@ def publish(
 ) -> None:
     """Publish on the Hub in one commit: a data set, a metric, or a run's results."""
     from giqa_datasets.publish.dataset import is_dataset
-    from giqa_datasets.publish.hub import foreign
     from giqa_datasets.publish.hub import publish as run
+    from giqa_datasets.publish.plan import foreign
     from giqa_datasets.publish.remote import wait_at_most
     from giqa_metrics.publish.results import is_run
     from giqa_metrics.publish.space import is_space
@@ -103,7 +104,7 @@ def _plan_dataset(
 ) -> "tuple[Plan, list[str]]":
     """Plan the release of a data set folder; findings in it end the command."""
     from giqa_datasets.publish.dataset import dataset_release, hash_files, unfit
-    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.plan import plan
     from giqa_datasets.publish.remote import look
 
     remote = look(repo, "dataset", revision)
@@ -120,7 +121,7 @@ def _plan_dataset(
 
 
 def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: str | None) -> "Plan":
-    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.plan import plan
     from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.space import refused_tag, space_release
 
@@ -133,7 +134,7 @@ def _plan_space(folder: Path, repo: str, revision: str, sdk: Sdk | None, tag: st
 
 
 def _plan_run(folder: Path, repo: str, dataset: str | None) -> "tuple[Plan, str]":
-    from giqa_datasets.publish.hub import plan
+    from giqa_datasets.publish.plan import plan
     from giqa_datasets.publish.remote import look
     from giqa_metrics.publish.results import benchmark_of, diff, results_release
 

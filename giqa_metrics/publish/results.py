@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from giqa_datasets.builders.eval_yaml import SCORES
 from giqa_datasets.errors import InputError, MissingFileError
-from giqa_datasets.publish.hub import Release
+from giqa_datasets.loading import require_cache
+from giqa_datasets.publish.plan import Release
 from giqa_datasets.publish.remote import look
 from giqa_metrics.publish.eval_results import edit_entries
 from giqa_metrics.publish.model_card import edit_card, is_hub_id, known_of, new_card
@@ -92,6 +93,7 @@ def benchmark_of(run: Path, dataset: str | None = None) -> tuple[str, str]:
     head = look(name, "dataset").head
     if head is None:
         raise MissingFileError(f"there is no data set {name!r} on the Hub, or the token may not see it")
+    require_cache()
     try:
         rows = load_dataset(name, "annotations", split=summary.split, revision=head)
     except (DatasetsError, OSError, ValueError) as error:

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.package_files import templates
-from giqa_datasets.publish.hub import Release
+from giqa_datasets.publish.plan import Release
 
 
 Sdk = Literal["static", "gradio"]

@@ -157,13 +157,15 @@ def giqa(client):
 
 BEGIN = """
 from giqa_datasets.publish import hub as h
-from giqa_datasets.publish.remote import wait_at_most
+from giqa_datasets.publish.plan import Release, foreign, plan
+from giqa_datasets.publish.remote import look, wait_at_most
 def release(files, kind="dataset", **more):
     whole = {path: content.encode() for path, content in files.items()}
-    return h.Release(kind, "set", whole, **{"owns": lambda path: path.startswith("data/"), **more})
+    return Release(kind, "set", whole, **{"owns": lambda path: path.startswith("data/"), **more})
 def publish(files, repo="org/set", kind="dataset", revision="main", sdk=None, owns=None, **options):
-    planned = h.plan(h.look(repo, kind, revision), release(files, kind, sdk=sdk))
+    planned = plan(look(repo, kind, revision), release(files, kind, sdk=sdk))
     return [list(planned.changes), h.publish(planned, **options)]
+wait_at_most()
 0
 """
 

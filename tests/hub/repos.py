@@ -30,6 +30,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False  # on its way
+    hangs: bool = False  # nothing comes as long as the client waits
 
     @property
     def raw(self) -> bytes:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -79,9 +80,7 @@ class Hub:
     def files(self, repo: str, revision: str = "main") -> Mapping[str, bytes]:
         return self.repos[repo].commit(revision).files
 
-    def fail(
-        self, when: str | Callable[[Asked], bool], how: int | float | str | threading.Event, times: int = 1
-    ) -> None:
+    def fail(self, when: str | Callable[[Asked], bool], how: Any, times: int = 1) -> None:
         """Fail the next requests for which `when` is true, or is found in "METHOD /path".
 
         Args:
@@ -89,13 +88,15 @@ class Hub:
             how: A status (429 carries Retry-After: 1), and nothing is done; below 100, seconds before it is done and
                 answered; an event that comes before it is done and answered; "drop", nothing is done and the
                 connection closes; "cut", it is done, but the connection closes in the middle of the answer's body,
-                or before the answer if that has none.
+                or before the answer if that has none; "hang", nothing is done or answered while the client waits;
+                "done hang", it is done and not answered. An `Answer` is given and nothing is done, or in a tuple
+                ("done", answer) it is done before.
             times: How often.
         """
         found = when if callable(when) else lambda asked: bool(re.search(when, f"{asked.method} {asked.path}"))
         self._failures.append([found, how, times])
 
-    def _failure(self, asked: Asked) -> int | float | str | threading.Event:
+    def _failure(self, asked: Asked) -> Any:
         for failure in self._failures:
             if failure[2] and failure[0](asked):
                 failure[2] -= 1
@@ -106,22 +107,28 @@ class Hub:
         with self._lock:
             self.requests.append(asked)
             how = self._failure(asked)
-        if how == "drop":
-            return Answer(lost=True)
+        if how in ("drop", "hang"):
+            return Answer(lost=True, hangs=how == "hang")
+        if isinstance(how, Answer):
+            return replace(how)
         if isinstance(how, threading.Event):
             how.wait(120)
             how = 0
-        if how != "cut" and how < 100:
-            time.sleep(how)
+        status = how if isinstance(how, int | float) else 0
+        if status < 100:
+            time.sleep(status)
         try:
-            if how != "cut" and how >= 100:
-                raise Refused(how, "injected")
+            if status >= 100:
+                raise Refused(status, "injected")
             with self._lock:
                 answer = self._dispatch(asked)
         except Refused as refused:
             answer = refused.answer
+        if isinstance(how, tuple):
+            answer = replace(how[1])
         with self._lock:
-            asked.status, answer.lost = answer.status, how == "cut"
+            asked.status, answer.hangs = answer.status, how == "done hang"
+            answer.lost = how == "cut" or answer.hangs
             self._lock.notify_all()
         return answer
 
@@ -360,6 +367,9 @@ class Hub:
                 self.close_connection |= answer.lost
                 raw = b"" if self.command == "HEAD" else answer.raw
                 with suppress(BrokenPipeError, ConnectionResetError):  # a client that waits no longer
+                    if answer.hangs:
+                        self.connection.recv(1)  # nothing, when the client closes
+                        return
                     if raw or not answer.lost:
                         self._send(answer, raw[: len(raw) // 2] if answer.lost else raw)
 

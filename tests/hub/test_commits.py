@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .releases import FILES, NEW, commits, tree
-from .server import TOKEN
+from .server import TOKEN, Answer
 
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_public_repo_does_not_become_private_by_itself(publish, raised):
 def test_two_publishers_at_once(hub, client, publish, raised):
     publish()
     client(
-        "mine, theirs = (h.plan(h.look('org/set', 'dataset'), release(f)) for f in files); 0",
+        "mine, theirs = (plan(look('org/set', 'dataset'), release(f)) for f in files); 0",
         files=[NEW, FILES | {"data/z.parquet": "z"}],
     )
     client("h.publish(theirs)")
@@ -129,18 +129,15 @@ def test_two_publishers_at_once(hub, client, publish, raised):
 
 
 def test_two_first_publishers_at_once(hub, client, publish, raised):
-    client("mine, theirs = (h.plan(h.look('org/set', 'dataset'), release(f)) for f in files); 0", files=[NEW, FILES])
+    client("mine, theirs = (plan(look('org/set', 'dataset'), release(f)) for f in files); 0", files=[NEW, FILES])
     client("h.publish(theirs)")
-    assert (
-        client("h.foreign(h.plan(h.look('org/set', 'dataset'), release({'README.md': '---\\na: b\\n---\\n'})))")
-        is None
-    )
+    assert client("foreign(plan(look('org/set', 'dataset'), release({'README.md': '---\\na: b\\n---\\n'})))") is None
     client("h.publish(mine)")  # nobody had published when it was planned; it changes what it finds
     assert tree(hub) == NEW
 
 
 def test_what_others_put_into_a_repo_that_they_made_meanwhile_stays(hub, client, publish, raised):
-    client("mine = h.plan(h.look('org/set', 'dataset'), release(f)); 0", f=FILES)
+    client("mine = plan(look('org/set', 'dataset'), release(f)); 0", f=FILES)
     client("api.create_repo('org/set', repo_type='dataset'); 0")
     add = "[CommitOperationAdd('data/theirs.parquet', b'1')]"
     client(f"api.create_commit('org/set', {add}, commit_message='Mine', repo_type='dataset').oid")
@@ -151,7 +148,7 @@ def test_what_others_put_into_a_repo_that_they_made_meanwhile_stays(hub, client,
 
 def test_what_others_changed_is_told(hub, client, publish):
     publish()
-    told = "h.foreign(h.plan(h.look('org/set', 'dataset'), release(files)))"
+    told = "foreign(plan(look('org/set', 'dataset'), release(files)))"
     assert client(told, files=NEW) is None
     add = "[CommitOperationAdd('README.md', b'Mine.')]"
     oid = client(f"api.create_commit('org/set', {add}, commit_message='Better words', repo_type='dataset').oid")
@@ -237,6 +234,29 @@ def test_a_hub_that_never_answers_is_given_up(hub, publish, client, raised):
     finally:
         client("wait_at_most()")
         given_up.set()
+
+
+def test_a_hub_that_asks_to_wait_for_a_day_is_asked_again_after_a_minute(hub, publish, client):
+    publish()
+    client("import huggingface_hub.utils._http as u; slept, waits = u.time.sleep, []; u.time.sleep = waits.append; 0")
+    try:
+        for name, value in (("Retry-After", "86400"), ("RateLimit", '"api";r=0;t=86400')):
+            hub.fail("GET .*/tree/", Answer({}, 429, {name: value}))
+            assert publish()[3] is False
+        assert client("waits") == [61, 61]  # huggingface_hub adds one
+    finally:
+        client("u.time.sleep = slept; 0")
+
+
+def test_an_answer_without_end_is_read_so_far_and_called_none(hub, publish, client, raised):
+    publish()
+    client("import giqa_datasets.publish.remote as r; longest, r.LONGEST = r.LONGEST, 2000; wait_at_most(); 0")
+    try:
+        hub.fail("GET .*/refs", Answer(b"[" * 10_000))
+        with pytest.raises(raised, match=r"OSError < Exception: org/set: the answer is none that the Hub gives"):
+            publish(NEW)
+    finally:
+        client("r.LONGEST = longest; wait_at_most(); 0")
 
 
 def test_a_file_that_the_repo_ignores_is_missed(hub, publish, client, raised):

@@ -131,7 +131,8 @@ def test_a_hub_without_xet_is_named_with_the_switch_that_helps(hub, folder, tmp_
     assert done.returncode == 2
     (said,) = (line for line in done.stderr.splitlines() if line.startswith("giqa: "))
     assert said == (
-        "giqa: org/set: this Hub has no Xet storage; publish again with HF_HUB_DISABLE_XET=1 in the environment"
+        "giqa: org/set: this Hub has no Xet storage; publish again with HF_HUB_DISABLE_XET=1 in the environment; "
+        "not published"
     )
     assert TOKEN not in done.stderr
     done = subprocess.run(command, env=env | {"HF_HUB_DISABLE_XET": "1"}, capture_output=True, text=True, check=False)
@@ -296,7 +297,7 @@ def test_an_error_is_one_sentence_without_the_token(hub, tmp_path):
     failed = start(hub, tmp_path / "home", "publish", folder, "org/set")
     _, err = failed.communicate(timeout=300)
     assert failed.returncode == 2
-    assert err.splitlines()[-1] == "giqa: org/set: the Hub answered 500: injected"
+    assert err.splitlines()[-1] == "giqa: org/set: the Hub answered 500: injected; not published"
     assert "Traceback" not in err
     assert TOKEN not in err
 

@@ -200,7 +200,7 @@ def test_a_file_that_goes_after_the_folder_was_read_is_named(giqa, folder, chang
 
 
 def test_a_private_release_never_lands_in_a_repo_that_another_made_public(hub, client, publish, raised):
-    client("mine = h.plan(h.look('org/set', 'dataset'), release(files)); 0", files=FILES)
+    client("mine = plan(look('org/set', 'dataset'), release(files)); 0", files=FILES)
     hub.repos[REPO] = Repo("datasets", "org/set")
     with pytest.raises(raised, match=r"ValueError.*made by another meanwhile, and is public"):
         client("h.publish(mine, private=True)")
@@ -241,7 +241,7 @@ def test_a_tag_that_is_none_is_refused_before_anything_is_sent(hub, giqa, folder
 
 def test_a_proposal_of_the_same_title_and_other_content_is_not_taken_for_ours(hub, client, publish):
     publish()
-    title = client("h.plan(h.look('org/set', 'dataset'), release(files)).title", files=NEW)
+    title = client("plan(look('org/set', 'dataset'), release(files)).title", files=NEW)
     main = hub.repos[REPO].commit("main")
     hub.repos[REPO].refs["refs/pr/1"] = Commit({**main.files, "README.md": b"theirs"}, main, title)
     assert publish(NEW, create_pr=True)[1].endswith("/discussions/2")

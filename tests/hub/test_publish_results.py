@@ -19,7 +19,9 @@ MODEL, DATA = "org/tiny-llava", "org/giqa-bench-mini"
 BEGIN = """
 from pathlib import Path
 import datasets
-from giqa_datasets.publish import hub as core
+from giqa_datasets.publish.hub import publish as commit
+from giqa_datasets.publish.plan import plan
+from giqa_datasets.publish.remote import look
 from giqa_metrics.runs.predict import predict
 from giqa_metrics.publish import results
 from giqa_metrics.runs.score import DEFAULTS, score_run
@@ -28,9 +30,9 @@ def upload(folder, repo, kind):
     api.create_repo(repo, repo_type=kind, exist_ok=True)
     return api.create_commit(repo, files, commit_message="m", repo_type=kind).oid
 def propose(run, repo, dataset=None):
-    remote = core.look(repo, "model")
+    remote = look(repo, "model")
     release = results.results_release(Path(run), repo, remote.read, dataset=results.benchmark_of(Path(run), dataset))
-    return results.diff(remote.read, release), list(core.publish(core.plan(remote, release), create_pr=True))
+    return results.diff(remote.read, release), list(commit(plan(remote, release), create_pr=True))
 0
 """
 OF = "list(results.benchmark_of(Path(run), dataset))"

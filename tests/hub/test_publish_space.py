@@ -16,9 +16,11 @@ pytestmark = pytest.mark.slow
 SPACES = Path(giqa_metrics.__file__).parent / "spaces"
 PUBLISH = """
 from pathlib import Path
-from giqa_datasets.publish import hub
+from giqa_datasets.publish.hub import publish as commit
+from giqa_datasets.publish.plan import plan
+from giqa_datasets.publish.remote import look
 from giqa_metrics.publish.space import space_release
-published = hub.publish(hub.plan(hub.look(repo, "space"), space_release(Path(folder), repo, sdk=sdk)))
+published = commit(plan(look(repo, "space"), space_release(Path(folder), repo, sdk=sdk)))
 published._asdict()
 """
 LOAD = "import evaluate; evaluate.load(repo).name"
