@@ -39,13 +39,21 @@ class Built(NamedTuple):
     counts: dict[str, SplitCounts]  # by split
     left_out: Sequence[Drop]  # entries, objects, boxes and questions
     short: list[str]  # what a benchmark's draft lacks, a sentence each
+    n_faults: int  # records that a model failed at, which are left out
 
 
 def annotate_set(
-    entries: Entries, folder: Path, choice: Choice, *, engine: Engine | None = None, progress: Progress = no_progress
+    entries: Entries,
+    folder: Path,
+    choice: Choice,
+    *,
+    again: bool = True,
+    engine: Engine | None = None,
+    progress: Progress = no_progress,
 ) -> Outcome:
     """Annotate a set's entries into a folder; see `annotate_into`."""
-    return annotate_into(folder, entries.all, choice, left_out=entries.left_out, engine=engine, progress=progress)
+    left_out = entries.left_out
+    return annotate_into(folder, entries.all, choice, again=again, left_out=left_out, engine=engine, progress=progress)
 
 
 def build_set(
@@ -66,7 +74,8 @@ def build_set(
     Args:
         request: The set and its sources.
         out: The folder to make.
-        annotations: An annotation folder; entries that it lacks are annotated into it first.
+        annotations: An annotation folder; entries that it lacks are annotated into it first, and those at which a
+            model failed are left out: `annotate_set` tries them again.
         choice: The models; by default those with which the annotations were begun, else the set's own.
         box_format: Format of the boxes in `prompt` and `completion`.
         keep_ungrounded: Keep the descriptions without a box, so that experts can draw some.
@@ -100,14 +109,14 @@ def build_set(
         choice = choice or begun(annotations) or default_choice(request.name)
         if request.seed is not None:
             choice = replace(choice, rules=replace(choice.rules, seed=request.seed))
-        outcome = annotate_set(entries, annotations, choice, progress=progress)
+        outcome = annotate_set(entries, annotations, choice, again=False, progress=progress)
         outcome = outcome._replace(drops=list(map(_stated_drop, outcome.drops)))
         settings = _stated(read_settings(annotations / SETTINGS))
         splits = {split: images_together(annotations, of_split) for split, of_split in splits.items()}
     made = _Made(request.name, annotations, outcome, settings, benchmark, keep_ungrounded, draft, rounds)
     records = {split: made.records(of_split, split, progress) for split, of_split in splits.items()}
     counts = build_folder(out, request.name, records, made.say, box_format=box_format, overwrite=overwrite)
-    return Built(counts, outcome.drops, made.short)
+    return Built(counts, outcome.drops, made.short, outcome.n_faults)
 
 
 @dataclass

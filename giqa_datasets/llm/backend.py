@@ -97,9 +97,12 @@ class Backend(Protocol):
 
 def ask_all(backend: Backend, requests: Sequence[Request]) -> list[Reply | Fault]:
     """Answer each request, in order; a server that cannot be reached is a fault of each."""
-    with ThreadPoolExecutor(backend.concurrency) as pool:
+    pool = ThreadPoolExecutor(backend.concurrency)
+    try:
         answered = pool.map(partial(_ask, backend), batches(requests, backend.batch_size))
         return [reply for replies in answered for reply in replies]
+    finally:  # nobody waits after an interruption
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def merged(turns: Sequence[ChatTurn]) -> tuple[ChatTurn, ...]:

@@ -4,13 +4,13 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from giqa_datasets.errors import InputError, UnreachableError
 from giqa_datasets.extras import require
+from giqa_datasets.http_answers import LONGEST, bound
 from giqa_datasets.llm.backend import ChatTurn, Fault, Reply, Request, Role, label, merged
 
 
@@ -19,12 +19,11 @@ NO_KEY = "none"  # a server on this machine asks for none
 # What a request may carry: the client adds headers from OPENAI_* variables, and they are not meant for this server
 HEADERS = frozenset({"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"})
 HEADERS |= {"host", "user-agent", "x-stainless-raw-response"}  # by the last one the client knows what we want back
-LONGEST = 1_000_000  # bytes of a response, decoded: a server may send without end
 logger = logging.getLogger(__name__)
 
-ENCODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})  # headers of the body as it came
 UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
 REFUSED = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})  # whatever is asked
+MODERATED = 403  # but a server that has answered others may refuse one request so
 
 
 class Message(BaseModel):
@@ -59,7 +58,8 @@ class Server:
         self.concurrency = concurrency
         self._model = model
         self._place = f"{role.name} at {base_url}"
-        self._client = _client(base_url, role, timeout=timeout, retries=retries)
+        self._client = _client(base_url, role, self._place, timeout=timeout, retries=retries)
+        self._has_answered = False
         self._takes_options = True
         self._takes_system: bool | None = None  # not known before a request has a system turn
 
@@ -76,7 +76,9 @@ class Server:
         import openai
 
         try:
-            return _read(self._post_any(request))
+            read = _read(self._post_any(request))
+            self._has_answered |= isinstance(read, Reply)
+            return read
         except openai.APIConnectionError as error:
             kind = type(error.__cause__).__name__
             if kind in UNREACHABLE:
@@ -84,7 +86,7 @@ class Server:
             return Fault(kind)
         except openai.APIStatusError as error:
             said = f"HTTP {error.status_code}, {error.response.text[:200]!r}"
-            if error.status_code not in REFUSED:
+            if error.status_code not in REFUSED or (error.status_code == MODERATED and self._has_answered):
                 return Fault(said)
             raise UnreachableError(f"{self._place} refuses every call for model {self._model!r}: {said}") from error
 
@@ -166,10 +168,9 @@ def require_url(base_url: str, role: Role) -> None:
         )
 
 
-def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
+def _client(base_url: str, role: Role, place: str, *, timeout: float, retries: int) -> Any:
     """Make an openai client that takes nothing from the environment but our own key."""
     require(f"{role.one} behind a server needs openai", "server", "openai")
-    import httpx
     import openai
 
     key = os.environ.get(role.key_variable, "").strip() or NO_KEY
@@ -181,23 +182,9 @@ def _client(base_url: str, role: Role, *, timeout: float, retries: int) -> Any:
             del request.headers[name]
         request.headers["authorization"] = f"Bearer {key}"
 
-    class Bounded(openai.DefaultHttpxClient):
-        """Reads no more of a response than one byte beyond the longest."""
-
-        def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-            response = super().send(request, stream=True, **options)
-            with closing(response):
-                content = bytearray()
-                for part in response.iter_bytes():
-                    content += part
-                    if len(content) > LONGEST:
-                        break
-            headers = [(name, value) for name, value in response.headers.items() if name not in ENCODED]
-            body = bytes(content[: LONGEST + 1])
-            return httpx.Response(response.status_code, headers=headers, content=body, request=request)
-
     # Nowhere else: a redirect would take the key along
-    http_client = Bounded(event_hooks={"request": [keep_ours]}, follow_redirects=False)
+    http_client = openai.DefaultHttpxClient(event_hooks={"request": [keep_ours]}, follow_redirects=False)
+    bound(http_client, place)
     return openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=retries, http_client=http_client)
 
 

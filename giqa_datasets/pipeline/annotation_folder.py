@@ -50,13 +50,14 @@ class Annotations:
         self.folder = folder
         self.sha256: dict[str, str] = {}  # of each record's image
         self._places: dict[str, tuple[int, int]] = {}  # id: offset and size in bytes
-        self._descriptions: dict[str, str] = {}  # of the records that are done
+        self._descriptions: dict[str, str] = {}
+        self._failed: set[str] = set()  # records at which a model failed
         self._end = 0
         path = folder / RECORDS
         for where, raw in numbered_lines(path, grows=True, every_byte=True) if path.exists() else ():
             head = read_line(raw, where, Head)
             has_fault = any(drop.reason == FAULT for drop in head.drops)
-            self._note(head.id, None if has_fault else head.description, len(raw.rstrip(b"\n")) + 1)
+            self._note(head.id, head.description, has_fault, len(raw.rstrip(b"\n")) + 1)
             self.sha256[head.id] = head.image_sha256
 
     @classmethod
@@ -79,12 +80,12 @@ class Annotations:
 
     @property
     def any_done(self) -> bool:
-        """True if any record is done."""
-        return bool(self._descriptions)
+        """True if any record is done, and no model failed at it."""
+        return any(name not in self._failed for name in self._descriptions)
 
-    def is_done(self, identifier: str, description: str) -> bool:
-        """Tell whether a record's line has this description and no fault of a model."""
-        return self._descriptions.get(identifier) == description
+    def is_done(self, entry: Entry, *, again: bool) -> bool:
+        """Tell whether an entry has a line with its description; `again` counts none at which a model failed."""
+        return self._descriptions.get(entry.id) == entry.description and not (again and entry.id in self._failed)
 
     def forget(self, identifier: str) -> None:
         """Count a record as not done."""
@@ -93,7 +94,7 @@ class Annotations:
     def append(self, finished: Finished) -> None:
         """Append a record's line."""
         append_line(self.folder / RECORDS, finished.text)
-        self._note(finished.id, None if finished.fault else finished.description, len(finished.text.encode()))
+        self._note(finished.id, finished.description, finished.fault is not None, len(finished.text.encode()))
 
     def lines(self, entries: Iterable[Entry]) -> Iterator[RecordLine]:
         """Yield the lines of entries, without those that have no line or one of another description."""
@@ -125,13 +126,12 @@ class Annotations:
         file.seek(offset)
         return bytes(file.read(size))
 
-    def _note(self, identifier: str, description: str | None, size: int) -> None:
-        """Note the place of the next line; the description is None if the record is not done."""
+    def _note(self, identifier: str, description: str, has_fault: bool, size: int) -> None:
+        """Note a record's next line and its place."""
         self._places[identifier] = (self._end, size)
         self._end += size
-        self._descriptions.pop(identifier, None)
-        if description is not None:
-            self._descriptions[identifier] = description
+        self._descriptions[identifier] = description
+        (self._failed.add if has_fault else self._failed.discard)(identifier)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

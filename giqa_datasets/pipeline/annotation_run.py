@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ def annotate_into(
     entries: Iterable[Entry],
     choice: Choice,
     *,
+    again: bool = True,
     left_out: Iterable[Drop] = (),
     engine: Engine | None = None,
     progress: Progress = no_progress,
@@ -61,6 +63,7 @@ def annotate_into(
         folder: Made if it is not there.
         entries: Those that have samples of their own need no pipeline and are passed over.
         choice: The models.
+        again: Whether records at which a model failed before are tried again.
         left_out: Drops of the sources, for the funnel.
         engine: Runs the stages; None runs them in this process.
         progress: Wraps the photographs that are read and the lines that are made.
@@ -76,8 +79,10 @@ def annotate_into(
     refuse_foreign(folder)
     with hold(folder):
         notes = Annotations.begin(folder, choice.settings())
-        _forget_changed(notes, fresh, progress)
-        drops += _annotate_missing(notes, fresh, choice, engine or local, progress)
+        is_done = partial(notes.is_done, again=again)
+        _forget_changed(notes, [entry for entry in fresh if is_done(entry)], progress)
+        missing = {entry.id: entry for entry in fresh if not is_done(entry)}
+        drops += _annotate_missing(notes, fresh, missing, choice, engine or local, progress)
         notes.put_in_order(entry.id for entry in fresh)
         funnel = Funnel(drops, n_ready=len(listed) - len(fresh))
         for line in notes.lines(fresh):
@@ -162,9 +167,8 @@ def write_lines(
         yield finish(dropped, None, drops[dropped.id])
 
 
-def _forget_changed(notes: Annotations, entries: Sequence[Entry], progress: Progress) -> None:
+def _forget_changed(notes: Annotations, done: Sequence[Entry], progress: Progress) -> None:
     """Have the records annotated again whose photograph changed."""
-    done = [entry for entry in entries if notes.is_done(entry.id, entry.description)]
     for window in batches(progress(done, len(done), "read") if done else (), WINDOW):
         for record in load(window, lambda drop: None):  # the build says what is missing
             if record.photograph.sha256 != notes.sha256[record.id]:
@@ -172,10 +176,14 @@ def _forget_changed(notes: Annotations, entries: Sequence[Entry], progress: Prog
 
 
 def _annotate_missing(
-    notes: Annotations, entries: Sequence[Entry], choice: Choice, engine: Engine, progress: Progress
+    notes: Annotations,
+    entries: Sequence[Entry],
+    missing: Mapping[str, Entry],
+    choice: Choice,
+    engine: Engine,
+    progress: Progress,
 ) -> list[Drop]:
-    """Annotate the entries without a line; return the unreadable photographs, in the order of the entries."""
-    missing = {entry.id: entry for entry in entries if not notes.is_done(entry.id, entry.description)}
+    """Annotate the missing ones of the entries; return the unreadable photographs, in the order of the entries."""
     unread: dict[str, Drop] = {}
     windows = [window for window in batches(entries, WINDOW) if _is_to_do(window, missing, unread)]
     if windows:

@@ -91,7 +91,10 @@ def annotate(
     ] = None,
     format: options.Printed = options.OutputFormat.human,
 ) -> None:
-    """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was."""
+    """Ground descriptions in photographs: what giqa build then writes. A killed run goes on where it was.
+
+    The exit code is 1 if a model failed at some: they are left out, and the same command tries them again.
+    """
     from dataclasses import replace
 
     from giqa_datasets.builders.build import annotate_set, default_choice
@@ -100,7 +103,7 @@ def annotate(
 
     sources = root, q_pathway, dq_495k, images or (), manifest, exclude or ()
     request = SetRequest(name, *sources, seed or 0, limit, boxes, kinds=kinds or ())
-    describe_first(name, root, describe, server, limit)
+    n_unanswered = describe_first(name, root, describe, server, limit)
     with progress_bars() as progress:
         entries = entries_of(request, progress)
     folder = out or Path(f"{name}.annotations")
@@ -127,15 +130,20 @@ def annotate(
         typer.echo(f"{folder}: records.jsonl, and what was left out in drops.jsonl")
     if outcome.n_faults:
         typer.echo(f"{outcome.n_faults} records failed at a model; the same command tries them again", err=True)
+    if outcome.n_faults or n_unanswered:
         raise typer.Exit(1)
 
 
-def describe_first(name: str, root: Path | None, model: str | None, server: str | None, limit: int | None) -> None:
-    """Let a model, if one is named, describe the photographs of SET folder that have no description yet."""
+def describe_first(name: str, root: Path | None, model: str | None, server: str | None, limit: int | None) -> int:
+    """Let a model, if one is named, describe the photographs of SET folder that have no description yet.
+
+    Returns:
+        The number of photographs that it said nothing of.
+    """
     if model is None:
         if server is not None:
             raise InputError("expected --describe beside --server: the pipeline's own server is --llm-url of annotate")
-        return
+        return 0
     from giqa_metrics.models.descriptions import describe
 
     if name != "folder" or root is None or not root.is_dir():
@@ -145,6 +153,9 @@ def describe_first(name: str, root: Path | None, model: str | None, server: str 
     typer.echo(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}", err=True)
     if described.left_out:
         typer.echo(printable(f"without a description: {', '.join(described.left_out)}"), err=True)
+    if described.n_unanswered:
+        typer.echo(f"{described.n_unanswered} of them got no answer; the same command asks again", err=True)
+    return described.n_unanswered
 
 
 def _print_funnel(rows: "Sequence[Row]") -> None:

@@ -85,7 +85,10 @@ def build(
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="replace a data set folder that is there")] = False,
 ) -> None:
-    """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels."""
+    """Build a data set folder that load_dataset reads, or join your own copies to one that came without pixels.
+
+    The exit code is 1 if a model failed at some records, which are left out, or if a benchmark is short of something.
+    """
     from giqa_datasets.builders.build import build_set
     from giqa_datasets.builders.giqa_bench import Incomplete
     from giqa_datasets.builders.published import beside_published
@@ -111,7 +114,7 @@ def build(
     out = out or Path(name)
     begun = str(review).removesuffix(".review") if review else out
     refuse_existing(out, overwrite=overwrite)
-    describe_first(name, root, describe, server, limit)
+    n_unanswered = describe_first(name, root, describe, server, limit)
     try:
         with progress_bars() as progress:
             built = build_set(
@@ -141,6 +144,10 @@ def build(
         table.add_row(what, f"{published:,}", f"{here:,}")
     if lines:
         print_table(table)
+    if built.n_faults:
+        typer.echo(f"{built.n_faults} records failed at a model; giqa annotate tries them again", err=True)
+    if built.n_faults or n_unanswered:
+        raise typer.Exit(1)
 
 
 def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwrite: bool) -> None:

@@ -62,7 +62,10 @@ def score(
     seed: Annotated[int, typer.Option(help="of the intervals and of the answers dealt to other photographs")] = 0,
     format: Printed = OutputFormat.human,
 ) -> None:
-    """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge."""
+    """Score predictions: scores.jsonl, summary.json and report.html, and judge.jsonl if there is a judge.
+
+    The exit code is 1 if calls to the judge failed.
+    """
     from giqa_metrics.judges import DEFAULT_MODEL, open_judge
     from giqa_metrics.runs.counts import sentences
     from giqa_metrics.runs.score import Options, score_run, verdicts_of_run
@@ -87,8 +90,11 @@ def score(
         summary = score_run(predictions, data, out=out, config=config, split=split, options=options, judge=judging)
     if format is OutputFormat.json:
         print_json(summary)
-        return
-    print_tables(summary)
-    typer.echo("\n".join(sentences(summary["read"])))
-    if (folder / "report.html").is_file():  # a set without pixels has none
-        typer.echo(f"report: {(folder / 'report.html').resolve()}")
+    else:
+        print_tables(summary)
+        typer.echo("\n".join(sentences(summary["read"])))
+        if (folder / "report.html").is_file():  # a set without pixels has none
+            typer.echo(f"report: {(folder / 'report.html').resolve()}")
+    if judging and judging.n_faults:
+        typer.echo(f"{judging.n_faults} calls to the judge failed; the same command makes them again", err=True)
+        raise typer.Exit(1)

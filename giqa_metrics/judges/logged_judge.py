@@ -94,6 +94,7 @@ class LoggedJudge:
             with another model or other prompts `,not-comparable`.
         comparable: Whether the scores compare with others of this project: whether the model is `DEFAULT_MODEL`, and
             the prompts the newest.
+        n_faults: The calls that failed so far.
         settings: What a replay of the log needs, for `summary.json`.
     """
 
@@ -127,6 +128,7 @@ class LoggedJudge:
         self._open, self._progress = backend, progress
         self._log = log
         self._replies = read_log(log) if log else {}
+        self.n_faults = 0
         self._asked: dict[Case, None] = {}
         self._lock = Lock()
 
@@ -153,6 +155,7 @@ class LoggedJudge:
             missing = [call for call in self._missing(batch) if call.attempt == attempt]
             n_asked += len(missing)
             faults += self._ask_all(missing) if missing else Counter()
+        self.n_faults += faults.total()
         if faults:
             reasons = "; ".join(f"{reason} ({count})" for reason, count in faults.most_common(3))
             logger.warning("%d of %d calls to the judge failed: %s", faults.total(), n_asked, reasons)

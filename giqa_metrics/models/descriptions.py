@@ -35,6 +35,7 @@ class Described(NamedTuple):
 
     n_new: int  # photographs that got a line
     left_out: list[str]  # those that cannot be read, or that the model said nothing of
+    n_unanswered: int  # the latter, which the next call asks about again
 
 
 class _Line(BaseModel):
@@ -78,20 +79,21 @@ def describe(
         done = {line.file_name for _, line in read_lines(metadata, _Line)}
     missing = [name for name in names[:limit] if name not in done]
     if not missing:
-        return Described(0, [])
+        return Described(0, [], 0)
     predictor = open_predictor(model, server, batch_size=batch_size, max_new_tokens=max_new_tokens)
     license = MACHINE_TEXT + (Path(model).name if Path(model).is_dir() else model)
-    parts, left_out = list(batches(missing, batch_size)), []
+    parts, left_out, n_unanswered = list(batches(missing, batch_size)), [], 0
     for part in progress(parts, len(parts), "describe"):
         questions = list(_questions(Folder(root), part))
         said = {answer.id: _plain(answer) for answer in predictor.answer([questions] if questions else [])}
+        n_unanswered += sum(not text for text in said.values())
         for name in part:
             if text := said.get(name):
                 line = {"file_name": name, "description": text, "text_license": license}
                 append_line(metadata, json_line(line))
             else:
                 left_out.append(name)
-    return Described(len(missing) - len(left_out), left_out)
+    return Described(len(missing) - len(left_out), left_out, n_unanswered)
 
 
 def _questions(images: Folder, names: Sequence[str]) -> Iterator[Question]:

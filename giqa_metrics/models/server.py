@@ -68,7 +68,8 @@ class ServerPredictor:
         n_faults: int | None = 0  # until a sample is answered
         samples = chain.from_iterable(batches)
         error: BaseException | None = None
-        with ThreadPoolExecutor(self._server.concurrency) as pool:
+        pool = ThreadPoolExecutor(self._server.concurrency)
+        try:
             under_way = {pool.submit(self._ask, sample) for sample in islice(samples, self._server.concurrency)}
             while under_way:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
@@ -84,6 +85,8 @@ class ServerPredictor:
                             )
                 if error is None:
                     under_way |= {pool.submit(self._ask, sample) for sample in islice(samples, len(done))}
+        finally:  # nobody waits after an interruption
+            pool.shutdown(wait=False, cancel_futures=True)
         if error is not None:
             raise error
 

@@ -1,7 +1,9 @@
 """A language model behind a server: what it is sent, and every fault as a fault of its own request."""
 
 import gzip
+import itertools
 import json
+import re
 import sys
 import threading
 
@@ -108,13 +110,42 @@ def test_a_server_that_hangs_is_a_fault(llm, server, answer):
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 307])
+@pytest.mark.parametrize("status", [401, 404, 307])
 def test_a_server_that_refuses_is_a_fault_of_each_and_not_the_end(llm, server, answer, status):
     refuse = answer(status=status, body=b"no", headers={"location": "http://localhost:1/v1"})
     server.script = [answer("first"), *[refuse] * 2, answer("last")]
     replies = ask_all(llm(retries=2), ASK[:4])
     said = Fault(f"LLM at {server.url} refuses every call for model 'org/llm': HTTP {status}, 'no'")
     assert replies == [Reply("first", False), said, said, Reply("last", False)]
+
+
+def test_a_request_is_moderated_alone_by_a_server_that_answered_others(llm, server, answer):
+    refuse = answer(status=403, body=b"flagged")
+    server.script = [refuse, answer("first"), refuse, answer("last")]
+    said = Fault(f"LLM at {server.url} refuses every call for model 'org/llm': HTTP 403, 'flagged'")
+    replies = ask_all(llm(), ASK[:4])
+    assert replies == [said, Reply("first", False), Fault("HTTP 403, 'flagged'"), Reply("last", False)]
+
+
+@pytest.mark.parametrize("asks", ["86400", "Fri, 31 Dec 2100 23:59:59 GMT"])
+def test_a_server_that_asks_to_wait_for_long_is_waited_for_a_minute_and_that_is_said_once(
+    llm, server, answer, monkeypatch, caplog, asks
+):
+    waited = []
+    monkeypatch.setattr("openai._base_client.time.sleep", waited.append)
+    server.script = [answer(status=429, headers={"retry-after": asks})] * 2 + [answer("at last")]
+    assert ask_all(llm(retries=2), ASK[:1]) == [Reply("at last", False)]
+    assert [seconds for seconds in waited if seconds] == [60, 60]  # the server itself sleeps for none
+    (said,) = caplog.messages
+    assert re.fullmatch(rf"LLM at {server.url} asks to wait \d{{5,}} s: it is asked again after 60 s", said)
+
+
+def test_an_answer_that_drips_is_cut(llm, server, answer, monkeypatch):
+    clock = itertools.count(0, 1000)
+    monkeypatch.setattr("giqa_datasets.http_answers.monotonic", lambda: next(clock))
+    server.script = [answer("half", keep_back=1)]
+    assert ask_all(llm(), ASK[:1]) == [Fault("no chat completion")]
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_is_not_there_is_a_fault_of_each(unreachable):

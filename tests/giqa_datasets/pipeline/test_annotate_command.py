@@ -19,6 +19,7 @@ from datasets import Image, load_dataset
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from giqa_datasets.http_answers import LONGEST
 from giqa_datasets.pipeline.annotation_run import WINDOW
 from giqa_datasets.sources.mini import wheel_file
 from giqa_metrics.cli import commands
@@ -624,6 +625,44 @@ def test_a_server_that_dies_leaves_faults_that_a_living_one_makes_good(few, tmp_
         assert line == other or line["id"] in failed
     assert giqa(*annotate_with(good.url, root, folder))[0] == 0
     assert contents(folder) == contents(whole)
+
+
+SURROGATE = b'{"choices": [{"message": {"content": "\\ud83d"}}]}'
+BAD = {
+    "bad-refused": {"status": 400, "body": b"too long"},
+    "bad-moderated": {"status": 403, "body": b"flagged"},
+    "bad-nothing": {"body": b""},
+    "bad-half": {"body": SURROGATE},
+    "bad-endless": {"body": b" " * (LONGEST + 1)},
+}
+
+
+def test_each_bad_answer_costs_its_record_and_the_same_command_asks_those_again(few, tmp_path, good, answer):
+    root, folder, rule = tmp_path / "photos", tmp_path / "a", good.rule
+    shutil.copytree(few, root)
+    texts = {name: f"The cup is sharp and {name}." for name in (*BAD, "fine", "whole")}
+    describe(root, [{"file_name": "coffee.png", "id": name, "description": text} for name, text in texts.items()])
+
+    def bad(asked) -> str:
+        return next((name for name in BAD if name in asked.prompt), "")
+
+    good.rule = lambda asked: answer(**BAD[bad(asked)]) if bad(asked) else rule(asked)
+    code, _, stderr = giqa(*annotate_with(good.url, root, folder))
+    assert (code, stderr.splitlines()[-1]) == (1, "5 records failed at a model; the same command tries them again")
+    faults = {drop["id"]: drop["what"] for drop in lines_of(folder, "drops.jsonl") if drop["reason"] == "fault"}
+    assert set(faults) == set(BAD)
+    assert faults["bad-refused"] == "HTTP 400, 'too long'"
+    assert faults["bad-endless"] == "a response of more than 1,000,000 bytes"
+    build = ("build", "folder", root, "--annotations", folder, "--out", tmp_path / "set")
+    code, _, stderr = giqa(*build)
+    assert (code, stderr.splitlines()[-1]) == (1, "5 records failed at a model; giqa annotate tries them again")
+    ids = load_dataset(str(tmp_path / "set"), split="train")["id"]
+    assert {name.partition("-")[0] for name in ids} == {"fine", "whole"}
+    good.rule = rule
+    good.asked.clear()
+    assert giqa(*annotate_with(good.url, root, folder))[0] == 0
+    assert set(BAD) <= set(map(bad, good.asked))  # with the others of their window, so that batches stay the same
+    assert giqa(*build, "--overwrite")[0] == 0
 
 
 def test_a_set_is_built_without_the_server_when_everything_is_annotated(few, tmp_path, good):

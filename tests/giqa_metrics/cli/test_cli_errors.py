@@ -88,6 +88,30 @@ def test_what_the_operating_system_refuses_is_one_sentence(giqa, monkeypatch, tm
     assert giqa("install", tmp_path).code == 70
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["score", "predict", "install", "build"])
+def test_a_home_of_the_caches_that_cannot_be_written_is_one_sentence(
+    giqa, make_run, bench, monkeypatch, tmp_path, verb
+):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "file" / "datasets")
+    (tmp_path / "file").touch()
+    options = {
+        "score": [make_run(), "--data", bench],
+        "predict": ["--model", "m", "--data", bench, "--out", tmp_path / "out"],
+        "install": [bench],
+        "build": ["org/set", "--images", tmp_path, "--out", tmp_path / "set"],
+    }
+    ran = giqa(verb, *options[verb])
+    assert (ran.code, ran.out) == (2, "")
+    place = tmp_path / "file" / "datasets"
+    said = (
+        f"giqa: expected a cache of data sets that can be written in {place}, got 'Not a directory': HF_HOME in the "
+    )
+    assert ran.err.splitlines()[-1].startswith(said)
+
+
 @pytest.mark.parametrize("variable", [None, "1"])
 def test_a_traceback_that_is_asked_for_stands_before_the_sentence(giqa, monkeypatch, variable):
     sentence = "expected a data set folder with data/*.parquet at /nowhere, found none"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from giqa_datasets.llm.server import LONGEST
+from giqa_datasets.http_answers import LONGEST
 from giqa_metrics import giqa_description, giqa_vqa
 from giqa_metrics.judges import DEFAULT_MODEL, open_judge
 from giqa_metrics.judges.judge import Case
@@ -225,7 +225,7 @@ def test_a_sample_that_is_refused_either_way_does_not_cost_the_others_their_sche
     assert ["response_format" in asked.body for asked in server.asked] == [True, False, True, False, True]
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 307])
+@pytest.mark.parametrize("status", [401, 404, 307])
 def test_a_server_that_refuses_every_call_ends_the_run_in_one_sentence(judge, server, answer, verdicts, lines, status):
     elsewhere = {"location": "http://localhost:1/v1"}
     server.script = [answer(), answer(status=status, body=b'{"error":\n "wrong \x1b key"}', headers=elsewhere)]

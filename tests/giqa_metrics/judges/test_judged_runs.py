@@ -233,6 +233,28 @@ def test_a_judge_that_answers_prose_gives_no_score_and_that_is_said(score, serve
     assert "Acc (W) by question type" not in ran.out
 
 
+def test_a_call_that_fails_costs_its_answer_and_the_same_command_makes_it_again(score, server, answer, run, log):
+    refused = []
+
+    def rule(asked):
+        refused.extend([asked.prompt] if not refused else [])
+        return answer(status=400, body=b"flagged") if asked.prompt == refused[0] else answer('{"score": 4}')
+
+    server.rule = rule
+    ran = score("--format", "json")
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == "1 calls to the judge failed; the same command makes them again"
+    summary = summary_of(run)
+    parts = (summary["des"]["giqa_description"], summary["vqa"]["giqa_vqa"])
+    assert sum(part["n_judge_failures"] for part in parts) == 1
+    n_calls = len(log.read_text(encoding="utf-8").splitlines()) + 1
+    server.asked.clear()
+    server.rule = lambda asked: answer('{"score": 4}')
+    assert score().code == 0
+    assert [asked.prompt for asked in server.asked] == refused
+    assert len(log.read_text(encoding="utf-8").splitlines()) == n_calls
+
+
 def test_half_a_judge_counts_what_it_left_out(score, server, answer, run):
     server.rule = lambda asked: answer('{"score": 4}' if sum(asked.prompt.encode()) % 2 else "No idea.")
     assert score().code == 0
