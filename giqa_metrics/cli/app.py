@@ -1,7 +1,6 @@
 """The verb app: a model's page on this machine."""
 
 import os
-import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -71,10 +70,9 @@ def app(
         page = make_page(predictor, subject, examples(crops=bool(subject.note)))
         typer.echo(launch(page, host=host, port=port))
         typer.echo("Ctrl+C ends it.", err=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is deleted then too
         try:
             threading.Event().wait()
-        except KeyboardInterrupt:
+        finally:
             page.close(verbose=False)
 
 

@@ -6,6 +6,7 @@ Results go to stdout, progress and errors to stderr. Exit codes:
 - 1: the verb has findings; nothing was wrong with the command.
 - 2: bad input, one sentence: a `GiqaError`, or the operating system's error, such as a full disk or a loop of links.
 - 3: `giqa inspect` says REVIEW.
+- 130, 143: ended by Ctrl-C or by SIGTERM; one line says what is kept.
 - 70: a fault of giqa's own: its traceback, and the address for a report.
 """
 
@@ -29,6 +30,7 @@ from giqa_metrics.cli.doctor import doctor
 from giqa_metrics.cli.export import export
 from giqa_metrics.cli.inspect import inspect
 from giqa_metrics.cli.install import install
+from giqa_metrics.cli.interruption import interruptible
 from giqa_metrics.cli.predict import predict
 from giqa_metrics.cli.publish import publish
 from giqa_metrics.cli.review import review
@@ -46,7 +48,7 @@ commands = typer.Typer(
 verbs: list[Callable[..., None]]
 verbs = [demo, annotate, build, check, export, publish, install, predict, score, compare, review, doctor, inspect, app]
 for verb in verbs:
-    commands.command()(verb)
+    commands.command()(interruptible(verb))
 
 
 def main() -> None:
@@ -61,6 +63,11 @@ def main() -> None:
         said = " ".join(str(error).split())
         sys.stderr.write(f"giqa: {said}\n" if is_said else f"giqa: {FAULT}\n")
         sys.exit(2 if is_said else 70)
+    except SystemExit as end:
+        if end.code in (130, 143):  # what other threads still wait for is of no use to anyone
+            sys.stdout.flush()
+            os._exit(end.code)
+        raise
 
 
 def _version(wanted: bool) -> None:
