@@ -15,7 +15,7 @@ ENCODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 # What a header asks for: so many digits are far beyond any bound
 _SECONDS = re.compile(r"\s*(\d{1,10})")
 _MILLISECONDS = re.compile(r"\s*(\d{1,10})\d{3}\b")
-_RESET = re.compile(r"\bt\s*=\s*(\d{1,10})")
+_RESET = re.compile(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d{1,10})")  # no request is left, until then
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +29,7 @@ def bound(client: Any, place: str, *, longest: int = LONGEST) -> Any:
 
     def bounded(request: Any, *, stream: bool = False, **options: Any) -> Any:
         response = send(request, stream=True, **options)
-        asked = wait_asked(response.headers)
+        asked = wait_asked(response.headers) if response.is_error else 0
         if asked > LONGEST_WAIT:
             if not told:
                 logger.warning("%s asks to wait %d s: it is asked again after %d s", place, asked, LONGEST_WAIT)
@@ -57,11 +57,13 @@ def bound(client: Any, place: str, *, longest: int = LONGEST) -> Any:
 
 
 def wait_asked(headers: Any) -> int:
-    """Read the seconds that an answer asks to wait before the next try; 0 if it asks for none.
+    """Read the seconds that an answer's headers ask to wait before the next try; 0 if they ask for none.
 
     Example:
-        >>> wait_asked({"retry-after": "120"}), wait_asked({"ratelimit": '"api";r=0;t=300'}), wait_asked({})
-        (120, 300, 0)
+        >>> wait_asked({"retry-after": "120"}), wait_asked({"ratelimit": '"api";r=0;t=300'})
+        (120, 300)
+        >>> wait_asked({"ratelimit": '"api";r=499;t=300'}), wait_asked({})
+        (0, 0)
     """
     after = headers.get("retry-after", "")
     found = [

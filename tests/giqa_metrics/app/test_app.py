@@ -527,7 +527,7 @@ def test_the_command_serves_the_demos_model_asks_nobody_and_leaves_nothing(run, 
         expect(page.locator("#details pre").first).to_have_text(tiny.DES_QUESTION)
         page.close()
         process.send_signal(signal.SIGINT)
-        assert (process.wait(120), process.stdout.read()) == (0, "")
+        assert (process.wait(120), process.stdout.read()) == (130, "")
         assert list(tmp_path.glob("giqa-app-*")) == []
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody waits there
