@@ -83,6 +83,20 @@ def test_annotate_asks_first_too(photos, describing, tmp_path):
     assert [json.loads(line)["description"] for line in records] == [line["description"] for line in lines(photos)]
 
 
+def test_a_photograph_without_an_answer_costs_itself_and_is_asked_about_again(photos, describing, answer, tmp_path):
+    rule, refused = describing.rule, []
+    describing.rule = lambda asked: rule(asked) if refused else (refused.append(asked), answer(body=b""))[1]
+    options = ("--describe", "org/vlm", "--server", describing.url, "--out", tmp_path / "made.annotations")
+    done = giqa("annotate", "folder", photos, *options)
+    assert done.code == 1
+    assert "1 of them got no answer; the same command asks again\n" in done.stderr
+    assert len(lines(photos)) == 1
+    describing.asked.clear()
+    done = giqa("annotate", "folder", photos, *options)
+    assert (done.code, len(describing.asked)) == (0, 1), done.stderr
+    assert len(lines(photos)) == 2
+
+
 def test_a_set_that_is_there_is_not_described_in_vain(photos, describing, tmp_path):
     (tmp_path / "set").mkdir()
     options = ("--describe", "org/vlm", "--server", describing.url, "--out", tmp_path / "set")
@@ -102,10 +116,10 @@ def test_a_card_of_peoples_texts_says_nothing_of_a_model(photos, tmp_path):
 def test_what_was_described_or_written_by_hand_is_not_asked_about_again(photos, describing, answer):
     mine = '{"file_name": "cat.png",  "description": "Mine."}\n{"file_name": "cof'  # a kill cut the second line
     (photos / "metadata.jsonl").write_text(mine)
-    assert describe(photos, "org/vlm", describing.url) == (1, [])
+    assert describe(photos, "org/vlm", describing.url) == (1, [], 0)
     assert (photos / "metadata.jsonl").read_text().startswith(mine.partition("\n")[0] + "\n")
     assert [line["file_name"] for line in lines(photos)] == ["cat.png", "coffee.png"]
-    assert describe(photos, "org/vlm", describing.url) == (0, [])
+    assert describe(photos, "org/vlm", describing.url) == (0, [], 0)
     assert len(describing.asked) == 1
 
 
@@ -123,7 +137,7 @@ def test_a_server_that_fails_costs_only_what_is_left(photos, describing, answer)
 def test_a_photograph_that_cannot_be_read_or_of_which_nothing_is_said_gets_no_line(photos, describing, answer):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 and no more")
     describing.rule = lambda asked: answer("<think>Hm, an endless thought")
-    assert describe(photos, "org/vlm", describing.url) == (0, ["broken.jpg", "cat.png", "coffee.png"])
+    assert describe(photos, "org/vlm", describing.url) == (0, ["broken.jpg", "cat.png", "coffee.png"], 2)
     assert not (photos / "metadata.jsonl").exists()
 
 
