@@ -41,13 +41,15 @@ EXPORTED = {
         "score",
     },
 }
-# What the pages take from further inside: models and photographs that come with the demo, and the paper's table
+# What the pages take from further inside: models and photographs that come with the demo, the paper's table, and the
+# rewards, which a recipe names by this path
 INSIDE = {
     "giqa_datasets.package_files",
     "giqa_datasets.pipeline.backends.classic_verifier",
     "giqa_datasets.pipeline.backends.coco_detector",
     "giqa_datasets.sources",
     "giqa_metrics.cli.demo",
+    "giqa_metrics.rewards",
     "giqa_metrics.runs.paper",
 }
 PAGES = [

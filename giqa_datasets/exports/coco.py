@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from giqa_datasets.exports.photographs import ExportedPhotograph, Read, objects_of, saved
+from giqa_datasets.files import write_whole
 
 
 def write_coco(out: Path, read: Read) -> None:
     """Write the files into an empty folder."""
     (out / "annotations").mkdir()
     for split, of_split in groupby(saved(read(), out / "images"), attrgetter("split")):
-        (out / "annotations" / f"{split}.json").write_text(json.dumps(_coco(of_split), ensure_ascii=False), "utf-8")
+        write_whole(out / "annotations" / f"{split}.json", [json.dumps(_coco(of_split), ensure_ascii=False)])
 
 
 def _coco(photographs: Iterable[ExportedPhotograph]) -> dict[str, Any]:

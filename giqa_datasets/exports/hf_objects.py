@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from giqa_datasets.batches import batches
 from giqa_datasets.exports.photographs import ExportedPhotograph, Read, objects_of
+from giqa_datasets.files import naming
 
 
 _GROUP = 100  # photographs of a row group
@@ -33,7 +34,8 @@ def write_hf_objects(out: Path, read: Read) -> None:
     ids = {name: place for place, name in enumerate(names)}
     (out / "data").mkdir()
     for split, of_split in groupby(read(), attrgetter("split")):
-        with pq.ParquetWriter(out / "data" / f"{split}-00000-of-00001.parquet", schema) as writer:
+        path = out / "data" / f"{split}-00000-of-00001.parquet"
+        with naming(path), pq.ParquetWriter(path, schema) as writer:
             for rows in batches(_rows(of_split, ids), _GROUP):
                 writer.write_table(pa.Table.from_pylist(rows, schema))
 

@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from giqa_datasets.exports.photographs import ExportedPhotograph, Read, grounded, objects_of, saved
-from giqa_datasets.files import json_line
+from giqa_datasets.files import json_line, write_whole
 
 
 _CONFIG = """<View>
@@ -25,29 +25,20 @@ _CONFIG = """<View>
 
 def write_label_studio(out: Path, read: Read) -> None:
     """Write the files into an empty folder; all splits are one project."""
-    tasks, names = [], set()
-    with (out / "metadata.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-        for photograph in saved(read(), out / "images"):
-            name = f"images/{photograph.file}"
-            described = [row for row in photograph.rows if row["task"] == "des"]
-            texts = [grounded(row, "answer")[0] for row in described]
-            tasks.append(_task(photograph, name, "\n\n".join(texts)))
-            names |= {found.category for found in objects_of(photograph)}
-            file.writelines(
-                json_line(
-                    {
-                        "file_name": name,
-                        "id": row["id"],
-                        "description": text,
-                        "image_license": row["image_license"],
-                        "text_license": row["text_license"],
-                    }
-                )
-                for row, text in zip(described, texts, strict=True)
-            )
-    (out / "tasks.json").write_text(json.dumps(tasks, ensure_ascii=False, indent=1), "utf-8")
+    lines, tasks, names = [], [], set()
+    for photograph in saved(read(), out / "images"):
+        name = f"images/{photograph.file}"
+        described = [row for row in photograph.rows if row["task"] == "des"]
+        texts = [grounded(row, "answer")[0] for row in described]
+        tasks.append(_task(photograph, name, "\n\n".join(texts)))
+        names |= {found.category for found in objects_of(photograph)}
+        for row, text in zip(described, texts, strict=True):
+            licences = {key: row[key] for key in ("image_license", "text_license")}
+            lines.append(json_line({"file_name": name, "id": row["id"], "description": text} | licences))
     labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in sorted(names))
-    (out / "config.xml").write_text(_CONFIG.format(labels=labels), "utf-8")
+    write_whole(out / "metadata.jsonl", lines)
+    write_whole(out / "tasks.json", [json.dumps(tasks, ensure_ascii=False, indent=1)])
+    write_whole(out / "config.xml", [_CONFIG.format(labels=labels)])
 
 
 def _task(photograph: ExportedPhotograph, name: str, text: str) -> dict[str, Any]:

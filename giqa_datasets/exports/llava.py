@@ -4,11 +4,13 @@ The texts are `prompt` and `completion`, with boxes in the format that the set w
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from giqa_datasets.exports.photographs import Read, saved
+from giqa_datasets.exports.photographs import ExportedPhotograph, Read, saved
+from giqa_datasets.files import write_whole
 
 
 def write_llava(out: Path, read: Read) -> None:
@@ -20,21 +22,24 @@ def write_llava(out: Path, read: Read) -> None:
             "formatting": "sharegpt",
             "columns": {"messages": "conversations", "images": "images"},
         }
-        with (out / f"{split}.json").open("w", encoding="utf-8", newline="\n") as file:
-            before = "[\n"
-            for photograph in of_split:
-                for row in photograph.rows:
-                    asked, answered = row["prompt"][0]["content"], row["completion"][0]["content"]
-                    line = {
-                        "id": row["id"],
-                        "image": f"images/{photograph.file}",
-                        "images": [f"images/{photograph.file}"],
-                        "conversations": [
-                            {"from": "human", "value": f"<image>\n{asked}"},
-                            {"from": "gpt", "value": answered},
-                        ],
-                    }
-                    file.write(before + json.dumps(line, ensure_ascii=False))
-                    before = ",\n"
-            file.write("\n]\n")
-    (out / "dataset_info.json").write_text(json.dumps(files, indent=2), "utf-8")
+        write_whole(out / f"{split}.json", _array(of_split))
+    write_whole(out / "dataset_info.json", [json.dumps(files, indent=2)])
+
+
+def _array(photographs: Iterable[ExportedPhotograph]) -> Iterator[str]:
+    before = "[\n"
+    for photograph in photographs:
+        for row in photograph.rows:
+            asked, answered = row["prompt"][0]["content"], row["completion"][0]["content"]
+            line = {
+                "id": row["id"],
+                "image": f"images/{photograph.file}",
+                "images": [f"images/{photograph.file}"],
+                "conversations": [
+                    {"from": "human", "value": f"<image>\n{asked}"},
+                    {"from": "gpt", "value": answered},
+                ],
+            }
+            yield before + json.dumps(line, ensure_ascii=False)
+            before = ",\n"
+    yield "\n]\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 from giqa_datasets.errors import InputError
 from giqa_datasets.exports.photographs import Read, Row, grounded, saved
-from giqa_datasets.files import json_line
+from giqa_datasets.files import json_line, write_whole
 
 
 _MARKS = ("<image>", "<ref-object>", "<bbox>")
@@ -24,10 +24,8 @@ def write_ms_swift(out: Path, read: Read) -> None:
         ValueError: If a text holds one of the marks; the row is named.
     """
     for split, of_split in groupby(saved(read(), out / "images"), attrgetter("split")):
-        with (out / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(
-                json_line(_line(row, photograph.file)) for photograph in of_split for row in photograph.rows
-            )
+        lines = (json_line(_line(row, photograph.file)) for photograph in of_split for row in photograph.rows)
+        write_whole(out / f"{split}.jsonl", lines)
 
 
 def _line(row: Row, file: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from giqa_datasets.console import Progress, no_progress
 from giqa_datasets.dataset_folder.columns import pixels_of
 from giqa_datasets.dataset_folder.licence_gate import kept_images, redistributable
 from giqa_datasets.dataset_folder.shards import open_shards, read_rows, refuse
+from giqa_datasets.files import write_whole
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.objects import Defect, Xywh
 from giqa_datasets.regions import Region
@@ -88,7 +89,7 @@ def saved(photographs: Iterable[ExportedPhotograph], images: Path) -> Iterator[E
     """Write each photograph's file into a new folder before it is yielded."""
     images.mkdir(parents=True)
     for photograph in photographs:
-        (images / photograph.file).write_bytes(photograph.image)
+        write_whole(images / photograph.file, photograph.image)
         yield photograph
 
 
