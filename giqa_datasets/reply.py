@@ -101,6 +101,7 @@ _CUT_TAG = re.compile(
     re.IGNORECASE,
 )
 _CUT_BRACKET = re.compile(r"\[/?THINK\]", re.IGNORECASE)
+_MARKERS = "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"
 _CUT_NAME = re.compile(r"\s*+ASSISTANT:", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\++(?=[\[\](){}<>|_])")  # Markdown's
 # GLM's tokens around words
@@ -129,8 +130,11 @@ def cut(reply: str) -> Cut:
         ''
     """
     text = _ESCAPE.sub("", reply) if "\\" in reply else reply
-    if not ("◁" in text or _CUT_TAG.search(text) or _CUT_BRACKET.search(text) or _CUT_NAME.match(text)):
+    if not _may_be_cut(text):
         return Cut(text, 0, 0)
+    bare, n_tokens = _without_tokens(text)
+    if n_tokens and not _may_be_cut(bare):  # most replies that hold a token end in it
+        return Cut(bare, 0, n_tokens)
     n_thoughts = 0
     answered = _last(_END_ANSWER, text)
     if answered and _is_thought(text[answered.end() :].strip()):
@@ -145,6 +149,14 @@ def cut(reply: str) -> Cut:
     text, n_tokens = _without_tokens(text)
     text, n_boxed = _BOXED.subn(r"\1", text)
     return Cut(text, n_thoughts, n_tokens + 2 * n_boxed)
+
+
+def _may_be_cut(text: str) -> bool:
+    """Whether a text may hold what is never left in an answer."""
+    if "<|box_" in text:  # Qwen2-VL's markers are many, and slow to tell from tokens
+        for marker in _MARKERS:
+            text = text.replace(marker, "")
+    return bool("◁" in text or _CUT_TAG.search(text) or _CUT_BRACKET.search(text) or _CUT_NAME.match(text))
 
 
 def _is_thought(text: str) -> bool:

@@ -1,6 +1,7 @@
 """giqa_defects: which defects a model names, where, and how bad it says they are. Texts to statistics to scores."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from giqa_datasets.defect_classes import DEFECT_CLASSES
@@ -8,11 +9,12 @@ from giqa_datasets.errors import InputError
 from giqa_datasets.reply import VERSION
 from giqa_metrics.defects import vida
 from giqa_metrics.defects.answers import read_boxes, samples_from
-from giqa_metrics.defects.scores import DefectStats, aggregate
+from giqa_metrics.defects.scores import DefectStats, aggregate, joined
 from giqa_metrics.defects.tally import IOU_THRESHOLD, KEY_IOU, tally
 from giqa_metrics.signature import signature
 
 
+CHUNK = 4000  # samples counted at once
 RULES = "v1"  # of what the scores count
 Preset = Literal["giqa", "vida"]
 
@@ -85,8 +87,11 @@ def giqa_defects(
         images=images,
     )
     is_vida = preset == "vida"
-    read = vida.read_boxes(samples) if is_vida else read_boxes(samples)
-    counted = tally(samples, read, is_vida=is_vida, iou_threshold=iou_threshold, per_sample=per_sample)
+    count = partial(tally, is_vida=is_vida, iou_threshold=iou_threshold, per_sample=per_sample)
+    if is_vida:
+        counted = count(samples, vida.read_boxes(samples))
+    else:
+        counted = joined([count(part, read_boxes(part)) for part in samples.parts(CHUNK)])
     result = aggregate(counted, counted.sums())
     if counted.ap50 is not None:
         result["ap50"] = counted.ap50

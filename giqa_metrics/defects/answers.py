@@ -5,7 +5,8 @@ A box's name here is its severity and its class, `moderate\0low clarity`, each i
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from giqa_datasets.boxes import Ints
 from giqa_datasets.defect_classes import class_and_severity, defect_class
+from giqa_datasets.errors import InputError
 from giqa_datasets.formats.frames import Sizes
 from giqa_datasets.grid import boxes_to_cells
 from giqa_datasets.names import distinct, spelled
@@ -61,6 +63,23 @@ class Samples(NamedTuple):
     box_format: str
     sizes: list[Sizes]
 
+    def parts(self, size: int) -> "Iterator[Samples]":
+        """So many samples after the other."""
+        for start in range(0, len(self.replies), size):
+            its = slice(start, start + size)
+            first, last = (bisect_left(self.described, at) for at in (start, start + size))
+            yield self._replace(
+                replies=self.replies[its],
+                answers=self.answers[its],
+                references=self.references[its],
+                objects=None if self.objects is None else self.objects[its],
+                candidates=self.candidates[its],
+                concerns=self.concerns[its],
+                described=[at - start for at in self.described[first:last]],
+                images=self.images[its],
+                sizes=self.sizes[its],
+            )
+
 
 class NamedBoxes(NamedTuple):
     """The named boxes of U units, a sample each or all of an image's; the texts of a `Scan` are units here.
@@ -107,6 +126,9 @@ def samples_from(
     options = [
         None if its is None else texts_of(f"candidates at {at}", its, required=True) for at, its in enumerate(lists)
     ]
+    for at, its in enumerate(options):
+        if its is not None and option_of(references[at], its) is None:
+            raise InputError(f"expected a reference out of {its}, got {references[at]!r} at {at}")
     about = nothing if concerns is None else texts_of("concerns", column_of("concerns", concerns, "texts", count))
     of_image = range(count) if images is None else column_of("images", images, "names", count)
     sizes = sizes_of(box_format, replies, image_sizes, input_sizes)

@@ -6,7 +6,6 @@ import numpy as np
 
 from giqa_datasets.boxes import Flags, Floats, Ints
 from giqa_datasets.defect_classes import DEFECT_CLASSES, SEVERITIES, defect_class
-from giqa_datasets.errors import InputError
 from giqa_datasets.text_scan import Scan
 from giqa_metrics.defects import vida
 from giqa_metrics.defects.answers import NamedBoxes, Samples, level_of, option_of, split_name
@@ -165,19 +164,13 @@ def _levels(samples: Samples, *, is_vida: bool) -> dict[str, Floats]:
 
 
 def _choices(samples: Samples) -> dict[str, Floats]:
-    """Count chosen options.
-
-    Raises:
-        ValueError: If a reference is none of its candidates.
-    """
+    """Count chosen options."""
     names = "n_choices", "n_choices_right", "n_choices_unreadable"
     columns = {name: np.zeros(len(samples.replies)) for name in names}
     for at, options in enumerate(samples.candidates):
         if options is None:
             continue
         said, true = option_of(samples.answers[at].text, options), option_of(samples.references[at], options)
-        if true is None:
-            raise InputError(f"expected a reference out of {options}, got {samples.references[at]!r} at {at}")
         for column, number in zip(columns.values(), (1, said == true, said is None), strict=True):
             column[at] = number
     return columns

@@ -227,6 +227,20 @@ def test_blind_answers_name_one_defect_and_need_no_photograph():
     assert blind_defects([by_class(scan(["A cup."]))]) == {}
 
 
+def test_parts_of_a_file_are_counted_as_the_whole(monkeypatch):
+    texts = [
+        giqa_text([NOISE]),
+        f"A cup.\n{giqa_text([NOISE, BLUR])}.\nThe quality of the image is fair.",
+        "B",
+        "Fair.",
+    ]
+    options = {"candidates": [None, None, ["Minor", "Severe"], None], "concerns": ["", "", "severity", ""]}
+    options |= {"box_format": "giqa_decimal", "image_sizes": [(9, 9)] * 4, "per_sample": True}
+    whole = giqa_defects(texts, [texts[1], texts[1], "Severe", "poor"], **options)
+    monkeypatch.setattr("giqa_metrics.defects.CHUNK", 1)
+    assert giqa_defects(texts, [texts[1], texts[1], "Severe", "poor"], **options) == whole
+
+
 def test_rows_of_samples_add_up():
     file = [[NOISE, ("haze", BLUR[1])], []], [[NOISE, BLUR], [NOISE]]
     scores = score(*file, per_sample=True)
