@@ -38,18 +38,19 @@ _RANGE = rf"{_QUOTE}\s?[:=]\s?[\[(]?{_NUMBER}\s?(?:,|-|–|\.\.|to)\s?{_NUMBER}[
 # x1: 1, y1: 2, x2: 3, y2: 4; x1, y1, x2, y2: 1, 2, 3, 4; top-left: 1, 2; bottom-right: 3, 4; x: 1-3, y: 2-4;
 # xmin 1 ymin 2 xmax 3 ymax 4
 _SIDES = re.compile(
-    rf"<?{_SIDE}(?:{_GAP}{_SIDE}){{3}}(?:</\w{{1,12}}>)?"
+    rf"(?<![A-Za-z0-9])(?=[bchltuwxy<\[({{左右])(?:<?{_SIDE}(?:{_GAP}{_SIDE}){{3}}(?:</\w{{1,12}}>)?"
     rf"|[\[({{]?\b{_EDGE}(?:[,\s/]{{1,2}}{_EDGE}){{3}}\b[\])}}]?\s?[:=]\s?[\[({{]?{_FOUR}[\])}}]?"
     rf"|{_POINT}{_GAP}{_POINT}|\bx{_RANGE}{_GAP}y{_RANGE}"
-    rf"|(?-i:\bx_?(?:1|min))\s{{1,2}}{_NUMBER}(?:{_GAP}[xy]_?(?:[12]|min|max)\s{{1,2}}{_NUMBER}){{3}}",
+    rf"|(?-i:\bx_?(?:1|min))\s{{1,2}}{_NUMBER}(?:{_GAP}[xy]_?(?:[12]|min|max)\s{{1,2}}{_NUMBER}){{3}})",
     re.IGNORECASE,
 )
 _SIDE_KEY = re.compile(r"x_?(?:1|min)")
-_SIGNED = re.compile(rf"[:=：]\s?{_QUOTE}[\[(]?[-+.\d]")
+# A sign before a number, behind what a side or corner ends with
+_SIGNED = re.compile(rf"[\dehlmnprtwxy\])}}角上下]{_QUOTE}\s?[:=：]\s?{_QUOTE}[\[({{]?\s?[-+.\d]", re.IGNORECASE)
 # Rows of a table: below columns of sides or boxes, or, where no column has a name, `| cup | 1 | 2 | 3 | 4 |`
 _HEADER = re.compile(
-    rf"^[^\n]*?(?:\b{_EDGE}(?:[ \"]{{0,20}}[,;|\t][ \"]{{0,20}}{_EDGE}){{3}}\b|\|\s?{_QUOTE}{_KEY}\b[^|\n]{{0,40}}\|)"
-    r"[^\n]*+(?:\n|\Z)",
+    rf"^[^\n]*?(?:(?<![A-Za-z0-9])(?=[chltrwxyb])\b{_EDGE}(?:[ \"]{{0,20}}[,;|\t][ \"]{{0,20}}{_EDGE}){{3}}\b"
+    rf"|\|\s?{_QUOTE}{_KEY}\b[^|\n]{{0,40}}\|)[^\n]*+(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LINE = re.compile(r"[^\n]*\S[^\n]*(?:\n|\Z)")
@@ -113,7 +114,7 @@ def with_net(tokens: Tokens) -> Tokens:
     text = _masked(tokens.text, tokens.markup, _TAKEN)
     boxes: list[tuple[Span, int]] = []
     if catches_words(text):
-        for find in (_SIDES.finditer, _rows):
+        for find in (_sides, _rows):
             found = [match.span() for match in find(text)]
             boxes += [(span, 1) for span in found]
             text = _masked(text, found, _TAKEN)
@@ -136,14 +137,21 @@ def catches_words(text: str) -> bool:
     """Whether the net might catch something without an ASCII bracket: keys, sides, rows of a table, other brackets."""
     if "|" in text or ("x" in text and _SIDE_KEY.search(text)) or (not text.isascii() and _UNUSUAL.search(text)):
         return True
-    if ":" not in text and "=" not in text:
+    if not (":" in text or "=" in text or "：" in text):
         return False
     lowered = text.lower()
     return "box" in lowered or "coord" in lowered or _SIGNED.search(text) is not None
 
 
+def _sides(text: str) -> Iterable[re.Match[str]]:
+    """Find boxes whose sides, corners or ranges have names."""
+    return _SIDES.finditer(text) if _SIGNED.search(text) or _SIDE_KEY.search(text) else ()
+
+
 def _rows(text: str) -> Iterator[re.Match[str]]:
     """Find the rows of tables that hold a box."""
+    if "|" not in text and not _SIDE_KEY.search(text):
+        return
     end = 0
     for header in _HEADER.finditer(text):
         end = max(end, header.end())

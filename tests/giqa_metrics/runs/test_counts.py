@@ -6,6 +6,7 @@ import pytest
 
 from giqa_datasets import Sizes, box_format, parse
 from giqa_metrics import giqa_grounding
+from giqa_metrics.publish.results import _results
 from giqa_metrics.runs.counts import SizedReply, other_formats, sentences
 from giqa_metrics.runs.files import read_summary
 from giqa_metrics.runs.score import Options, score_run
@@ -42,6 +43,7 @@ def test_a_wrong_declaration_is_a_count_a_hint_and_unread(giqa, bench, spoken):
     assert other["formats"] == ["qwen2_vl"]
     assert f"{other['answers']} of 76 answers read as qwen2_vl: --box-format qwen2_vl?" in ran.out
     assert ran.out.count("unread") == 10  # five scores of boxes, two tasks
+    assert {result.key for result in _results(read_summary(run)[1], "me/model")} == {"bleu4", "accuracy_yes_no"}
     page = (run / "report.html").read_text(encoding="utf-8")
     assert said in page
     assert f"with malformed boxes ({other['answers']})" in page
