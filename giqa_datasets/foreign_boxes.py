@@ -44,7 +44,6 @@ _SIDES = re.compile(
     rf"|(?-i:\bx_?(?:1|min))\s{{1,2}}{_NUMBER}(?:{_GAP}[xy]_?(?:[12]|min|max)\s{{1,2}}{_NUMBER}){{3}})",
     re.IGNORECASE,
 )
-_SIDE_KEY = re.compile(r"x_?(?:1|min)")
 # A sign before a number, behind what a side or corner ends with
 _SIGNED = re.compile(rf"[\dehlmnprtwxy\])}}角上下]{_QUOTE}\s?[:=：]\s?{_QUOTE}[\[({{]?\s?[-+.\d]", re.IGNORECASE)
 # Rows of a table: below columns of sides or boxes, or, where no column has a name, `| cup | 1 | 2 | 3 | 4 |`
@@ -135,7 +134,7 @@ def may_hold_box(text: str) -> bool:
 
 def catches_words(text: str) -> bool:
     """Whether the net might catch something without an ASCII bracket: keys, sides, rows of a table, other brackets."""
-    if "|" in text or ("x" in text and _SIDE_KEY.search(text)) or (not text.isascii() and _UNUSUAL.search(text)):
+    if "|" in text or _has_side(text) or (not text.isascii() and _UNUSUAL.search(text)):
         return True
     if not (":" in text or "=" in text or "：" in text):
         return False
@@ -145,12 +144,16 @@ def catches_words(text: str) -> bool:
 
 def _sides(text: str) -> Iterable[re.Match[str]]:
     """Find boxes whose sides, corners or ranges have names."""
-    return _SIDES.finditer(text) if _SIGNED.search(text) or _SIDE_KEY.search(text) else ()
+    return _SIDES.finditer(text) if _SIGNED.search(text) or _has_side(text) else ()
+
+
+def _has_side(text: str) -> bool:
+    return "x1" in text or "xmin" in text or "x_1" in text or "x_min" in text
 
 
 def _rows(text: str) -> Iterator[re.Match[str]]:
     """Find the rows of tables that hold a box."""
-    if "|" not in text and not _SIDE_KEY.search(text):
+    if "|" not in text and not _has_side(text):
         return
     end = 0
     for header in _HEADER.finditer(text):
