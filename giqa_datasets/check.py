@@ -59,10 +59,10 @@ def examine_dataset(folder: Path, *, progress: Progress = no_progress) -> Examin
     findings: list[Finding] = []
 
     def note(where: str, what: str) -> None:
-        findings.append(Finding(where, _line(what)))
+        findings.append(Finding(where, " ".join(what.split())))
 
     card = _read_card(folder, note)
-    name = _line(set_name(card) or folder.resolve().name)
+    name = set_name(card) or folder.resolve().name
     with ExitStack() as files:
         pool = files.enter_context(ThreadPoolExecutor(os.cpu_count()))
         shards = list(open_shards(folder / "data", note))
@@ -265,8 +265,3 @@ def _check_manifest(path: Path, splits: Mapping[str, SplitCounts], note: Note) -
             where,
             f"expected the files of all images, got {len(found - stated)} too few and {len(stated - found)} too many",
         )
-
-
-def _line(text: str) -> str:
-    """A text on one line, without control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
 
-from giqa_datasets.console import printable
 from giqa_datasets.errors import UnavailableError
 from giqa_datasets.files import PARTIAL, naming
 
@@ -50,4 +49,4 @@ def _by_whom(lock: Path) -> str:
         since = datetime.fromtimestamp(lock.stat().st_mtime, UTC).isoformat(sep=" ", timespec="seconds")
     except (OSError, ValueError):
         return ""
-    return f" by process {printable(process)} on {printable(host)} since {since}"
+    return f" by process {process} on {host} since {since}"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from giqa_datasets.console import printable
 from giqa_datasets.entries import Entry
 from giqa_datasets.errors import InputError
 from giqa_datasets.images import decode, shrink, write_image
@@ -25,10 +24,10 @@ Pen = ImageDraw.ImageDraw
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[str, Path | None]:
+def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> list[str]:
     """Tell the story of a record, or of a sample's, and draw it on its photograph out of the source's entries.
 
-    The picture's path is under `folder/explain`; None if the photograph cannot be drawn.
+    The last line is the picture's path, under `folder/explain`, or why there is none.
 
     Raises:
         ValueError: If there is no such record in the source, or it is not annotated yet.
@@ -41,17 +40,17 @@ def explain(identifier: str, folder: Path, entries: Iterable[Entry]) -> tuple[st
     line = next(Annotations(folder).lines([entry]), None)
     if line is None:
         raise InputError(f"{entry.id!r} is not annotated in {folder}")
-    told = "".join(printable(row) + "\n" for row in "\n".join(story(line)).split("\n"))
+    told = story(line)
     try:
         drawn = draw(decode(entry.load().photograph.image, name=entry.file), line)
     except ValueError as error:
-        return f"{told}no picture: {printable(str(error))}", None
+        return [*told, f"no picture: {error}"]
     digest = hashlib.sha256(entry.id.encode()).hexdigest()[:8]  # two ids may differ in what no file name can hold
     readable = re.sub(r"[^\w.-]+", "_", entry.id)[:80]
     picture = folder / "explain" / f"{readable}-{digest}.png"
     picture.parent.mkdir(exist_ok=True)
     write_image(picture, drawn)
-    return f"{told}picture: {picture}", picture
+    return [*told, f"picture: {picture}"]
 
 
 def story(line: RecordLine) -> list[str]:

@@ -69,7 +69,7 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
     metadata = read_metadata(root)
     known = {*_Line.model_fields, *_DESCRIPTION}
     if others := [column for column in metadata.columns if column not in known]:
-        logger.warning("%s: passed over %s", metadata.path, printable(", ".join(map(str, others))))
+        logger.warning("%s: passed over %s", metadata.path, ", ".join(map(str, others)))
     images, box_file = Folder(root), None if boxes in FRAMES else BoxFile(Path(boxes))
     made: dict[str, Entry] = {}
     for place, row in metadata.rows:
@@ -97,7 +97,7 @@ def entries(root: Path, drop: DropSink, *, boxes: str = CORNERS, redistributable
     if box_file is not None:
         box_file.require_used()
         if unnamed := ", ".join(f"{name} {count}" for name, count in box_file.unnamed.most_common(10)):
-            logger.warning("%s: no description names %s", boxes, printable(unnamed))
+            logger.warning("%s: no description names %s", boxes, unnamed)
     first_names = images.first_names({entry.file for entry in made.values()})
     return by_photograph(made.values(), key=lambda entry: first_names[entry.file])
 

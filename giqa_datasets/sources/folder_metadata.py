@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from pydantic import RootModel
 
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.files import numbered_lines, read_line
 from giqa_datasets.image_stores import Folder
@@ -107,9 +106,7 @@ def _captions(root: Path) -> Iterator[Row]:
         ("texts", "photograph", sorted(set(beside.values()) - by_text.keys())),
     ):
         if lone:
-            logger.warning(
-                "%s: %d %s have no %s beside them, %s for one", root, len(lone), kind, other, printable(lone[0])
-            )
+            logger.warning("%s: %d %s have no %s beside them, %s for one", root, len(lone), kind, other, lone[0])
     folder = Folder(root)
     for name, text in texts:
         try:

@@ -1,18 +1,16 @@
 """The verb annotate: descriptions grounded in photographs."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.defaults import BOX_THRESHOLD, MERGE_AREA, MERGE_COVERAGE, TEXT_THRESHOLD
 from giqa_datasets.errors import InputError
 from giqa_metrics.cli import options
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ def annotate(
     if explain is not None:
         from giqa_datasets.pipeline.explain import explain as story
 
-        typer.echo(story(explain, folder, entries.all)[0])
+        print_lines(*story(explain, folder, entries.all))
         return
     choice = PRESETS[models] if models else default_choice(name)
     named = _given(llm=llm, llm_url=llm_url, detector=detector, verifier=verifier, device=device)
@@ -124,12 +122,12 @@ def annotate(
             entries, folder, choice, engine=on_ray if engine is Engine.ray else None, progress=progress
         )
     if format is options.OutputFormat.json:
-        typer.echo(json.dumps([row._asdict() for row in outcome.funnel], indent=2))
+        print_json([row._asdict() for row in outcome.funnel])
     else:
         _print_funnel(outcome.funnel)
-        typer.echo(f"{folder}: records.jsonl, and what was left out in drops.jsonl")
+        print_lines(f"{folder}: records.jsonl, and what was left out in drops.jsonl")
     if outcome.n_faults:
-        typer.echo(f"{outcome.n_faults} records failed at a model; the same command tries them again", err=True)
+        print_lines(f"{outcome.n_faults} records failed at a model; the same command tries them again", err=True)
     if outcome.n_faults or n_unanswered:
         raise typer.Exit(1)
 
@@ -150,20 +148,21 @@ def describe_first(name: str, root: Path | None, model: str | None, server: str 
         raise InputError(f"expected --describe with SET folder and a folder of photographs, got {name} {root or ''}")
     with progress_bars() as progress:
         described = describe(root, model, server, limit=limit, progress=progress)
-    typer.echo(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}", err=True)
+    print_lines(f"{root / 'metadata.jsonl'}: {described.n_new} photographs described by {model}", err=True)
     if described.left_out:
-        typer.echo(printable(f"without a description: {', '.join(described.left_out)}"), err=True)
+        print_lines(f"without a description: {', '.join(described.left_out)}", err=True)
     if described.n_unanswered:
-        typer.echo(f"{described.n_unanswered} of them got no answer; the same command asks again", err=True)
+        print_lines(f"{described.n_unanswered} of them got no answer; the same command asks again", err=True)
     return described.n_unanswered
 
 
 def _print_funnel(rows: "Sequence[Row]") -> None:
-    table = new_table("what went in, and what came out", ["of", "in", "out", "left out"], left=["of", "left out"])
+    cells = []
     for row in rows:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in row.left_out.items())
-        table.add_row(row.stage, row.unit, f"{row.n_in:,}", f"{row.n_out:,}", reasons)
-    print_table(table)
+        cells.append((row.stage, row.unit, f"{row.n_in:,}", f"{row.n_out:,}", reasons))
+    columns = ["of", "in", "out", "left out"]
+    print_table("what went in, and what came out", columns, cells, left=["of", "left out"])
 
 
 def _given(**given: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.extras import require
 from giqa_datasets.loopback import LOOPBACK
 from giqa_metrics.cli.options import MaxNewTokens, Processor, Server
+from giqa_metrics.cli.output import print_lines
 
 
 PATIENCE = 120  # seconds for each of two tries: somebody is waiting
@@ -68,8 +69,8 @@ def app(
             )
         subject = subject_of(model, name)
         page = make_page(predictor, subject, examples(crops=bool(subject.note)))
-        typer.echo(launch(page, host=host, port=port))
-        typer.echo("Ctrl+C ends it.", err=True)
+        print_lines(launch(page, host=host, port=port))
+        print_lines("Ctrl+C ends it.", err=True)
         try:
             threading.Event().wait()
         finally:

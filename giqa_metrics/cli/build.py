@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
 from giqa_metrics.cli.annotate import describe_first
 from giqa_metrics.cli.options import (
@@ -23,8 +22,8 @@ from giqa_metrics.cli.options import (
     Seed,
     Server,
 )
+from giqa_metrics.cli.output import print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -131,21 +130,19 @@ def build(
             )
     except Incomplete as incomplete:
         _print_short(name, incomplete.short)
-        typer.echo(f"{out} was not written; --draft writes it as it is")
+        print_lines(f"{out} was not written; --draft writes it as it is")
         raise typer.Exit(1) from incomplete
     _print_counts(out, built.counts)
     _print_short(name, built.short)
     if built.left_out:
         found = f"{len(built.left_out)} rows, tags, boxes and questions"
-        typer.echo(f"left out: {found}; {out}/provenance/drops.jsonl says why")
+        print_lines(f"left out: {found}; {out}/provenance/drops.jsonl says why")
     lines = beside_published(name, built.counts, built.left_out)
-    table = new_table(f"{name} beside what is published of it", ["published", "here"])
-    for what, published, here in lines:
-        table.add_row(what, f"{published:,}", f"{here:,}")
     if lines:
-        print_table(table)
+        rows = [(what, f"{published:,}", f"{here:,}") for what, published, here in lines]
+        print_table(f"{name} beside what is published of it", ["published", "here"], rows)
     if built.n_faults:
-        typer.echo(f"{built.n_faults} records failed at a model; giqa annotate tries them again", err=True)
+        print_lines(f"{built.n_faults} records failed at a model; giqa annotate tries them again", err=True)
     if built.n_faults or n_unanswered:
         raise typer.Exit(1)
 
@@ -163,17 +160,16 @@ def _join(request: "SetRequest", out: Path | None, others: list[str], *, overwri
     with progress_bars() as progress:
         joined = join_copies(fetch(request.name), request.images, out, overwrite=overwrite, progress=progress)
     _print_counts(out, joined.counts)
-    typer.echo(f"joined: {joined.n_images} images")
+    print_lines(f"joined: {joined.n_images} images")
     if joined.left_out:
-        typer.echo(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
+        print_lines(f"left out: {len(joined.left_out)} rows without a fit copy; {out}/provenance/drops.jsonl says why")
 
 
 def _print_counts(out: Path, counts: "Mapping[str, SplitCounts]") -> None:
     for split, count in counts.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(count.rows.items()))
-        typer.echo(f"{out} {split}: {count.rows.total()} rows ({kinds})")
+        print_lines(f"{out} {split}: {count.rows.total()} rows ({kinds})")
 
 
 def _print_short(name: str, short: "Sequence[str]") -> None:
-    for sentence in short:
-        typer.echo(printable(f"{name} is short of {sentence}"))
+    print_lines(*(f"{name} is short of {sentence}" for sentence in short))

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
 from giqa_metrics.cli.options import OutputFormat, Printed
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_checked, print_json, print_table
+from giqa_metrics.cli.tables import print_checked
 
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _check_images(manifest: Path, folders: list[Path], format: OutputFormat) -> 
     if format is OutputFormat.json:
         print_json(found)
     else:
-        typer.echo("".join(f"{sentence}\n" for sentence in found) + f"findings: {len(found)}")
+        print_lines(*found, f"findings: {len(found)}")
     return not found
 
 
@@ -124,54 +124,43 @@ def _print_examined(examined: "Examined") -> None:
     from giqa_datasets.dataset_folder.columns import question_types
 
     for finding in examined.findings:
-        typer.echo(f"{finding.where}: {finding.what}")
+        print_lines(f"{finding.where}: {finding.what}")
     kinds = question_types(examined.splits)
-    table = new_table(examined.name, ["images", "rows", *kinds])
+    rows = []
     for split, counts in examined.splits.items():
         numbers = len(counts.images), counts.rows.total(), *(counts.rows[kind] for kind in kinds)
-        table.add_row(split, *map(str, numbers))
-    print_table(table)
+        rows.append((split, *map(str, numbers)))
+    print_table(examined.name, ["images", "rows", *kinds], rows)
     for source, pixels, text, _ in sorted(set().union(*(counts.rights for counts in examined.splits.values()))):
-        typer.echo(f"{source}: pixels {pixels}, text {text}")
+        print_lines(f"{source}: pixels {pixels}, text {text}")
     for (source, _), absent in examined.absent.items():
-        typer.echo(f"{absent.rows:,} rows of {source} without pixels")
-    typer.echo(f"findings: {len(examined.findings)}")
+        print_lines(f"{absent.rows:,} rows of {source} without pixels")
+    print_lines(f"findings: {len(examined.findings)}")
 
 
 def _print_recipe(checked: "Checked") -> None:
-    tokens = new_table(
-        f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
-        ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],
-    )
-    boxes = new_table("where boxes land", ["box", "view", "lands at", "seen", "cells off"])
+    tokens, boxes = [], []
     for sample in checked.samples:
         count = sample.tokens
-        tokens.add_row(
-            printable(sample.id),
-            "{} x {}".format(*sample.size),
-            f"{sample.seen:.0%}",
-            str(sample.views),
-            "{} x {}".format(*sample.view),
-            *map(str, (count.image, count.text, count.answer)),
-            "-" if checked.max_length is None else f"{count.kept} of {checked.max_length}",
-            str(count.learned),
-        )
+        row = (sample.id, "{} x {}".format(*sample.size), f"{sample.seen:.0%}", str(sample.views))
+        kept = "-" if checked.max_length is None else f"{count.kept} of {checked.max_length}"
+        numbers = (str(number) for number in (count.image, count.text, count.answer))
+        tokens.append((*row, "{} x {}".format(*sample.view), *numbers, kept, str(count.learned)))
         for placed in sample.boxes:
             lands = placed.landed
-            boxes.add_row(
-                f"{printable(sample.id)} {printable(placed.phrase)}",
-                " ".join(f"{side:.3f}" for side in placed.box),
-                str(lands.view + 1),
-                "-" if lands.box is None else " ".join(f"{side:.0f}" for side in lands.box),
-                f"{lands.share:.0%}",
-                f"{lands.error:.2f}",
-            )
-    print_table(tokens)
-    print_table(boxes)
-    ending = printable(checked.samples[0].answer[-40:])
-    typer.echo(f"answers end like '{ending}'; boxes are written as {' or '.join(checked.formats) or 'nothing known'}")
-    for sentence in [*(f"warning: {warning}" for warning in checked.warnings), *checked.findings]:
-        typer.echo(sentence)
+            box = " ".join(f"{side:.3f}" for side in placed.box)
+            at = "-" if lands.box is None else " ".join(f"{side:.0f}" for side in lands.box)
+            name = f"{sample.id} {placed.phrase}"
+            boxes.append((name, box, str(lands.view + 1), at, f"{lands.share:.0%}", f"{lands.error:.2f}"))
+    print_table(
+        f"{checked.recipe}: {checked.model} ({checked.model_type}, {checked.processor})",
+        ["picture", "seen", "views", "main view", "image tokens", "text tokens", "answer", "max_length", "learned"],
+        tokens,
+    )
+    print_table("where boxes land", ["box", "view", "lands at", "seen", "cells off"], boxes)
+    ending = checked.samples[0].answer[-40:]
+    print_lines(f"answers end like '{ending}'; boxes are written as {' or '.join(checked.formats) or 'nothing known'}")
+    print_lines(*(f"warning: {warning}" for warning in checked.warnings), *checked.findings)
     if checked.pictures:
-        typer.echo(f"pictures: {Path(checked.pictures[0]).resolve().parent}")
-    typer.echo(f"findings: {len(checked.findings)}")
+        print_lines(f"pictures: {Path(checked.pictures[0]).resolve().parent}")
+    print_lines(f"findings: {len(checked.findings)}")

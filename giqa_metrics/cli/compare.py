@@ -7,7 +7,8 @@ import typer
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_metrics.cli.options import OutputFormat, Printed
-from giqa_metrics.cli.tables import print_compared, print_json
+from giqa_metrics.cli.output import print_json
+from giqa_metrics.cli.tables import print_compared
 
 
 def compare(

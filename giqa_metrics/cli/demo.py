@@ -16,6 +16,7 @@ import typer
 from giqa_datasets.errors import ExistingFileError, UnavailableError
 from giqa_datasets.extras import is_installed, require
 from giqa_datasets.package_files import shipped
+from giqa_metrics.cli.output import print_lines
 from giqa_metrics.cli.tables import print_checked, print_compared, print_tables
 
 
@@ -78,8 +79,7 @@ def demo(
     print_compared(compared)
     print_checked(numbers)
     _say(f"done in {time.monotonic() - began:.0f} s")
-    for run in (pipeline, half, tiny):
-        sys.stdout.write(f"report: {run.resolve() / 'report.html'}\n")
+    print_lines(*(f"report: {run.resolve() / 'report.html'}" for run in (pipeline, half, tiny)))
 
 
 def _require_packages() -> None:
@@ -93,7 +93,8 @@ def _show_a_row() -> None:
     from datasets import load_dataset
 
     row = load_dataset("giqa-mini", "annotations", split="train")[0]
-    _say(json.dumps({key: row[key] for key in ("id", "task", "question", "answer")}, indent=2, ensure_ascii=False))
+    shown = {key: row[key] for key in ("id", "task", "question", "answer")}
+    _say(*json.dumps(shown, indent=2, ensure_ascii=False).split("\n"))
 
 
 def _write_pipeline_run(folder: Path) -> None:
@@ -145,9 +146,8 @@ def _step(number: int, title: str) -> Iterator[None]:
     _say(f"[{number}/{STEPS}] {title}")
     began = time.monotonic()
     yield
-    _say(f"[{number}/{STEPS}] {time.monotonic() - began:.0f} s\n")
+    _say(f"[{number}/{STEPS}] {time.monotonic() - began:.0f} s", "")
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+def _say(*lines: str) -> None:
+    print_lines(*lines, err=True)

@@ -1,18 +1,16 @@
 """The verb doctor: shows a model squares, says which box format its answers are in, and writes that down."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE
 from giqa_datasets.errors import UnavailableError
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, OutputFormat, Printed, Processor, Server
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -85,12 +83,12 @@ def doctor(
         write_image(sheet, draw_sheet(drawn, diagnosis, _sentence(found["model"], diagnosis)))
     write_format_file(path, found)
     if format is OutputFormat.json:
-        typer.echo(json.dumps(found | {"file": str(path), "sheet": sheet and str(sheet)}, indent=2))
+        print_json(found | {"file": str(path), "sheet": sheet and str(sheet)})
     else:
         _print(found["model"], diagnosis, found["left_out"])
         if sheet is not None:
-            typer.echo(f"picture: {sheet}")
-        typer.echo(f"file: {path}")
+            print_lines(f"picture: {sheet}")
+        print_lines(f"file: {path}")
     if diagnosis.box_format is None:
         raise typer.Exit(1)
 
@@ -99,29 +97,29 @@ def _print(model: str, diagnosis: "Diagnosis", left_out: dict[str, str]) -> None
     """Print a diagnosis for people."""
     from giqa_datasets.formats import FORMATS
 
-    title = f"{printable(model)}: {len(diagnosis.answers)} pictures"
-    table = new_table(title, ["readable", "mean IoU", "cells off", "sure"])
-    for fit in diagnosis.fits:
-        if fit.median_error is not None:
-            numbers = f"{fit.mean_iou:.3f}", f"{fit.median_error:.2f}", f"{fit.sure:.3f}"
-            table.add_row(fit.name, str(fit.readable), *numbers)
-    if table.row_count:
-        print_table(table)
+    rows = [
+        (fit.name, str(fit.readable), f"{fit.mean_iou:.3f}", f"{fit.median_error:.2f}", f"{fit.sure:.3f}")
+        for fit in diagnosis.fits
+        if fit.median_error is not None
+    ]
+    if rows:
+        title = f"{model}: {len(diagnosis.answers)} pictures"
+        print_table(title, ["readable", "mean IoU", "cells off", "sure"], rows)
     if unread := [fit.name for fit in diagnosis.fits if not fit.readable and fit.name in FORMATS]:
-        typer.echo(f"no box was read as {', '.join(unread)}")
-    typer.echo(f"asked: {printable(diagnosis.question)}")
-    typer.echo(f"first answer: {printable(diagnosis.answers[0][:100])}")
+        print_lines(f"no box was read as {', '.join(unread)}")
+    print_lines(f"asked: {diagnosis.question}")
+    print_lines(f"first answer: {diagnosis.answers[0][:100]}")
     if left_out:
-        typer.echo("left out behind a server: " + "; ".join(f"{name} {reason}" for name, reason in left_out.items()))
+        print_lines("left out behind a server: " + "; ".join(f"{name} {reason}" for name, reason in left_out.items()))
     if diagnosis.nameless:
-        typer.echo(f"{diagnosis.nameless} answers have boxes without a name: giqa score counts such as malformed")
+        print_lines(f"{diagnosis.nameless} answers have boxes without a name: giqa score counts such as malformed")
     if diagnosis.alike:
-        typer.echo(f"{', '.join(diagnosis.alike)} would read every answer alike")
-    typer.echo(_sentence(model, diagnosis))
+        print_lines(f"{', '.join(diagnosis.alike)} would read every answer alike")
+    print_lines(_sentence(model, diagnosis))
 
 
 def _sentence(model: str, diagnosis: "Diagnosis") -> str:
     """Say in one sentence what was found."""
     if diagnosis.box_format is None:
-        return f"no box format fits {printable(model)}: {diagnosis.why}"
-    return f"{printable(model)} writes boxes as {diagnosis.box_format} ({diagnosis.why})"
+        return f"no box format fits {model}: {diagnosis.why}"
+    return f"{model} writes boxes as {diagnosis.box_format} ({diagnosis.why})"

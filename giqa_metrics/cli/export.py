@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from giqa_datasets.console import printable
+from giqa_metrics.cli.output import print_lines
 from giqa_metrics.cli.progress import progress_bars
 
 
@@ -31,8 +31,8 @@ def export(
     with progress_bars() as progress:
         exported = run(folder, to, out, own_use=own_use, progress=progress)
     for split, (n_photographs, n_rows) in exported.splits.items():
-        typer.echo(f"{out} {split}: {n_rows:,} rows of {n_photographs:,} photographs")
+        print_lines(f"{out} {split}: {n_rows:,} rows of {n_photographs:,} photographs")
     for sentence in sentences(exported.left_out):
-        typer.echo(printable(f"left out: {sentence}"))
+        print_lines(f"left out: {sentence}")
     if any(each.reason.startswith("not marked") for each in exported.left_out):
-        typer.echo("--own-use writes photographs that are not redistributable too, for you alone")
+        print_lines("--own-use writes photographs that are not redistributable too, for you alone")

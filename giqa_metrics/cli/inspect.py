@@ -1,18 +1,16 @@
 """The verb inspect: photographs against a policy, and how often the policy raises a false alarm."""
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_datasets.errors import InputError
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, OutputFormat, Printed, Processor, Server
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -72,7 +70,7 @@ def inspect(
     )
     sources, left_out = find([calibrate] if calibrate else photos or [], out=out)
     if left_out:
-        some = ", ".join(map(printable, left_out[:3])) + ", ..." * (len(left_out) > 3)
+        some = ", ".join(left_out[:3]) + ", ..." * (len(left_out) > 3)
         logger.warning("left out: %d files or folders that are no photographs by their name: %s", len(left_out), some)
     predictor = open_predictor(
         model, server, batch_size=batch_size, max_new_tokens=max_new_tokens, processor=processor
@@ -93,10 +91,10 @@ def inspect(
         _print_calibration(count(lines), calibrate.resolve().name, format)
         return
     if format is OutputFormat.json:
-        typer.echo(json.dumps([line.model_dump(mode="json") for line in lines], indent=2))
+        print_json([line.model_dump(mode="json") for line in lines])
     else:
         _print_lines(lines)
-        typer.echo(f"verdicts: {out / FILE}")
+        print_lines(f"verdicts: {out / FILE}")
     raise typer.Exit(CODES[Verdict.worst([line.verdict for line in lines])])
 
 
@@ -104,22 +102,20 @@ def _print_lines(lines: "list[VerdictLine]") -> None:
     """Print a line for each photograph, then how many have which verdict."""
     for line in lines:
         why = "; ".join(f"{each.rule}: {each.why}" for each in line.reasons if each.verdict == line.verdict)
-        typer.echo(f"{line.verdict:6}  {printable(line.photo)}" + (f"  {printable(why)}" if why else ""))
+        print_lines(f"{line.verdict:6}  {line.photo}" + (f"  {why}" if why else ""))
     counts = [f"{sum(line.verdict == verdict for line in lines)} {verdict}" for verdict in CODES]
-    typer.echo(f"photographs: {len(lines)} ({', '.join(counts)})")
+    print_lines(f"photographs: {len(lines)} ({', '.join(counts)})")
 
 
 def _print_calibration(found: "Calibration", name: str, format: OutputFormat) -> None:
     """Print how often good photographs do not pass, and by which rules."""
     if format is OutputFormat.json:
         shares = {verdict: share._asdict() for verdict, share in found.verdicts.items()}
-        typer.echo(json.dumps(found._asdict() | {"verdicts": shares}, indent=2))
+        print_json(found._asdict() | {"verdicts": shares})
         return
-    table = new_table(
-        f"False alarms on {found.n} good photographs, {printable(name)}", ["photographs", "rate", "95 %"]
-    )
-    for verdict, share in found.verdicts.items():
-        table.add_row(verdict, str(share.n), f"{share.share:.1%}", f"{share.low:.1%} - {share.high:.1%}")
-    print_table(table)
-    for rule, count in found.rules.items():
-        typer.echo(f"{rule}: {count} photographs")
+    rows = [
+        (verdict, str(share.n), f"{share.share:.1%}", f"{share.low:.1%} - {share.high:.1%}")
+        for verdict, share in found.verdicts.items()
+    ]
+    print_table(f"False alarms on {found.n} good photographs, {name}", ["photographs", "rate", "95 %"], rows)
+    print_lines(*(f"{rule}: {count} photographs" for rule, count in found.rules.items()))

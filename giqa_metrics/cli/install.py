@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from giqa_metrics.cli.output import print_lines
+
 
 def install(
     folder: Annotated[Path, typer.Argument(help="a data set folder that giqa build made")],
@@ -15,7 +17,7 @@ def install(
 
     if remove:
         for path in installer.remove(folder.resolve().name):
-            typer.echo(f"removed {path}")
+            print_lines(f"removed {path}")
         return
     for path in installer.install(folder):
-        typer.echo(f"wrote {path}")
+        print_lines(f"wrote {path}")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from giqa_metrics.cli.options import BatchSize, MaxNewTokens, Model, Processor, Server
+from giqa_metrics.cli.output import print_lines
 from giqa_metrics.cli.progress import progress_bars
 
 
@@ -55,8 +55,8 @@ def predict(
             processor=processor,
             progress=progress,
         )
-    typer.echo(f"{count} answers in {out / 'predictions.jsonl'}")
+    print_lines(f"{count} answers in {out / 'predictions.jsonl'}")
     if faults:
         name, why = next(iter(faults.items()))
-        typer.echo(f"{len(faults)} got none, {printable(name)} for one {printable(why)}; the same command asks again")
+        print_lines(f"{len(faults)} got none, {name} for one {why}; the same command asks again")
         raise typer.Exit(1)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from giqa_datasets.console import printable
+
 
 if TYPE_CHECKING:
     from giqa_datasets.console import Progress
@@ -18,6 +20,6 @@ def progress_bars() -> Iterator["Progress"]:
 
         def bar(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
             bars.close()
-            return bars.enter_context(tqdm(items, total=total, desc=what, unit=" items", delay=0.5))
+            return bars.enter_context(tqdm(items, total=total, desc=printable(what), unit=" items", delay=0.5))
 
         yield bar

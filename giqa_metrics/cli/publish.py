@@ -1,6 +1,5 @@
 """The verb publish: it recognises the path's kind, shows the changes, and makes them in one commit."""
 
-import json
 import tempfile
 from contextlib import ExitStack
 from enum import StrEnum
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import giqa_metrics
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingFileError
 from giqa_datasets.loading import nearest
 from giqa_metrics import METRICS
 from giqa_metrics.cli.options import OutputFormat, Printed
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import new_table, print_table
 
 
 if TYPE_CHECKING:
@@ -88,15 +86,15 @@ def publish(
         bars.close()
         others = None if create_pr else foreign(planned)
         if format is OutputFormat.human:
-            typer.echo("".join(f"{printable(remark)}\n" for remark in remarks), nl=False)
+            print_lines(*remarks)
             print_plan(planned, diff)
         if others and not (onto and len(onto) > 6 and str(planned.remote.head).startswith(onto)):
             raise InputError(f"{others}; look at it, then replace it with --onto {planned.remote.head}")
         published = None if dry_run else run(planned, private=private, create_pr=create_pr, tag=tag)
     if format is OutputFormat.json:
-        typer.echo(json.dumps(_as_json(planned, remarks, published), indent=2))
+        print_json(_as_json(planned, remarks, published))
     elif published is not None:
-        typer.echo(_said(published))
+        print_lines(_said(published))
 
 
 def _plan_dataset(
@@ -111,10 +109,10 @@ def _plan_dataset(
     sums = hash_files(folder, progress=progress)
     if examined := unfit(folder, sums, progress=progress):
         if format is OutputFormat.json:
-            typer.echo(json.dumps({"findings": [finding._asdict() for finding in examined.findings]}, indent=2))
+            print_json({"findings": [finding._asdict() for finding in examined.findings]})
         else:
-            typer.echo("".join(f"{finding.where}: {finding.what}\n" for finding in examined.findings), nl=False)
-            typer.echo(f"findings: {len(examined.findings)}; nothing was published")
+            print_lines(*(f"{finding.where}: {finding.what}" for finding in examined.findings))
+            print_lines(f"findings: {len(examined.findings)}; nothing was published")
         raise typer.Exit(1)
     release, withheld = dataset_release(folder, sums, work, progress=progress)
     return plan(remote, release, progress=progress), withheld
@@ -151,16 +149,14 @@ def print_plan(planned: "Plan", diff: str | None = None) -> None:
     stands = f"at {remote.head}" if remote.head else "new"
     title = f"{release.name} to the {release.kind} {remote.repo}, {remote.revision}, {stands}"
     if diff is not None or not planned.changes:
-        typer.echo(f"{title}\n{diff or ''}", nl=False)
+        print_lines(title, *(diff or "").removesuffix("\n").split("\n"))
     else:
-        table = new_table(title, ["bytes", "file"], left=["file"])
-        for what, path, size in planned.changes:
-            table.add_row(what, f"{size:,}" if what != "remove" else "", printable(path))
-        print_table(table)
+        rows = [(what, f"{size:,}" if what != "remove" else "", path) for what, path, size in planned.changes]
+        print_table(title, ["bytes", "file"], rows, left=["file"])
     n_gone = sum(change.what == "remove" for change in planned.changes)
     n_sent = len(planned.changes) - n_gone
     there = len(release.files) - n_sent
-    typer.echo(f"{n_sent} files of {planned.size:,} bytes to send, {n_gone} to remove, {there} there already")
+    print_lines(f"{n_sent} files of {planned.size:,} bytes to send, {n_gone} to remove, {there} there already")
 
 
 def _as_json(planned: "Plan", remarks: "Sequence[str]", published: "Published | None") -> dict[str, Any]:

@@ -1,17 +1,15 @@
 """The verb review: the experts' page, and its rounds."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError
 from giqa_datasets.loopback import LOOPBACK
 from giqa_metrics.cli.options import OutputFormat
-from giqa_metrics.cli.tables import new_table, print_table
+from giqa_metrics.cli.output import print_json, print_lines, print_table
 
 
 if TYPE_CHECKING:
@@ -52,11 +50,11 @@ def review(
         votes = read_votes(opened.path, opened.round)
         found = agree(opened.begin, votes)
         if format is OutputFormat.json:
-            typer.echo(json.dumps(found._asdict(), indent=2))
+            print_json(found._asdict())
         else:
             _print_agreement(found, f"{folder.resolve().name}, round {opened.round}")
             said = (f"{name} {len(of_one)}" for name, of_one in votes.items() if of_one)
-            typer.echo(f"votes: {', '.join(said) or 'none'}")
+            print_lines(f"votes: {', '.join(said) or 'none'}")
     elif corrections:
         from giqa_datasets.review.corrections import corrections as count
         from giqa_datasets.review.corrections import left_behind
@@ -67,53 +65,54 @@ def review(
         if not counted.reviewers:
             raise InputError(f"expected votes in {opened.path}, found none")
         if format is OutputFormat.json:
-            typer.echo(counted.model_dump_json(indent=2))
+            print_json(counted.model_dump())
         else:
             _print_corrections(counted, folder.resolve().name)
             if names := left_behind(rounds):
-                typer.echo(f"corrected in their description alone: {printable(', '.join(names))}")
+                print_lines(f"corrected in their description alone: {', '.join(names)}")
     elif merge:
         from giqa_datasets.review.merge import merge_round
 
         merged = merge_round(opened)
         if format is OutputFormat.json:
-            typer.echo(json.dumps([each.model_dump() for each in merged], indent=2))
+            print_json([each.model_dump() for each in merged])
             return
         rules = Counter(each.rule for each in merged)
         counts = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
         after = opened.round + 1
-        typer.echo(f"round {opened.round} is closed, round {after} begins: {len(merged)} samples ({counts})")
-        typer.echo(f"{opened.path / f'round-{after}' / 'merge.jsonl'} says how each was decided")
+        print_lines(f"round {opened.round} is closed, round {after} begins: {len(merged)} samples ({counts})")
+        print_lines(f"{opened.path / f'round-{after}' / 'merge.jsonl'} says how each was decided")
     else:
         from giqa_datasets.review.server import serve
 
         def announce(address: str) -> None:
-            typer.echo(f"Round {opened.round} of {opened.folder} is reviewed at {address}\nCtrl+C ends it.", err=True)
+            print_lines(
+                f"Round {opened.round} of {opened.folder} is reviewed at {address}", "Ctrl+C ends it.", err=True
+            )
 
         serve(opened, host, port, token, announce=announce)
 
 
 def _print_corrections(found: "Corrections", title: str) -> None:
     verdicts = ["accept", "rewrite", "reject", "new"]
-    table = new_table(f"{title}: samples by their reviewers", verdicts)
-    for each in found.reviewers:
-        table.add_row(each.annotator, *(str(getattr(each, verdict)) for verdict in verdicts))
-    print_table(table)
+    rows = [(each.annotator, *(str(getattr(each, verdict)) for verdict in verdicts)) for each in found.reviewers]
+    print_table(f"{title}: samples by their reviewers", verdicts, rows)
     columns = ["samples", "rejected", "boxes", "kept", "moved", "deleted", "added"]
-    table = new_table(f"{title}: the boxes it began with", [*columns, "precision", "recall"])
+    rows = []
     for tally in found.tallies:
         shares = ("-" if share is None else f"{share:.3f}" for share in (tally.precision, tally.recall))
-        table.add_row(tally.question_type, *(str(getattr(tally, column)) for column in columns), *shares)
-    print_table(table)
-    typer.echo(f"{found.voted} of {found.samples} samples have a vote")
+        rows.append((tally.question_type, *(str(getattr(tally, column)) for column in columns), *shares))
+    print_table(f"{title}: the boxes it began with", [*columns, "precision", "recall"], rows)
+    print_lines(f"{found.voted} of {found.samples} samples have a vote")
 
 
 def _print_agreement(found: "Agreement", title: str) -> None:
-    table = new_table(title, ["agreement"])
-    table.add_row("annotators", str(found.n_annotators))
-    table.add_row("samples with two votes or more", str(found.n_samples))
-    table.add_row("boxes matched between two annotators", str(found.n_matched))
-    table.add_row("boxes unmatched", str(found.n_unmatched))
+    counts = {
+        "annotators": found.n_annotators,
+        "samples with two votes or more": found.n_samples,
+        "boxes matched between two annotators": found.n_matched,
+        "boxes unmatched": found.n_unmatched,
+    }
     shares = {
         "IoU of matched boxes, mean": found.mean_iou,
         "matched fraction of boxes": found.matched_fraction,
@@ -121,9 +120,8 @@ def _print_agreement(found: "Agreement", title: str) -> None:
         "Yes and No: Krippendorff's alpha": found.yes_no,
         "open answers: Krippendorff's alpha": found.answers,
     }
-    for what, share in shares.items():
-        table.add_row(what, "-" if share is None else f"{share:.3f}")
-    print_table(table)
-    for name, reasons in found.to_discuss.items():
-        typer.echo(f"{printable(name)}: {', '.join(reasons)}")
-    typer.echo(f"to discuss: {len(found.to_discuss)} samples")
+    rows = [(what, str(count)) for what, count in counts.items()]
+    rows += [(what, "-" if share is None else f"{share:.3f}") for what, share in shares.items()]
+    print_table(title, ["agreement"], rows)
+    print_lines(*(f"{name}: {', '.join(reasons)}" for name, reasons in found.to_discuss.items()))
+    print_lines(f"to discuss: {len(found.to_discuss)} samples")

@@ -9,8 +9,9 @@ import typer
 
 from giqa_datasets.defaults import RESAMPLES
 from giqa_metrics.cli.options import OutputFormat, Printed
+from giqa_metrics.cli.output import print_json, print_lines
 from giqa_metrics.cli.progress import progress_bars
-from giqa_metrics.cli.tables import print_json, print_tables
+from giqa_metrics.cli.tables import print_tables
 
 
 class Preset(StrEnum):
@@ -92,9 +93,9 @@ def score(
         print_json(summary)
     else:
         print_tables(summary)
-        typer.echo("\n".join(sentences(summary["read"])))
+        print_lines(*sentences(summary["read"]))
         if (folder / "report.html").is_file():  # a set without pixels has none
-            typer.echo(f"report: {(folder / 'report.html').resolve()}")
+            print_lines(f"report: {(folder / 'report.html').resolve()}")
     if judging and judging.n_faults:
-        typer.echo(f"{judging.n_faults} calls to the judge failed; the same command makes them again", err=True)
+        print_lines(f"{judging.n_faults} calls to the judge failed; the same command makes them again", err=True)
         raise typer.Exit(1)

@@ -1,12 +1,11 @@
-"""What the `giqa` command prints on stdout: tables for people, JSON for programs."""
+"""What several verbs print on stdout: scores, checks, comparisons."""
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-import typer
+from giqa_metrics.cli.output import print_lines, print_table
 
 
 if TYPE_CHECKING:
@@ -15,70 +14,37 @@ if TYPE_CHECKING:
     from giqa_metrics.runs.compare import ScoreDifference
 
 
-def new_table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Any:
-    """A table to be filled: a column of names, then numbers; `left` are columns of text."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True)
-    table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    return table
-
-
-def print_table(table: Any) -> None:
-    """Print a table, however narrow the window is: a wrapped one cannot be read."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    wanted = Console(width=1000, height=25, markup=False).measure(table).maximum
-    console.size = (max(console.width, 120, wanted), console.height)  # both, or a dumb terminal is 80 wide
-    console.print(table.title, style="bold")  # the table itself would wrap it to its own width
-    table.title = None
-    console.print(table)
-
-
-def print_json(value: Any) -> None:
-    """Print a value for a program."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def print_tables(summary: dict[str, Any]) -> None:
     """Print a summary's score tables to stdout."""
     from giqa_metrics.runs.table import tables
 
     for table in tables(summary):
-        printed = new_table(table.title, table.columns)
-        for name, cells in table.rows:
-            printed.add_row(name, *("\n".join(filter(None, cell)) for cell in cells))
-        print_table(printed)
+        print_table(table.title, table.columns, [(name, *cells) for name, cells in table.rows])
         if table.note:
-            typer.echo(f"{table.note}\n")
+            print_lines(table.note, "")
 
 
 def print_checked(numbers: "Sequence[Number]") -> None:
     """Print what does not hold to stdout, and how much does."""
     for number in numbers:
         if not number.holds:
-            typer.echo(f"{number.name}: stated {number.stated!r}, found {number.found!r}")
-    typer.echo(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
+            print_lines(f"{number.name}: stated {number.stated!r}, found {number.found!r}")
+    print_lines(f"{sum(number.holds for number in numbers)} of {len(numbers)} entries hold")
 
 
 def print_compared(found: "Sequence[ScoreDifference]") -> None:
     """Print comparisons of runs to stdout, a table for each pair."""
     for (a, b), pair in groupby(found, key=lambda each: each[:2]):
-        table = new_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p", "p (Holm)"])
-        counts = {}
+        rows, counts = [], {}
         for each in pair:
             counts[each.task] = f"{each.task}: {each.n_images:,} photographs, {each.n_samples:,} samples"
             values = [f"{value:.4f}" if isinstance(value, float) else value or "-" for value in (each.a, each.b)]
             cells = ["-"] * 4 if each.difference is None else _compared(each.difference, each.p_holm or 0.0)
-            table.add_row(f"{each.task} {each.score}", *values, *cells)
-        print_table(table)
-        typer.echo("; ".join(counts.values()))
+            rows.append((f"{each.task} {each.score}", *values, *cells))
+        print_table(f"{b} against {a}", [a, b, "difference", "95 % interval", "p", "p (Holm)"], rows)
+        print_lines("; ".join(counts.values()))
     n_tested = sum(each.difference is not None for each in found)
-    typer.echo(f"p (Holm) is corrected for the {n_tested} scores tested here.")
+    print_lines(f"p (Holm) is corrected for the {n_tested} scores tested here.")
 
 
 def _upwards(bound: float) -> float:

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from giqa_datasets.boxes import to_boxes
-from giqa_datasets.console import printable
 from giqa_datasets.errors import InputError, MissingExtraError, MissingFileError
 from giqa_datasets.extras import require
 from giqa_datasets.formats import FORMATS, Sizes
@@ -87,7 +86,7 @@ def check_recipe(path: Path, *, limit: int = 8, folder: Path | None = None) -> C
             faults.append(f"wrong format: it writes boxes as {formats[0]}, those before it as {common[0]}")
         samples.append(sample)
         drawings.append((image, views))
-        findings += [f"sample {printable(sample.id)}: {fault}" for fault in faults]
+        findings += [f"sample {sample.id}: {fault}" for fault in faults]
         common = shared or common
     if findings and folder is None:
         folder = Path(f"{path.stem}.check")
