@@ -45,6 +45,8 @@ def write_folder(
 ) -> dict[str, SplitCounts]:
     """Write a data set folder and count its rows by split. It appears whole, by a rename, or not at all.
 
+    Of two processes that make the same folder, the first to end stays; with `overwrite`, the last.
+
     Rows of one image are side by side; `say` makes the provenance; splits without rows are left out.
 
     Raises:
@@ -52,7 +54,7 @@ def write_folder(
         ValueError: If there is no row, or two have the same id.
     """
     refuse_existing(out, overwrite=overwrite)
-    with whole_folder(out.absolute()) as partial:
+    with whole_folder(out.absolute(), overwrite=overwrite) as partial:
         data = partial / "data"
         data.mkdir()
         ids: set[str] = set()
@@ -84,7 +86,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a folder to fill that becomes `out`, or replaces it, if all goes well, and is gone if not."""
     anchor = next(folder for folder in out.parents if folder.exists())
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=anchor))
@@ -92,6 +94,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         (partial / "new").mkdir()  # mkdtemp's own folder is private
         yield partial / "new"
         out.parent.mkdir(parents=True, exist_ok=True)
+        refuse_existing(out, overwrite=overwrite)  # another process may have made it in the meantime
         old = partial / "old"
         if out.exists():
             out.replace(old)  # renamed before it is deleted, so that a failure can put it back

@@ -63,7 +63,7 @@ def export(folder: Path, to: str, out: Path, *, own_use: bool = False, progress:
             splits[photograph.split] = n_photographs + 1, n_rows + len(photograph.rows)
             yield photograph
 
-    with whole_folder(out.absolute()) as partial:
+    with whole_folder(out.absolute(), overwrite=False) as partial:
         EXPORTS[to](partial, read)
         if not splits:
             raise InputError(

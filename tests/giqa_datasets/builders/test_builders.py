@@ -1,6 +1,7 @@
 import io
 import json
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
@@ -369,6 +370,19 @@ def test_a_folder_that_is_there_is_not_replaced_unasked(tmp_path):
     with pytest.raises(FileExistsError, match="set exists; --overwrite replaces a data set folder"):
         build_folder(tmp_path / "set", "folder", {"train": made(2)})
     assert files(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_builds_of_one_folder_the_first_to_end_stays_and_the_last_with_overwrite(tmp_path, overwrite):
+    def while_another_builds():
+        build_folder(tmp_path / "set", "folder", {"train": made(1)})
+        yield from made(2)
+
+    refused = nullcontext() if overwrite else pytest.raises(FileExistsError, match="set exists")
+    with refused:
+        build_folder(tmp_path / "set", "folder", {"train": while_another_builds()}, overwrite=overwrite)
+    assert len(stored(tmp_path / "set")) == (4 if overwrite else 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_overwriting_replaces_the_whole_data_set(tmp_path):
