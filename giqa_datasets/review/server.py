@@ -1,14 +1,13 @@
 """The review page: a web application on this machine, where experts see pictures and correct their texts and boxes.
 
-The page sends requests to this server only. An annotator sees only their own votes. Without a token only this machine
-is served, and only under its own names (against DNS rebinding); with one, every request for data must bring it in a
-cookie, which the page gets by showing the token once.
+The page sends requests to this server only. An annotator sees only their own votes: a name belongs to who entered it
+first, whose browser keeps its key in a cookie. Without a token only this machine is served, and only under its own
+names; with one, every request for data must bring it in a cookie, which the page gets by showing the token once.
 """
 
-import hmac
+import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from giqa_datasets import loopback
 from giqa_datasets.extras import require
 from giqa_datasets.files import fault_of
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.images import Encoded, bake
-from giqa_datasets.loopback import LOOPBACK, in_address, listen
+from giqa_datasets.loopback import LOOPBACK, Guard, in_address, listen
 from giqa_datasets.records import QUESTION_TYPES
-from giqa_datasets.review.items import ImageItem, Review
+from giqa_datasets.review.items import Review
+from giqa_datasets.review.name_keys import NameKeys, same
+from giqa_datasets.review.open_round import OpenRound
 from giqa_datasets.review.states import State, Vote, check_name, grounded_texts
-from giqa_datasets.review.votes import append_vote, read_votes
 
 
 if TYPE_CHECKING:
@@ -32,113 +32,69 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
 STATIC = Path(__file__).parent / "static"
 FILES = {"/": "index.html"} | {f"/static/{path.name}": path.name for path in STATIC.iterdir()}
 ENTER = "/api/enter"
-COOKIE = "giqa-review"
+COOKIE = "giqa-review"  # begins the name of each of ours
+YEAR = 365 * 24 * 3600  # seconds that a browser keeps a name's key
 LONGEST = 4_000_000  # bytes of a request's body
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
-    **loopback.HEADERS,
+    "Cache-Control": "no-store",
 }
-OWN_NAMES = tuple(map(in_address, LOOPBACK))
 
 
 class RefusedRequest(Exception):
     """A refused request: its HTTP status, and the sentence of the answer."""
 
 
-class OpenRound:
-    """The open round of a review: its samples, and the last vote of each annotator on each."""
-
-    def __init__(self, review: Review) -> None:
-        """Read the votes that were given before."""
-        self.review = review
-        self.images = {image.sha256: image for image in review.images}
-        self._votes = read_votes(review.path, review.round)
-        self._lock = threading.Lock()
-
-    def of(self, annotator: str) -> dict[str, Vote]:
-        """Return the last votes of one annotator, by sample id."""
-        return self._votes.get(annotator, {})
-
-    def save(self, vote: Vote) -> None:
-        """Write a vote to the disk and remember it."""
-        with self._lock:
-            append_vote(self.review, vote)
-            self._votes.setdefault(vote.annotator, {})[vote.id] = vote
-
-    def listing(self, annotator: str) -> list[dict[str, Any]]:
-        """List every sample for the page, image by image; the annotator's own new ones come last."""
-        votes = self.of(annotator)
-        added: dict[str, list[Vote]] = {}
-        for identifier, vote in votes.items():
-            if identifier not in self.review.begin:
-                added.setdefault(vote.image, []).append(vote)
-        return [
-            _entry(image, state, votes.get(state.id))
-            for image in self.review.images
-            for state in [
-                *(self.review.begin[identifier] for identifier in image.sample_ids),
-                *added.get(image.sha256, ()),
-            ]
-        ]
-
-    def sample(self, annotator: str, identifier: str) -> dict[str, Any]:
-        """Return a sample as the round began with it, and the annotator's last vote on it; either may be None.
-
-        With it come the objects of its image, which are only looked at.
-        """
-        begin, vote = self.review.begin.get(identifier), self.of(annotator).get(identifier)
-        said = begin or vote
-        if said is None:
-            raise RefusedRequest(
-                404, f"expected the id of a sample of round {self.review.round}, got {identifier[:100]!r}"
-            )
-        objects = [{"name": name, "box": box} for name, box in self.images[said.image].objects]
-        return {"begin": begin and begin.model_dump(), "vote": vote and vote.model_dump(), "objects": objects}
-
-
 def make_app(review: Review, *, token: str | None) -> "Starlette":
     """Make the application of a review's open round.
 
-    Without a token, only requests to this machine's own names are answered.
+    Without a token, only requests to this machine's own names are answered. Reviewers' keys are kept in
+    `server/keys.jsonl` in the review's folder.
 
     Raises:
         ImportError: If the extra `review` is not installed.
-        ValueError: If a vote on the disk cannot be read.
+        ValueError: If a vote or a key on the disk cannot be read.
     """
     require("the review page needs starlette and uvicorn", "review", "starlette", "uvicorn")
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.middleware import Middleware
-    from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.responses import FileResponse, JSONResponse, Response
     from starlette.routing import Route
 
     this = OpenRound(review)
-
-    async def guard(request: "Request", answer: Callable[["Request"], Awaitable["Response"]]) -> "Response":
-        try:
-            _check_origin(request, any_host=token is not None)
-            if token is not None and request.url.path.startswith(("/api/", "/images/")) and request.url.path != ENTER:
-                _check_token(request.cookies.get(COOKIE, ""), token)
-            response = await answer(request)
-        except RefusedRequest as refused:
-            status, sentence = refused.args
-            response = JSONResponse({"error": sentence}, status)
-        for name, value in HEADERS.items():
-            response.headers[name] = value
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+    keys = NameKeys(_kept_by_server(review) / "keys.jsonl")
+    # A browser has the same cookies for all ports of a host, and thus for the servers of all reviews
+    cookie = f"{COOKIE}-{hashlib.sha256(bytes(review.path.resolve())).hexdigest()[:8]}"
 
     async def refuse(request: "Request", error: Exception) -> "Response":
+        if isinstance(error, RefusedRequest):
+            status, sentence = error.args
+            return JSONResponse({"error": sentence}, status)
         if isinstance(error, OSError):
             return JSONResponse({"error": f"the server cannot read or write: {error.strerror}"}, 500)
         return JSONResponse({"error": fault_of(error) if isinstance(error, ValidationError) else str(error)}, 422)
+
+    def known(answer: "Endpoint") -> "Endpoint":
+        async def answer_known(request: "Request") -> "Response":
+            if token is not None:
+                _check_token(request.cookies.get(cookie, ""), token)
+            return await answer(request)
+
+        return answer_known
+
+    def check_key(request: "Request", annotator: str) -> str:
+        if not keys.fits(check_name(annotator), request.cookies.get(f"{cookie}-{annotator}", "")):
+            raise RefusedRequest(401, f"expected the key of the name {annotator!r}: enter it on the first page")
+        return annotator
 
     async def show(request: "Request") -> "Response":
         return FileResponse(STATIC / FILES[request.url.path])
@@ -152,14 +108,19 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
         return Response(raw, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     async def show_round(request: "Request") -> "Response":
-        annotator = check_name(request.query_params.get("annotator", ""))
+        annotator = check_key(request, request.query_params.get("annotator", ""))
         samples = this.listing(annotator)
         types = list(dict.fromkeys([*QUESTION_TYPES, *(each["question_type"] for each in samples)]))
         return JSONResponse({"round": review.round, "question_types": types, "samples": samples})
 
     async def show_sample(request: "Request") -> "Response":
-        annotator = check_name(request.query_params.get("annotator", ""))
-        return JSONResponse(this.sample(annotator, request.query_params.get("id", "")))
+        annotator = check_key(request, request.query_params.get("annotator", ""))
+        identifier = request.query_params.get("id", "")
+        sample = this.sample(annotator, identifier)
+        if not any(sample.values()):
+            expected = f"expected the id of a sample of round {review.round}"
+            raise RefusedRequest(404, f"{expected}, got {identifier[:100]!r}")
+        return JSONResponse(sample)
 
     async def write_grounded(request: "Request") -> "Response":
         question, answer = grounded_texts(State.model_validate_json(json.dumps(await _body(request))))
@@ -168,30 +129,43 @@ def make_app(review: Review, *, token: str | None) -> "Starlette":
     async def save(request: "Request") -> "Response":
         said = {**await _body(request), "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
         vote = Vote.model_validate_json(json.dumps(said))
+        check_key(request, vote.annotator)
         await run_in_threadpool(this.save, vote)
         return JSONResponse({"at": vote.at})
 
     async def enter(request: "Request") -> "Response":
-        given = (await _body(request)).get("token")
-        _check_token(given if isinstance(given, str) else "", token or "")
+        _check_token(_text(await _body(request), "token"), token or "")
         response = JSONResponse({})
-        response.set_cookie(COOKIE, token or "", httponly=True, samesite="strict")
+        response.set_cookie(cookie, token or "", httponly=True, samesite="strict")
+        return response
+
+    async def claim(request: "Request") -> "Response":
+        said = await _body(request)
+        annotator = check_name(_text(said, "annotator"))
+        of_name = f"{cookie}-{annotator}"
+        key = await run_in_threadpool(keys.claim, annotator, _text(said, "key") or request.cookies.get(of_name, ""))
+        if key is None:
+            where = f"stands in {keys.path.parent.name}/{keys.path.name} beside the votes"
+            raise RefusedRequest(401, f"{annotator!r} is somebody's: give its key, which {where}, or another name")
+        response = JSONResponse({})
+        response.set_cookie(of_name, key, max_age=YEAR, httponly=True, samesite="strict")
         return response
 
     routes = [
         *(Route(path, show) for path in FILES),
-        Route("/images/{sha256}", show_image),
-        Route("/api/round", show_round),
-        Route("/api/sample", show_sample),
-        Route("/api/grounded", write_grounded, methods=["POST"]),
-        Route("/api/votes", save, methods=["POST"]),
+        Route("/images/{sha256}", known(show_image)),
+        Route("/api/round", known(show_round)),
+        Route("/api/sample", known(show_sample)),
+        Route("/api/grounded", known(write_grounded), methods=["POST"]),
+        Route("/api/votes", known(save), methods=["POST"]),
+        Route("/api/claim", known(claim), methods=["POST"]),
     ]
     if token is not None:
         routes.append(Route(ENTER, enter, methods=["POST"]))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
-        exception_handlers={OSError: refuse, ValueError: refuse},
+        middleware=[Middleware(Guard, headers=HEADERS, any_host=token is not None)],
+        exception_handlers=dict.fromkeys((RefusedRequest, OSError, ValueError), refuse),
     )
 
 
@@ -214,14 +188,14 @@ def serve(
 
     Raises:
         ImportError: If starlette or uvicorn is not installed.
-        OSError: If the port is taken.
+        OSError: If the port is taken, or another server has the review: two would not see each other's votes.
     """
     if token is None and host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     app = make_app(review, token=token)
     import uvicorn
 
-    with listen(host, port) as listener:
+    with hold(_kept_by_server(review)), listen(host, port) as listener:
         address = f"http://{in_address(host)}:{listener.getsockname()[1]}/" + (f"#token={token}" if token else "")
         announce(address)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
@@ -231,21 +205,20 @@ def _baked(review: Review, sha256: str) -> Encoded:
     return bake(review.image_bytes(sha256), name=sha256, verify=False)  # the folder may be anyone's
 
 
-def _check_origin(request: "Request", *, any_host: bool) -> None:
-    """Refuse a foreign page: one that gave this machine another name, or that posts from elsewhere."""
-    host = request.headers.get("host", "")
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if not any_host and name.lower() not in OWN_NAMES:
-        raise RefusedRequest(
-            400, f"expected one of this machine's own names ({', '.join(OWN_NAMES)}), got host {name[:100]!r}"
-        )
-    if request.method == "POST" and request.headers.get("origin", "").partition("://")[2] != host:
-        raise RefusedRequest(403, "expected a request of the review page itself, got one from another origin")
+def _kept_by_server(review: Review) -> Path:
+    """The folder of what the server keeps: its lock and the keys."""
+    return review.path / "server"
 
 
 def _check_token(given: str, token: str) -> None:
-    if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode()):
+    if not same(given, token):
         raise RefusedRequest(401, "expected the address with its token, as the server printed it")
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    """A text that a request may give; empty if it does not."""
+    given = body.get(name)
+    return given if isinstance(given, str) else ""
 
 
 async def _body(request: "Request") -> dict[str, Any]:
@@ -261,14 +234,3 @@ async def _body(request: "Request") -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RefusedRequest(400, f"expected a JSON object, got {type(body).__name__}")
     return body
-
-
-def _entry(image: ImageItem, state: State, vote: Vote | None) -> dict[str, Any]:
-    said = state if vote is None else vote
-    return {
-        "id": state.id,
-        "image": {"id": image.id, "sha256": image.sha256, "width": image.width, "height": image.height},
-        "question_type": said.question_type,
-        "begins": (said.answer if said.task == "des" else said.question)[:100],
-        "verdict": None if vote is None else vote.verdict,
-    }

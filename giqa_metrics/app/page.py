@@ -1,7 +1,7 @@
 """The page: its components, and the functions behind its buttons.
 
 Any fault of a photograph or a model is one sentence on the page, and does not affect the next question. A visitor's
-upload is kept for their own session.
+upload is kept in memory, for their own session.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from giqa_metrics.models import Predictor, Question
 
 
 STATIC = Path(__file__).parent / "static"
-KEPT = 3600  # seconds that an upload or a mask stays on the disk; the rest goes when the app ends
+MASKS = "masks"  # the folder of masks, among uploads
+KEPT = 3600  # seconds that a mask stays on the disk; the rest goes when the app ends
 LABEL = 60  # characters of a phrase in the list of masks
 ALL = -1  # the mask of all phrases
 GO_TO_QUESTION = '() => document.querySelector("#question textarea").focus()'
@@ -49,7 +50,7 @@ def make_page(predictor: Predictor, subject: Subject, examples: Sequence[Example
     def save_mask(picture: view.Picture, exchange: view.Exchange, phrase: int) -> str:
         png = view.mask_png(exchange, picture.size, None if phrase == ALL else phrase)
         name = "mask.png" if phrase == ALL else f"mask-{phrase + 1}.png"
-        return str(into_gradio_cache(png, name, mask_file.GRADIO_CACHE))
+        return str(into_gradio_cache(png, name, str(Path(mask_file.GRADIO_CACHE) / MASKS)))
 
     def open_upload(picture: view.Picture | None, raw: bytes) -> list[Any]:
         try:

@@ -24,7 +24,7 @@ from giqa_datasets.objects import Defect, faults_of_objects, from_thousandths, o
 from giqa_datasets.records import Photograph, Record, Sample
 from giqa_datasets.regions import locate
 from giqa_datasets.review.items import open_review
-from giqa_datasets.review.server import OpenRound
+from giqa_datasets.review.open_round import OpenRound
 
 
 SIZE = (64, 48)

@@ -858,6 +858,7 @@ window.addEventListener("beforeunload", (event) => {
 // --- the beginning ------------------------------------------------------------------------------------------------
 
 async function begin(name) {
+  await ask("/api/claim", { annotator: name, key: $("key").value.trim() });
   const found = await ask(`/api/round?${new URLSearchParams({ annotator: name })}`);
   me = name;
   sessionStorage.setItem("giqa-review-name", me);
@@ -879,6 +880,8 @@ $("welcome").addEventListener("submit", async (event) => {
     await begin($("name").value.trim());
   } catch (error) {
     $("refused").textContent = error.message;
+    $("claimed").hidden = !(error instanceof Failed);
+    if (error instanceof Failed) $("key").focus();
   }
 });
 

@@ -82,9 +82,12 @@ def test_agreement_counts_a_vote_that_the_running_page_saved_a_moment_ago(review
     command = [sys.executable, "-m", "giqa_metrics.cli", "review", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         address = re.search(r"http://127\.0\.0\.1:\d+", server.stderr.readline())[0]
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        browser.addheaders = [("Origin", address)]
         for annotator in ("ann", "bob"):
+            browser.open(f"{address}/api/claim", json.dumps({"annotator": annotator}).encode())
             vote = vote_on(review.begin["alpha-des"], annotator).model_dump_json(exclude={"at"}).encode()
-            urllib.request.urlopen(urllib.request.Request(f"{address}/api/votes", vote, {"Origin": address}))
+            browser.open(f"{address}/api/votes", vote)
             said = giqa("--agreement")
             assert said.endswith("votes: ann 1\n" if annotator == "ann" else "votes: ann 1, bob 1\n")
         assert re.search(r"samples with two votes or more +1 *\n", said)

@@ -1,5 +1,6 @@
 """The review page in a real browser."""
 
+import json
 import re
 import signal
 import socket
@@ -453,6 +454,20 @@ def test_a_name_that_is_none_gets_a_sentence(url, visit):
     page.keyboard.type("../ann")
     keys(page, "Enter")
     expect(page.locator("#refused")).to_contain_text("expected a name of 1 to 40 letters")
+
+
+def test_a_name_of_another_browser_asks_for_its_key(url, visit, review):
+    visit(url, "ann")
+    page = visit(url)
+    expect(page.locator("#key")).to_be_hidden()
+    keys(page, *"ann", "Enter")
+    expect(page.locator("#refused")).to_contain_text("give its key, which stands in server/keys.jsonl")
+    expect(page.locator("#key")).to_be_focused()
+    page.keyboard.type(json.loads((review.path / "server" / "keys.jsonl").read_text())["key"])
+    keys(page, "Enter")
+    expect(page.locator("#who")).to_have_text("round 1 · ann")
+    page.reload()
+    expect(page.locator("#who")).to_have_text("round 1 · ann")
 
 
 def test_the_token_is_shown_once_and_leaves_the_address(review, start, visit):

@@ -1,7 +1,9 @@
 """The review's server: what it tells to whom, and what it refuses."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from giqa_datasets.folder_lock import hold
 from giqa_datasets.review.server import ENTER, FILES, LONGEST, make_app
 from giqa_datasets.review.votes import read_votes
 
@@ -18,9 +21,27 @@ HERE = "http://127.0.0.1:8000"
 ANSWER = "The red square is sharp, the cat behind it is blurred."
 
 
+def claim(client, annotator, **key):
+    return client.post("/api/claim", content=json.dumps({"annotator": annotator, **key}))
+
+
 @pytest.fixture
-def client(review):
-    return TestClient(make_app(review, token=None), base_url=HERE, headers={"origin": HERE})
+def browse(review):
+    """Open a browser of its own at the server, under some names: a client."""
+    app = make_app(review, token=None)
+
+    def open_browser(*names):
+        client = TestClient(app, base_url=HERE, headers={"origin": HERE})
+        assert [claim(client, name).status_code for name in names] == [200] * len(names)
+        return client
+
+    return open_browser
+
+
+@pytest.fixture
+def client(browse):
+    """The browser of two people."""
+    return browse("ann", "bob")
 
 
 @pytest.fixture
@@ -56,7 +77,7 @@ def test_a_vote_is_on_the_disk_and_comes_back(client, said, review):
 
 def test_a_new_server_knows_the_votes_that_were_given_before(client, said, review):
     client.post("/api/votes", json=said("ann", "reject"))
-    again = TestClient(make_app(review, token=None), base_url=HERE)
+    again = TestClient(make_app(review, token=None), base_url=HERE, cookies=dict(client.cookies))
     assert entries(again, "ann")["alpha-des"]["verdict"] == "reject"
 
 
@@ -185,7 +206,12 @@ def test_a_name_that_is_not_this_machines_is_refused(client, host):
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LOCALHOST:9", "[::1]:8000"])
 def test_this_machines_own_names_are_answered(client, host):
-    assert client.get("/api/round?annotator=ann", headers={"host": host}).status_code == 200
+    there = {
+        "host": host,
+        "origin": f"http://{host}",
+        "cookie": "; ".join("=".join(each) for each in client.cookies.items()),
+    }
+    assert client.get("/api/round?annotator=ann", headers=there).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -194,6 +220,7 @@ def test_this_machines_own_names_are_answered(client, host):
 def test_a_post_from_another_page_is_refused(client, said, review, origin):
     answer = client.post("/api/votes", json=said("ann"), headers={"origin": origin})
     assert answer.status_code == 403
+    assert client.get("/api/round?annotator=ann", headers={"origin": origin}).status_code == 403
     assert read_votes(review.path, 1) == {}
 
 
@@ -203,16 +230,17 @@ def test_with_a_token_nothing_is_told_without_it(review, said):
     closed = [lambda: client.get("/api/round?annotator=ann"), lambda: client.get(image)]
     vote = said("ann")
     closed += [lambda: sample(client, "ann"), lambda: client.post("/api/votes", json=vote)]
-    assert [ask().status_code for ask in closed] == [401] * 4
+    closed.insert(0, lambda: claim(client, "ann"))
+    assert [ask().status_code for ask in closed] == [401] * 5
     assert client.get("/").status_code == 200  # the page itself, which holds no data
     for wrong in ("wrong", "", "righ", "right ", "\ud800", None, 5):
         assert client.post(ENTER, content=json.dumps({"token": wrong})).status_code == 401
-    client.cookies.set("giqa-review", "wrong")
-    assert client.get(image).status_code == 401
-    client.cookies.clear()
     entered = client.post(ENTER, json={"token": "right"})
     assert {"HttpOnly", "SameSite=strict"} <= set(entered.headers["set-cookie"].split("; "))
-    assert [ask().status_code for ask in closed] == [200] * 4
+    assert [ask().status_code for ask in closed] == [200] * 5
+    forged = "; ".join(f"{name}=wrong" for name in client.cookies)
+    client.cookies.clear()
+    assert client.get(image, headers={"cookie": forged}).status_code == 401
 
 
 def test_an_address_that_others_reach_gets_a_token(folder):
@@ -228,6 +256,7 @@ def test_an_address_that_others_reach_gets_a_token(folder):
             with httpx.Client(base_url=url, headers={"origin": url}, trust_env=False) as client:
                 assert client.get("/api/round?annotator=ann").status_code == 401
                 assert client.post(ENTER, json={"token": said[2]}).status_code == 200
+                assert claim(client, "ann").status_code == 200
                 assert client.get("/api/round?annotator=ann").status_code == 200
         finally:
             process.kill()
@@ -248,3 +277,49 @@ def test_a_merged_round_takes_no_more_votes(client, said, review):
     answer = client.post("/api/votes", json=said("ann"))
     assert answer.status_code == 422
     assert "round 2" in answer.json()["error"]
+
+
+def test_a_name_is_whose_browser_entered_it_first_and_anyones_who_knows_its_key(browse, said, review):
+    ann, other = browse("ann"), browse("carl")
+    assert ann.post("/api/votes", json=said("ann")).status_code == 200
+    for closed in (
+        lambda: claim(other, "ann"),
+        lambda: claim(other, "ANN"),
+        lambda: claim(other, "ann", key="wrong"),
+        lambda: claim(other, "ann", key="\ud800"),
+        lambda: sample(other, "ann"),
+        lambda: other.get("/api/round?annotator=ann"),
+        lambda: other.post("/api/votes", json=said("ann", "reject")),
+    ):
+        assert (closed().status_code, "key" in closed().json()["error"]) == (401, True)
+    assert read_votes(review.path, 1)["ann"]["alpha-des"].verdict == "accept"
+    file = review.path / "server" / "keys.jsonl"
+    assert file.stat().st_mode & 0o077 == 0
+    kept = {line["annotator"]: line["key"] for line in map(json.loads, file.read_text().splitlines())}
+    assert set(kept) == {"ann", "carl"}
+    assert claim(other, "ann", key=kept["ann"]).status_code == 200
+    assert sample(other, "ann").json()["vote"]["verdict"] == "accept"
+    cookie = claim(ann, "ann").headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=strict"} <= set(cookie.split("; "))
+
+
+def test_the_servers_of_two_reviews_share_a_browser(browse, tmp_path, built):
+    from giqa_datasets.review.items import open_review
+
+    ann = browse("ann")
+    second = open_review(shutil.copytree(built, tmp_path / "second"))
+    there = TestClient(
+        make_app(second, token=None), base_url=HERE, headers={"origin": HERE}, cookies=dict(ann.cookies)
+    )
+    assert claim(there, "ann").status_code == 200
+    ann.cookies.update(there.cookies)
+    assert sample(ann, "ann").status_code == 200
+
+
+def test_a_second_server_of_a_review_is_told_who_has_it(review, folder):
+    from giqa_datasets.errors import GiqaError
+    from giqa_datasets.review.server import serve
+
+    with hold(review.path / "server"), pytest.raises(GiqaError, match="server is in use by process") as told:
+        serve(review)
+    assert str(os.getpid()) in str(told.value)

@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -344,7 +345,7 @@ def test_an_endless_answer_is_cut_and_says_so(described):
 def test_what_is_no_photograph_is_refused_in_a_sentence_and_the_page_lives_on(
     start, visit, server, answer, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(serve, "LARGEST", "100kb")
+    monkeypatch.setattr(serve, "LARGEST", 100 * 1024)
     server.rule = lambda asked: answer(CUPS)
     url = start()
     page = visit(url)
@@ -447,6 +448,48 @@ def test_another_name_of_this_machine_and_its_files_are_refused(start, tmp_path)
     assert status(f"gradio_api/file={tmp_path / 'secret.txt'}") == 403
     assert status("gradio_api/file=/etc/passwd") == 403
     assert status(f"gradio_api/file={ROOT / 'README.md'}") == 403
+
+
+def post_upload(url, raw, **headers):
+    """Send a file as the page does: the status."""
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + raw + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": url.rstrip("/")} | headers
+    try:
+        return urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", body, headers)).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_another_pages_upload_is_refused_and_leaves_nothing(start, tmp_path):
+    url = start()
+    for origin in ("http://evil.example", "null", "", "http://localhost:3000"):
+        assert post_upload(url, png(), Origin=origin) == 403
+    assert post_upload(url, b"", **{"Content-Length": str(serve.LARGEST * 2)}) == 413
+    assert files(tmp_path / "uploads") == []
+
+
+def test_uploads_that_nobody_opens_make_room_for_others(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "MOST", 4)
+    url = start()
+    for number in range(9):
+        assert post_upload(url, png((number + 8, 8))) == 200
+        assert len(files(tmp_path / "uploads")) <= 4
+    assert len(files(tmp_path / "uploads")) == 4
+
+
+def test_an_upload_is_deleted_soon(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "WAIT", 0)
+    url = start()
+    assert post_upload(url, png()) == 200
+    for _ in range(6000):  # it goes after the answer
+        if not files(tmp_path / "uploads"):
+            break
+        time.sleep(0.01)
+    assert files(tmp_path / "uploads") == []
 
 
 def test_an_example_is_a_photograph_to_begin_with(start, visit, server, answer):
