@@ -6,6 +6,7 @@ Each escapes what is invisible or what a terminal would obey, so that its caller
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -58,9 +59,10 @@ def log_printable() -> None:
 
     def record(*args: Any, **named: Any) -> logging.LogRecord:
         made = logging.LogRecord(*args, **named)
-        said = made.getMessage()
-        lines = [said] if made.name.startswith("giqa_") else said.split("\n")
-        made.msg, made.args = "\n".join(map(printable, lines)), None
+        with suppress(Exception):  # a message that does not fit its values: logging says so where it is printed
+            said = made.getMessage()
+            lines = [said] if made.name.startswith("giqa_") else said.split("\n")
+            made.msg, made.args = "\n".join(map(printable, lines)), None
         return made
 
     logging.setLogRecordFactory(record)

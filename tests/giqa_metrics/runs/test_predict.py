@@ -74,7 +74,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(answer, tmp_
     whole = (tmp_path / "whole" / "predictions.jsonl").read_bytes()
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     path = tmp_path / "killed" / "predictions.jsonl"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(whole[: whole.index(b"\n") + 1] + whole[: len(whole) // 2])  # with a line twice
     assert not path.read_bytes().endswith(b"\n")
     assert answer(tmp_path / "killed") == (LIMIT, {})
     assert path.read_bytes() == whole
