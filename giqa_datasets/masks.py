@@ -1,6 +1,6 @@
 """Masks of a photograph's regions as COCO's compressed run lengths, read and written.
 
-The runs go down the columns, and alternate between outside and inside, beginning outside. From the third on, each is
+The runs go down the columns, and alternate between outside and inside, beginning outside. From the fourth on, each is
 written as its difference to the one before the last, in groups of five bits, the lowest first, in letters from `0` on;
 the sixth bit says that more follow (cocoapi, maskApi.c, rleToString).
 """
@@ -26,7 +26,7 @@ def encode(pixels: Pixels) -> Mask:
 
     Example:
         >>> encode(np.array([[0, 1, 1], [0, 0, 1]], bool))
-        {'size': [2, 3], 'counts': '212'}
+        {'size': [2, 3], 'counts': '2111'}
     """
     flat = np.concatenate([[False], pixels.T.ravel()])
     borders = np.flatnonzero(flat[1:] != flat[:-1])
@@ -41,7 +41,7 @@ def decode(mask: Mask) -> Pixels:
         ValueError: If it is none, or not of its size.
 
     Example:
-        >>> decode({"size": [2, 3], "counts": "212"}).astype(int).tolist()
+        >>> decode({"size": [2, 3], "counts": "2111"}).astype(int).tolist()
         [[0, 1, 1], [0, 0, 1]]
     """
     runs = _runs(mask["counts"])

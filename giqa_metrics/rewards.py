@@ -156,7 +156,7 @@ def for_format(format: str, reward: str = "grounding", *, similarity: str = SIMI
 
     Example:
         >>> reward = for_format("qwen3_vl", "overlap")
-        >>> reward(completions=['{"bbox_2d": [0, 0, 500, 500], "label": "cup"}'], answer=["[cup](<0, 189>)"])
+        >>> reward(completions=['{"bbox_2d": [25, 25, 475, 475], "label": "cup"}'], answer=["[cup](<0, 189>)"])
         [1.0]
     """
     if reward not in REWARDS:

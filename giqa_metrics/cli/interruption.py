@@ -25,6 +25,7 @@ KEPT = {
     "review": "the votes are kept; the same command goes on",
     "doctor": "nothing was written; the same command begins anew",
     "inspect": "the verdicts so far are kept; the same command goes on",
+    "export": "nothing of it is kept; the same command begins anew",
     "app": "nothing of it is kept; the same command begins anew",
 }
 

@@ -95,7 +95,7 @@ def test_ray_goes_on_where_one_process_was_killed_though_a_worker_dies(
 
 def test_a_model_that_cannot_be_had_is_named_in_one_sentence(two_workers, entries):
     with pytest.raises(
-        OSError, match=r"^detector '/nowhere' is no Grounding DINO on this machine and cannot be f\w+$"
+        OSError, match=r"^detector '/nowhere' is no folder here, is not installed, and cannot be f\w+: "
     ):
         list(on_ray([entries[:1]], Choice(detector="/nowhere")))
 

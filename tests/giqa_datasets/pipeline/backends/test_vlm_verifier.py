@@ -195,7 +195,7 @@ def test_the_first_word_is_the_verdict(answer, expected):
 def test_what_is_read_is_read_as_the_metric_reads_it():
     from giqa_metrics.yes_no import read_yes_no
 
-    for answer in ("Yes.", "no", " - No, yes", "YES!", "'No'", "**Yes**", "_Yes_", "Yes_", "no-one", "(yes) no"):
+    for answer in ("Yes.", "no", " - No, it is", "YES!", "'No'", "**Yes**", "_Yes_", "Yes_", "no-one"):
         verdict = read_verdict(answer)
         assert verdict is None or read_yes_no(answer) == ("yes" if verdict else "no")
 
