@@ -103,7 +103,7 @@ def table_of(
     answers: Sequence[str], truths: Sequence[str], *, judge: Judge | None = None, tokenize: Tokenize = "coco"
 ) -> Table:
     """Sum up each of N pairs of plain texts: shape (N, S), the columns of `DescriptionStats`."""
-    sides = [[*_split(texts, tokenize)] for texts in (answers, truths)]
+    sides = [[*words_of(texts, tokenize)] for texts in (answers, truths)]
     for texts, words in zip((answers, truths), sides, strict=True):
         whole = sum(_is_whole(text, found) for text, found in zip(texts, words, strict=True))
         if whole:
@@ -164,7 +164,7 @@ def best_constant(references: Sequence[str]) -> int:
         >>> best_constant(["The sky is dark.", "The cup is too dark, and noisy.", "The cup is too dark."])
         2
     """
-    split = list(_split(references, "coco"))
+    split = list(words_of(references, "coco"))
     known = [list(_occurrences(words)) for words in split]
     holders = Counter(part for parts in known for part in parts)
     n_words = sum(map(len, split))
@@ -194,8 +194,8 @@ def _is_whole(text: str, words: Sequence[str]) -> bool:
     return len(text) > LONG * len(words) and sum(map(str.isalpha, text)) > LONG * max(len(words), 1)
 
 
-def _split(texts: Sequence[str], tokenize: Tokenize) -> Iterator[list[str]]:
-    """Split texts, in Unicode's form NFC, into words; in scripts without spaces, into characters.
+def words_of(texts: Sequence[str], tokenize: Tokenize = "coco") -> Iterator[list[str]]:
+    """Split plain texts, in Unicode's form NFC, into words; in scripts without spaces, into characters.
 
     sacreBLEU's `zh` does so in Chinese.
     """

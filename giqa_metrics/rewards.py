@@ -20,6 +20,7 @@ from giqa_datasets.boxes import Floats
 from giqa_datasets.errors import InputError
 from giqa_datasets.formats import FORMATS, Sizes, box_format
 from giqa_datasets.text_scan import scan_replies
+from giqa_metrics.description import words_of
 from giqa_metrics.grounding import (
     IOU_THRESHOLD,
     SIMILARITY_THRESHOLD,
@@ -29,7 +30,6 @@ from giqa_metrics.grounding import (
     settings_of,
 )
 from giqa_metrics.inputs import texts_of
-from giqa_metrics.ptb_tokenizer import ptb_tokens
 from giqa_metrics.yes_no import read_yes_no
 
 
@@ -92,19 +92,18 @@ def well_formed_of(read: Read) -> Rewards:
 
 
 def prose_of(read: Read) -> Rewards:
-    """Return the likeness of the words: 2 x (longest common subsequence) / (words of both)."""
+    """Return the likeness of the words, those of BLEU@4: 2 x (longest common subsequence) / (words of both)."""
     from rapidfuzz.distance import Indel
 
-    return [
-        has * Indel.normalized_similarity(ptb_tokens(said), ptb_tokens(truth))
-        for has, said, truth in zip(read.answered.tolist(), read.said, read.truths, strict=True)
-    ]
+    pairs = zip(read.answered.tolist(), words_of(read.said), words_of(read.truths), strict=True)
+    return [has * Indel.normalized_similarity(said, truth) for has, said, truth in pairs]
 
 
 def matched_set_of(read: Read) -> Rewards:
-    """Return the mean of the matched boxes' IoU and of the F1 of their number, as published rewards have it.
+    """Return the mean of the matched boxes' IoU and of the F1 of their number.
 
-    For comparison alone: names, words and malformed boxes do not count, and a grid of 16 boxes earns a quarter.
+    That is the form that papers describe, as we read it; for comparison alone. Names, words and malformed boxes do not
+    count, and a grid of boxes earns several times what `overlap` gives it.
     """
     predicted, reference = read.sums["n_predicted"], read.sums["n_reference"]
     f1 = 2 * read.sums["n_matched"] / np.maximum(predicted + reference, 1)
@@ -113,10 +112,11 @@ def matched_set_of(read: Read) -> Rewards:
 
 def grounding_of(read: Read) -> Rewards:
     """Return the mean of its parts, by `WEIGHTS`; of a closed question the verdict is one of them."""
-    return [
-        sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
-        for parts in _parts(read)
-    ]
+    return [_mean(parts) for parts in _parts(read)]
+
+
+def _mean(parts: Mapping[str, float]) -> float:
+    return sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
 
 
 def _parts(read: Read) -> list[dict[str, float]]:
@@ -208,12 +208,13 @@ def _reward(
     types = columns.get("question_type")
     texts = tuple(map(text_of, completions))
     read = _read(texts, tuple(answers), None if types is None else tuple(types), sizes, format, similarity)
-    if name == "grounding" and log_metric is not None:
-        parts = _parts(read)
-        for part in WEIGHTS:
-            if values := [its[part] for its in parts if part in its]:
-                log_metric(f"grounding/{part}", fmean(values))
-    return REWARDS[name](read)
+    if name != "grounding" or log_metric is None:
+        return REWARDS[name](read)
+    parts = _parts(read)
+    for part in WEIGHTS:
+        if values := [its[part] for its in parts if part in its]:
+            log_metric(f"grounding/{part}", fmean(values))
+    return [*map(_mean, parts)]
 
 
 @lru_cache(4)  # the rewards of a recipe are asked about the same batch, one after the other

@@ -22,7 +22,7 @@ def own_rewards(script: Any, training: Any, findings: list[str]) -> dict[str, Re
     """Return the rewards of ours that a recipe names; what keeps TRL from calling one is added to the findings."""
     found: dict[str, Reward] = {}
     names = script.reward_funcs or []
-    if isinstance(names, str) or any(len(name) == 1 for name in names):
+    if isinstance(names, str) or any(len(name) == 1 for name in names):  # TRL's parser takes a text for a list
         raise InputError(f"expected reward_funcs to be a list, such as [{OURS}grounding], got {''.join(names)!r}")
     for name in names:
         if name.startswith(OURS):

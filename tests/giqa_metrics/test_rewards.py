@@ -51,6 +51,8 @@ def test_the_formulas():
     assert pay("named_f1", said, ["The [cup](<5, 254>) is."]) == [2 / 4]
     assert pay("well_formed", said, ["The [cup](<5, 254>) is."]) == [0.0]
     assert pay("prose", ["one two"], ["two three"]) == [0.5]
+    assert pay("prose", ["天空过曝"], ["天空很暗"]) == [0.5]  # by character, as BLEU@4
+    assert pay("prose", ["caf\u00e9"], ["cafe\u0301"]) == [1.0]
     assert pay("yes_no", ["no, it is", "Hm."], ["No.", "Yes."]) == [1.0, 0.0]
     assert pay("overlap", ["Sharp."], ["Blurred."]) == [1.0]  # nothing to find, and nothing found
     assert pay("overlap", ["[cup](<5, 254>)"], ["Blurred."]) == [0.0]
