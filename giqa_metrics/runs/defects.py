@@ -97,10 +97,10 @@ def _by_image(whole: Tally, images: Sequence[str]) -> tuple[Table, range]:
     return whole._replace(numbers=numbers, groups=groups).table(), range(len(places))
 
 
-def blind_scores(references: Sequence[tuple[Scan, int]]) -> dict[str, dict[str, Any]]:
+def blind_scores(references: Sequence[tuple[Scan, int]], *, exact: bool) -> dict[str, dict[str, Any]]:
     """The scores of blind answers about boxes, by the baseline's name; references come in parts of so many samples."""
     named = [(by_class(part), count) for part, count in references]
-    signature = defects.signature_of(box_format="giqa", references="text")
+    signature = defects.signature_of(box_format="giqa", references="exact" if exact else "text")
     found = {}
     for title, answer in blind_defects([part for part, _ in named]).items():
         said = by_class(scan([answer]))

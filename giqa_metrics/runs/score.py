@@ -426,7 +426,7 @@ def _summarise(
             resamples=options.resamples,
             seed=options.seed,
         )
-        for name, result in defects.blind_scores(tally.references).items():
+        for name, result in defects.blind_scores(tally.references, exact=options.exact_boxes).items():
             baselines[name] = {defects.METRIC: result}
     if task == "des":
         for name, result in _blind_words(tally, options.seed, judge):
