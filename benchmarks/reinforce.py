@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (folder / "recipes").symlink_to(shipped("recipes"))
         starts = {start: scored(folder, start, start.replace("/", "-")) for start in (HALF, WHOLE)}
         print(
-            f"{'':28}{'CPU-s':>8}"
+            f"{'':32}{'CPU-s':>8}"
             + "".join(f"{score:>12}" for score in COLUMNS)
             + f"{'change':>10}  95 % interval      p (Holm)"
         )
         for start, before in starts.items():
             its = compared(folder, before, starts[WHOLE])
-            print(f"{start:28}{'':8}" + "".join(f"{its[score]['a']:>12.3f}" for score in COLUMNS), flush=True)
+            print(f"{start:32}{'':8}" + "".join(f"{its[score]['a']:>12.3f}" for score in COLUMNS), flush=True)
         for number, course in enumerate(courses(asked.steps)):
             begin = os.times()
             keys = [text for key, value in course.keys.items() for text in (f"--{key}", value)]
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             low, high = miou["difference"]["interval"]
             scores = "".join(f"{found[score]['b']:>12.3f}" for score in COLUMNS)
             print(
-                f"{course.name:28}{seconds:>8.0f}{scores}"
+                f"{course.name:32}{seconds:>8.0f}{scores}"
                 f"{miou['b'] - miou['a']:>+10.3f}  {low:+.3f} to {high:+.3f}{miou['p_holm']:>10.3f}",
                 flush=True,
             )
